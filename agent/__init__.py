@@ -1,0 +1,1 @@
+"""Who plays: networks, checkpoints, players, engine protocols, the terminal, the commands."""

@@ -1,0 +1,1 @@
+"""Shipped settings: one TOML file a run, holding only what differs from the defaults."""

@@ -1,0 +1,403 @@
+"""The contract every game file fulfils: a state row, a handful of kernels, and the facts about them.
+
+A position is ONE row of `int64` (`state`): copying the row clones the game, and whatever the rules depend on
+(repetition, superko, the last move) is in it. `state[PLAYER]` is the side to move, 0 or 1, in every game; the
+rest of the row belongs to the game. Games whose size or rules vary read their parameters from the row too
+(`reset` is handed them), so one compiled kernel serves every size.
+
+Kernels are module-level functions marked `@kernel`, found by their names:
+
+    reset(state, parameters)              writes the initial position; in place
+    legal_actions(state, actions) -> n    fills actions[:n], in an order that depends on the position only
+    play(state, action)                   in place; the action is legal; updates state[PLAYER]
+    outcome(state) -> code                ONGOING, or FIRST_WINS, SECOND_WINS, DRAW: absolute, never "mine"
+    encode(state, planes)                 writes every one of planes[C, H, W], seen by the side to move
+
+and, where a game has them to offer as training targets, read off a finished game:
+
+    ownership(state, owners)              owners[cell] = +1 first player's, -1 second's, 0 nobody's
+    score(state) -> points                the first player's points less the second's
+
+Actions are numbered the way `encode` draws the board: where a game shows the second player a turned board, the
+second player's actions are turned with it. A game has at most `max_legal` legal actions in a position and ends
+after at most `max_plies` moves. A side without a move passes by an action; the same side may move twice in a row.
+"""
+
+import dataclasses
+import importlib.util
+import string
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import numba
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+PLAYER = 0
+"""Where every state row keeps the side to move: 0 the first player, 1 the second."""
+
+ONGOING = -1
+FIRST_WINS = 0
+SECOND_WINS = 1
+DRAW = 2
+"""Outcome codes. A won game's code is its winner's number, so `code == state[PLAYER]` asks "did I win?"."""
+
+State = NDArray[np.int64]
+KernelFunction = Callable[..., Any]
+
+_STATE = types.int64[::1]
+_PARAMETERS = types.int64[::1]
+_ACTIONS = types.int32[::1]
+_PLANES = types.float32[:, :, ::1]
+
+SIGNATURES = {
+    "reset": types.void(_STATE, _PARAMETERS),
+    "legal_actions": types.int64(_STATE, _ACTIONS),
+    "play": types.void(_STATE, types.int64),
+    "outcome": types.int64(_STATE),
+    "encode": types.void(_STATE, _PLANES),
+    "ownership": types.void(_STATE, types.int8[::1]),
+    "score": types.int64(_STATE),
+}
+OPTIONAL_KERNELS = ("ownership", "score")
+
+# First-class function types: what compiled code that takes a game's kernels writes in its signature.
+RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, OWNERSHIP, SCORE = (
+    types.FunctionType(signature) for signature in SIGNATURES.values()
+)
+
+
+class GameError(ValueError):
+    """A game, its parameters, a move or a file of it is not what it should be. The message is for the user."""
+
+
+# error_model="numpy": a division by zero is the game's bug to find in its tests, not a branch in the search's
+# inner loop. nogil: actors and a responsive terminal search in threads.
+kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+class FirstClassKernel(types.WrapperAddressProtocol):  # type: ignore[misc]
+    """A game's kernel compiled for its one exact signature, passed to compiled code by address.
+
+    Passing the jitted function itself would work too, but looks its address up on every call (20 microseconds
+    for each argument); here that happens once. Calling it from Python works as usual.
+    """
+
+    def __init__(self, function: Any, signature: Any) -> None:
+        self._function = function  # keeps the machine code behind the address alive
+        self._signature = signature
+        result = function.get_compile_result(signature)
+        self._address = result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
+
+    def __wrapper_address__(self) -> int:
+        return int(self._address)
+
+    def signature(self) -> Any:
+        return self._signature
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+
+def _first_class(name: str, function: Any) -> Any:
+    if numba.config.DISABLE_JIT:
+        return function
+    if not hasattr(function, "get_compile_result"):
+        raise GameError(f"{name}: expected a function marked @kernel, got {type(function).__name__}")
+    return FirstClassKernel(function, SIGNATURES[name])
+
+
+@kernel
+def _no_ownership(state: State, owners: NDArray[np.int8]) -> None:
+    owners[:] = 0
+
+
+@kernel
+def _no_score(state: State) -> int:
+    return 0
+
+
+class Kernels(NamedTuple):
+    """A game's compiled rules, in the order of `SIGNATURES`."""
+
+    reset: KernelFunction
+    legal_actions: KernelFunction
+    play: KernelFunction
+    outcome: KernelFunction
+    encode: KernelFunction
+    ownership: KernelFunction
+    score: KernelFunction
+
+
+class Symmetry(NamedTuple):
+    """One symmetry of a game, for planes and policies as the side to move sees them.
+
+    planes_after.flat[c] = planes_before.flat[cells[c]] for each plane; policy_after[a] = policy_before[actions[a]].
+    """
+
+    cells: NDArray[np.int64]  # [H * W]
+    actions: NDArray[np.int64]  # [num_actions]
+
+
+def parameter(
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """A rule parameter of a game class: an int, a float in half steps, or one of `choices`.
+
+    Kernels see it in `reset`'s `parameters`, in the order of the class: an int as it is, a float doubled
+    (komi 7.5 arrives as 15), a choice as its index.
+    """
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": tuple(choices)})
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is known of a game besides its kernels. Subclass it once in a game file; see the module's docstring.
+
+    Fields of the subclass made with `parameter(...)` are the rules' parameters: `othello:6` or `go:19,komi=7.5`.
+    Everything else may be a class attribute, or a property where it depends on the parameters.
+    """
+
+    name: ClassVar[str] = ""
+    """How it is called on the command line; the file's name, set on loading."""
+    rules_version: ClassVar[int] = 1
+    """Raise it when the meaning of a state, an action or a plane changes: checkpoints of another version are refused."""
+    players: ClassVar[tuple[str, str]] = ("X", "O")
+    pieces: ClassVar[str] = ".XO"
+    """What `board`'s codes are printed as; the text drawing of the board uses these."""
+    rows_from_top: ClassVar[bool] = False
+    """Whether row 1 is the top row (Othello, Hex) or the bottom row (chess, Go, Gomoku)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The board's rows and columns, H and W, as `encode` draws it."""
+        raise NotImplementedError
+
+    @property
+    def num_planes(self) -> int:
+        """C, the number of input planes."""
+        raise NotImplementedError
+
+    @property
+    def num_actions(self) -> int:
+        """Actions are 0 .. num_actions - 1."""
+        raise NotImplementedError
+
+    @property
+    def state_size(self) -> int:
+        """The length of the state row."""
+        raise NotImplementedError
+
+    @property
+    def max_plies(self) -> int:
+        """No game is longer."""
+        raise NotImplementedError
+
+    @property
+    def max_legal(self) -> int:
+        """No position has more legal actions."""
+        return self.num_actions
+
+    @property
+    def policy_planes(self) -> int:
+        """P > 0: action p * H * W + cell belongs to a cell, the P * H * W of them followed by those of no cell (a
+        pass); the policy head is then convolutional and independent of the board's size. 0: a dense head."""
+        return 0
+
+    @property
+    def max_score(self) -> int:
+        """The largest `score` in absolute value, which scales the score target; only where a game has `score`."""
+        return self.shape[0] * self.shape[1]
+
+    def board(self, state: State) -> NDArray[np.int64]:
+        """The pieces as [H, W] codes into `pieces`, drawn from the first player's side, top row first."""
+        raise NotImplementedError
+
+    def symmetries(self) -> list[Symmetry]:
+        """The identity first. Every one maps games to games; used to augment training."""
+        return [identity(self)]
+
+    # --- text: the game's usual notation. Defaults suit games whose action is a cell, plus at most a pass.
+
+    def action_to_text(self, state: State, action: int) -> str:
+        """The action's name in this position."""
+        if action == self.shape[0] * self.shape[1]:
+            return "pass"
+        return self.cell_to_text(action)
+
+    def text_to_action(self, state: State, text: str) -> int:
+        """The legal action that `text` names. Raises GameError, naming what would have been legal."""
+        wanted = text.strip().lower()
+        names = {self.action_to_text(state, int(a)).lower(): int(a) for a in self.legal(state)}
+        if wanted in names:
+            return names[wanted]
+        shown = ", ".join(list(names)[:12]) + (", ..." if len(names) > 12 else "")
+        raise GameError(f"illegal move {text.strip()!r}: expected one of {shown or 'no move (the game is over)'}")
+
+    def cell_to_text(self, cell: int) -> str:
+        """A cell's column letter and row number, as `c4`."""
+        row, column = divmod(cell, self.shape[1])
+        return f"{string.ascii_lowercase[column]}{self.row_label(row)}"
+
+    def row_label(self, row: int) -> int:
+        """The number printed beside a row; row 0 is the top one."""
+        return row + 1 if self.rows_from_top else self.shape[0] - row
+
+    def render(self, state: State) -> str:
+        """The board as text with its coordinates."""
+        width = len(str(self.shape[0]))
+        header = " " * (width + 1) + " ".join(string.ascii_lowercase[: self.shape[1]])
+        rows = [
+            f"{self.row_label(r):>{width}} " + " ".join(self.pieces[code] for code in row)
+            for r, row in enumerate(self.board(state))
+        ]
+        return "\n".join([header, *rows])
+
+    # --- what follows is the same for every game
+
+    @property
+    def kernels(self) -> Kernels:
+        """The compiled rules; compiled or read from the cache on first use (seconds or milliseconds)."""
+        module = sys.modules[type(self).__module__]
+        cached = module.__dict__.get("_keima_kernels")
+        if cached is None:
+            missing = [n for n in SIGNATURES if n not in OPTIONAL_KERNELS and not hasattr(module, n)]
+            if missing:
+                raise GameError(f"{module.__file__}: expected a @kernel named {missing[0]}, found none")
+            defaults = {"ownership": _no_ownership, "score": _no_score}
+            cached = Kernels(*(_first_class(n, getattr(module, n, defaults.get(n))) for n in SIGNATURES))
+            module.__dict__["_keima_kernels"] = cached
+        return cached  # type: ignore[no-any-return]
+
+    @property
+    def has_ownership(self) -> bool:
+        return hasattr(sys.modules[type(self).__module__], "ownership")
+
+    @property
+    def has_score(self) -> bool:
+        return hasattr(sys.modules[type(self).__module__], "score")
+
+    @property
+    def spec(self) -> str:
+        """The game and its parameters as text that `games.load` reads back: `othello:size=6`; `othello` for defaults."""
+        changed = [
+            f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
+        ]
+        return self.name + (":" + ",".join(changed) if changed else "")
+
+    def parameter_row(self) -> NDArray[np.int64]:
+        """The parameters as `reset` gets them; see `parameter`."""
+        return np.array([_encode_parameter(f, getattr(self, f.name)) for f in dataclasses.fields(self)], np.int64)
+
+    def new_state(self) -> State:
+        """The initial position."""
+        state = np.zeros(self.state_size, np.int64)
+        self.kernels.reset(state, self.parameter_row())
+        return state
+
+    def legal(self, state: State) -> NDArray[np.int32]:
+        """The legal actions; none when the game is over."""
+        if self.outcome(state) != ONGOING:
+            return np.empty(0, np.int32)
+        actions = np.empty(self.max_legal, np.int32)
+        return actions[: self.kernels.legal_actions(state, actions)]
+
+    def after(self, state: State, action: int) -> State:
+        """A new row: the position after a legal action."""
+        following = state.copy()
+        self.kernels.play(following, action)
+        return following
+
+    def outcome(self, state: State) -> int:
+        """ONGOING, FIRST_WINS, SECOND_WINS or DRAW."""
+        return int(self.kernels.outcome(state))
+
+    def planes(self, state: State) -> NDArray[np.float32]:
+        """The network's input [C, H, W], seen by the side to move."""
+        planes = np.empty((self.num_planes, *self.shape), np.float32)
+        self.kernels.encode(state, planes)
+        return planes
+
+
+def _encode_parameter(spec: dataclasses.Field[Any], value: Any) -> int:
+    if spec.metadata["choices"]:
+        return int(spec.metadata["choices"].index(value))
+    return round(2 * value) if isinstance(spec.default, float) else int(value)
+
+
+def parse_parameters(game_class: type[Game], text: str) -> Game:
+    """A game from the part after the colon: `9`, `19,komi=7.5`, `size=6`. Raises GameError."""
+    fields = {f.name: f for f in dataclasses.fields(game_class)}
+    values: dict[str, Any] = {}
+    for position, item in enumerate(part.strip() for part in text.split(",") if part.strip()):
+        key, equals, raw = item.partition("=")
+        if not equals:
+            if position >= len(fields):
+                raise GameError(f"{game_class.name}: takes {len(fields)} parameters, got {text!r}")
+            key, raw = list(fields)[position], item
+        if key not in fields:
+            known = ", ".join(fields) or "none"
+            raise GameError(f"{game_class.name}: unknown parameter {key!r}; it has: {known}")
+        values[key] = _parse_parameter(game_class.name, fields[key], raw.strip())
+    return game_class(**values)
+
+
+def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:
+    meta = spec.metadata
+    if meta["choices"]:
+        if raw in meta["choices"]:
+            return raw
+        raise GameError(f"{game}: {spec.name} is one of {', '.join(meta['choices'])}; got {raw!r}")
+    kind = type(spec.default)
+    try:
+        value = kind(raw)
+    except ValueError:
+        raise GameError(f"{game}: {spec.name} takes {'a number' if kind is float else 'a whole number'}, got {raw!r}") from None
+    low, high = meta["low"], meta["high"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise GameError(f"{game}: {spec.name} is from {low} to {high}, got {raw}")
+    if kind is float and value * 2 != round(value * 2):
+        raise GameError(f"{game}: {spec.name} goes in steps of 0.5, got {raw}")
+    return value
+
+
+# --- symmetries that boards share
+
+
+def identity(game: Game) -> Symmetry:
+    """The symmetry that changes nothing."""
+    return Symmetry(np.arange(game.shape[0] * game.shape[1]), np.arange(game.num_actions))
+
+
+def cell_symmetries(game: Game, *, rotations: bool) -> list[Symmetry]:
+    """Symmetries of a game whose first H * W actions are its cells, the rest standing for no cell.
+
+    `rotations`: all eight of a square board (four of an oblong one); else the identity and the left-right mirror.
+    """
+    height, width = game.shape
+    cells = np.arange(height * width).reshape(height, width)
+    views = [cells, cells[:, ::-1]]
+    if rotations:
+        views += [view[::-1] for view in views]
+        if height == width:
+            views += [view.T for view in views]
+    others = np.arange(height * width, game.num_actions)
+    return [Symmetry(view.reshape(-1).copy(), np.concatenate([view.reshape(-1), others])) for view in views]
+
+
+def load_module(path: str, module_name: str) -> Any:
+    """Runs a game file given by path as a module. Its code is executed: only do this to files you trust."""
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise GameError(f"{path}: expected a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module

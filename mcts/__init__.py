@@ -1,0 +1,1 @@
+"""The search: numpy and numba only; the evaluator is passed in."""

@@ -1,0 +1,1 @@
+"""Games being played: actors, the replay store, the learner, the training run."""
