@@ -43,7 +43,9 @@ _choose_cache_folder()
 def game_class_name(path: Path) -> str | None:
     """The name of the class derived from `Game` in a file, read without running it; None where there is none."""
     for statement in ast.parse(path.read_text(), str(path)).body:
-        if isinstance(statement, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == "Game" for b in statement.bases):
+        if isinstance(statement, ast.ClassDef) and any(
+            isinstance(b, ast.Name) and b.id == "Game" for b in statement.bases
+        ):
             return statement.name
     return None
 
@@ -82,7 +84,8 @@ def load(text: str) -> "Game":
         if name not in names():
             close = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            raise GameError(f"unknown game {name!r}{hint}; expected one of {', '.join(names())} or a path to a .py file")
+            known = ", ".join(names())
+            raise GameError(f"unknown game {name!r}{hint}; expected one of {known} or a path to a .py file")
         module, class_name = importlib.import_module(f"games.{name}"), names()[name]
     game_class = getattr(module, class_name)
     game_class.name = name

@@ -168,7 +168,7 @@ class Game:
     name: ClassVar[str] = ""
     """How it is called on the command line; the file's name, set on loading."""
     rules_version: ClassVar[int] = 1
-    """Raise it when the meaning of a state, an action or a plane changes: checkpoints of another version are refused."""
+    """Raise it when a state, an action or a plane changes its meaning: checkpoints of another version are refused."""
     players: ClassVar[tuple[str, str]] = ("X", "O")
     pieces: ClassVar[str] = ".XO"
     """What `board`'s codes are printed as; the text drawing of the board uses these."""
@@ -286,7 +286,7 @@ class Game:
 
     @property
     def spec(self) -> str:
-        """The game and its parameters as text that `games.load` reads back: `othello:size=6`; `othello` for defaults."""
+        """The game and its changed parameters, as `games.load` reads them back: `othello:size=6`."""
         changed = [
             f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
         ]
@@ -359,7 +359,8 @@ def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:
     try:
         value = kind(raw)
     except ValueError:
-        raise GameError(f"{game}: {spec.name} takes {'a number' if kind is float else 'a whole number'}, got {raw!r}") from None
+        expected = "a number" if kind is float else "a whole number"
+        raise GameError(f"{game}: {spec.name} takes {expected}, got {raw!r}") from None
     low, high = meta["low"], meta["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         raise GameError(f"{game}: {spec.name} is from {low} to {high}, got {raw}")
