@@ -1,0 +1,304 @@
+"""Searching many positions at once: the Python shell that validates, allocates and calls the evaluator.
+
+    search = Search(game, SearchSettings(simulations=64), num_trees=256)
+    search.start(states)
+    search.run(evaluate)
+    actions = search.chosen_actions()
+
+`evaluate(planes float32[n, C, H, W]) -> (logits float32[n, num_actions], values float32[n])`, values in [-1, 1] seen
+by the side to move. One compiled search serves every game: its kernels arrive as first-class functions of exact
+signature, which numba caches on disk and calls by address (a call costs some 5 ns more than a direct one).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numba
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, Game, GameError
+from mcts.random import seeded
+from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, write_improved_policy
+from mcts.simulation import BLOCKED, FULL, expand, is_finished, reuse_subtree, simulate, start_tree
+from mcts.tree import EDGE, NODE, ROOT, TREE, allocate
+
+
+class Evaluate(Protocol):
+    """What judges leaves: planes [n, C, H, W] -> logits [n, num_actions], values [n] of the side to move."""
+
+    def __call__(self, planes: NDArray[np.float32], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a tree is searched. Q is in [0, 1] in every constant below.
+
+    Defaults are for play; training adds noise (`gumbel_scale=1`, or `dirichlet_weight=0.25` with PUCT).
+    """
+
+    simulations: int = 64
+    root_policy: Literal["gumbel", "puct"] = "gumbel"
+    leaves_per_batch: int = 1  # leaves of one tree evaluated together; more than 1 uses virtual loss
+    max_considered: int = 16
+    c_visit: float = 50.0
+    c_scale: float = 1.0
+    gumbel_scale: float = 0.0
+    c_puct: float = 1.25
+    c_puct_base: float = 19652.0
+    fpu_reduction: float = 0.1
+    dirichlet_weight: float = 0.0
+    dirichlet_total: float = 10.83
+
+    def record(self) -> NDArray[np.void]:
+        """These settings as compiled code reads them, SETTINGS [1]."""
+        record = np.zeros(1, SETTINGS)
+        for name in SETTINGS.names or ():
+            record[name] = (
+                {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy] if name == "root_policy" else getattr(self, name)
+            )
+        return record
+
+
+@dataclass(frozen=True)
+class RootSummary:
+    """What a search found at a root; arrays are [number of legal actions], in the order of `actions`."""
+
+    actions: NDArray[np.int32]
+    visits: NDArray[np.int32]
+    priors: NDArray[np.float32]
+    values: NDArray[np.float64]  # each action's, in [-1, 1] for the side to move; NaN where it was never tried
+    results: NDArray[np.int32]  # each action's proven outcome code, or ONGOING
+    policy: NDArray[np.float64]  # the improved policy, what a network would be trained towards
+    value: float  # of the position, in [-1, 1] for the side to move; exact where `proven`
+    proven: int  # outcome code, or ONGOING
+
+
+_trees = types.Array(numba.from_dtype(TREE), 1, "C")
+_nodes = types.Array(numba.from_dtype(NODE), 2, "C")
+_edges = types.Array(numba.from_dtype(EDGE), 2, "C")
+_settings = types.Array(numba.from_dtype(SETTINGS), 1, "C")
+_int = types.int64
+FOREST_TYPES = (
+    _trees,
+    _nodes,
+    _edges,
+    types.int64[:, ::1],
+    types.float64[:, ::1],
+    types.int32[:, ::1],
+    types.uint64[::1],
+)
+"""numba types of a Forest's arrays, in its order."""
+SETTINGS_TYPE = _settings
+
+
+@numba.njit(
+    _int(
+        *(LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, *FOREST_TYPES, _settings, _int),
+        *(types.float32[:, :, :, ::1], types.int64[:, ::1], types.int32[::1], types.int32[::1]),
+        *(types.int64[::1], types.int32[::1], types.float64[::1]),
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _collect_leaves(
+    legal_actions, play, outcome, encode, trees, nodes, edges, root_states, root_noise, schedule, rng, settings,
+    leaves_per_tree, planes, states, leaf_trees, leaf_nodes, state, actions, scratch,
+):  # fmt: skip
+    """Simulates in every unfinished tree until it has leaves to evaluate; returns how many were collected.
+
+    Fills planes[:n], leaf_trees[:n], leaf_nodes[:n], and states[:n] unless `states` has no rows.
+    """
+    n = 0
+    for b in range(len(trees)):
+        tree = trees[b]
+        collected = 0
+        while collected < leaves_per_tree and not is_finished(tree, nodes[b]):
+            leaf = simulate(
+                legal_actions, play, outcome, tree, nodes[b], edges[b], root_states[b], schedule[b], root_noise[b],
+                settings[0], state, actions, scratch,
+            )  # fmt: skip
+            if leaf in (BLOCKED, FULL):
+                break
+            if leaf >= 0:
+                encode(state, planes[n])
+                if len(states) > 0:
+                    states[n] = state
+                leaf_trees[n], leaf_nodes[n] = b, leaf
+                n += 1
+                collected += 1
+    return n
+
+
+@numba.njit(
+    types.void(
+        *(*FOREST_TYPES, _settings, _int),
+        *(types.int32[::1], types.int32[::1], types.float32[:, ::1], types.float32[::1]),
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _expand_leaves(
+    trees, nodes, edges, root_states, root_noise, schedule, rng, settings, n, leaf_trees, leaf_nodes, logits, values
+):
+    """Hands the evaluator's answers to the leaves they belong to."""
+    for i in range(n):
+        b = leaf_trees[i]
+        expand(trees[b], nodes[b], edges[b], leaf_nodes[i], logits[i], values[i], root_noise[b], settings[0], rng, b)
+
+
+@numba.njit(
+    types.void(LEGAL_ACTIONS, OUTCOME, *FOREST_TYPES, _int, types.int32[::1]),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _start_trees(
+    legal_actions, outcome, trees, nodes, edges, root_states, root_noise, schedule, rng, simulations, actions
+):
+    for b in range(len(trees)):
+        start_tree(legal_actions, outcome, trees[b], nodes[b], edges[b], root_states[b], simulations, actions)
+
+
+class Search:
+    """B trees of one game, searched side by side with shared evaluator calls.
+
+    With the same seed, positions and evaluator the result is the same. Memory is bounded and allocated here:
+    `nbytes` says how much; a tree whose storage is used up stops searching and answers with what it has.
+    """
+
+    def __init__(
+        self, game: Game, settings: SearchSettings, num_trees: int = 1, seed: int = 0, max_edges: int | None = None
+    ) -> None:
+        """`max_edges`: storage for edges a tree; enough for every node's legal actions up to 64 a node by default."""
+        if settings.simulations < 1:
+            raise GameError(f"simulations: expected at least 1, got {settings.simulations}")
+        self.game = game
+        self.settings = settings
+        self._kernels = game.kernels
+        max_nodes = settings.simulations + settings.leaves_per_batch + 1
+        edges_needed = max_nodes * min(game.max_legal, 64) + game.max_legal
+        self._forest = allocate(
+            num_trees, max_nodes, max_edges or edges_needed, game.state_size, game.max_legal, seeded(seed, num_trees)
+        )
+        self._record = settings.record()
+        batch = num_trees * settings.leaves_per_batch
+        self._planes = np.zeros((batch, game.num_planes, *game.shape), np.float32)
+        self._states = np.zeros((batch, game.state_size), np.int64)
+        self._leaf_trees = np.zeros(batch, np.int32)
+        self._leaf_nodes = np.zeros(batch, np.int32)
+        self._state = np.zeros(game.state_size, np.int64)
+        self._actions = np.zeros(game.max_legal, np.int32)
+        self._scratch = np.zeros(game.max_legal, np.float64)
+        self._spare: tuple[NDArray[np.void], NDArray[np.void]] | None = None
+        self.evaluations = 0
+        """Positions handed to the evaluator so far."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the trees' storage."""
+        return self._forest.nbytes
+
+    def start(self, states: NDArray[np.int64]) -> None:
+        """Plants a fresh tree at each of `states` [num_trees, state_size]; a single row does for a single tree."""
+        self._forest.root_states[:] = states
+        k = self._kernels
+        _start_trees(k.legal_actions, k.outcome, *self._forest, self.settings.simulations, self._actions)
+
+    def advance(self, action: int) -> None:
+        """Plays `action` at the root of the only tree, keeping what was searched below it.
+
+        A Gumbel root starts from nothing all the same: sequential halving counts visits from zero.
+        """
+        if len(self._forest.trees) != 1:
+            raise ValueError("advance is for a search of one tree")
+        nodes, edges, state = self._forest.nodes[0], self._forest.edges[0], self._forest.root_states[0]
+        kept = False
+        if self.settings.root_policy == "puct":
+            if self._spare is None:
+                self._spare = np.zeros_like(nodes), np.zeros_like(edges)
+            kept = reuse_subtree(self._forest.trees[0], nodes, edges, action, *self._spare)
+        self._kernels.play(state, action)
+        if not kept:
+            self.start(state.copy())
+
+    def run(self, evaluate: Evaluate, should_stop: Callable[[], bool] | None = None) -> None:
+        """Searches every tree to its number of root visits, or until `should_stop()`.
+
+        An evaluator with a true attribute `needs_states` is handed state rows [n, state_size] in place of planes.
+        """
+        k, size = self._kernels, self.settings.leaves_per_batch
+        needs_states = bool(getattr(evaluate, "needs_states", False))
+        states = self._states if needs_states else self._states[:0]
+        while should_stop is None or not should_stop():
+            n = _collect_leaves(
+                *(k.legal_actions, k.play, k.outcome, k.encode, *self._forest, self._record, size),
+                *(self._planes, states, self._leaf_trees, self._leaf_nodes, self._state, self._actions, self._scratch),
+            )
+            if n == 0:
+                return
+            logits, values = evaluate(self._states[:n] if needs_states else self._planes[:n])  # type: ignore[arg-type]
+            self.evaluations += n
+            _expand_leaves(*self._forest, self._record, n, self._leaf_trees, self._leaf_nodes, logits, values)
+
+    def chosen_actions(self) -> NDArray[np.int64]:
+        """The action to play in each tree, [num_trees]; -1 where the game is over."""
+        return np.array([self._chosen_action(b) for b in range(len(self._forest.trees))])
+
+    def _chosen_action(self, b: int) -> int:
+        nodes, edges = self._forest.nodes[b], self._forest.edges[b]
+        if nodes[ROOT]["num_edges"] == 0:
+            return -1
+        k = choose_root_edge(nodes, edges, self._forest.root_noise[b], self._record[0], self._scratch)
+        return int(edges[nodes[ROOT]["first_edge"] + k]["action"])
+
+    def root(self, tree: int = 0) -> RootSummary:
+        """What was found at a tree's root."""
+        nodes, edges = self._forest.nodes[tree], self._forest.edges[tree]
+        root = nodes[ROOT]
+        count, player, proven = int(root["num_edges"]), int(root["player"]), int(root["result"])
+        own = edges[root["first_edge"] : root["first_edge"] + count].copy()
+        children = nodes["result"][np.maximum(own["child"], 0)]
+        results = np.where(own["child"] >= 0, children, ONGOING)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = own["value_sum"] / own["visits"]
+        for i in np.flatnonzero(results != ONGOING):
+            values[i] = result_value(int(results[i]), player)
+        policy = np.zeros(self.game.max_legal)
+        if count:
+            write_improved_policy(nodes, edges, root, self._record[0], policy)
+        value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / max(int(root["visits"]), 1)
+        return RootSummary(
+            actions=own["action"],
+            visits=own["visits"],
+            priors=own["prior"],
+            values=values,
+            results=results,
+            policy=policy[:count],
+            value=float(value),
+            proven=proven,
+        )
+
+    def principal_variation(self, tree: int = 0) -> list[int]:
+        """The actions of the line that was searched most, from the root on."""
+        nodes, edges = self._forest.nodes[tree], self._forest.edges[tree]
+        line: list[int] = []
+        index: Any = ROOT
+        while nodes[index]["num_edges"] > 0:
+            first = nodes[index]["first_edge"]
+            own = edges[first : first + nodes[index]["num_edges"]]
+            best = own[int(np.argmax(own["visits"]))]
+            if best["visits"] == 0:
+                break
+            line.append(int(best["action"]))
+            index = best["child"]
+        return line
+
+    @property
+    def root_states(self) -> NDArray[np.int64]:
+        """The trees' root positions [num_trees, state_size]; not to be written to."""
+        return self._forest.root_states

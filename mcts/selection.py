@@ -1,0 +1,247 @@
+"""Which edge a simulation follows: PUCT, or Gumbel's sequential halving at the root and its policy below.
+
+Q is in [0, 1] here, 1 a win for the side to move at the node, as in the formulas' sources. A child whose result is
+proven has exactly the value of that result. Edges that are proven losses are not followed while others are left.
+
+Sources: Silver et al., "A general reinforcement learning algorithm that masters chess, shogi and Go" (Science 2018,
+with its pseudocode) for PUCT; Danihelka et al., "Policy improvement by planning with Gumbel" (ICLR 2022) for Gumbel.
+"""
+
+import math
+
+import numpy as np
+
+from games.contract import DRAW, ONGOING, kernel
+from mcts.tree import ROOT, UNVISITED
+
+GUMBEL = 0
+PUCT = 1
+
+SETTINGS = np.dtype(
+    [
+        ("root_policy", np.int64),  # GUMBEL or PUCT; also decides how nodes below the root choose
+        ("max_considered", np.int64),  # m: actions that enter sequential halving
+        ("c_visit", np.float64),
+        ("c_scale", np.float64),
+        ("gumbel_scale", np.float64),  # 1 in training; 0, no noise, in play
+        ("c_puct", np.float64),
+        ("c_puct_base", np.float64),
+        ("fpu_reduction", np.float64),  # below the root; at the root it is 0
+        ("dirichlet_weight", np.float64),  # 0: no noise
+        ("dirichlet_total", np.float64),  # alpha summed over the legal actions
+    ],
+    align=True,
+)
+
+_NEVER = -1e30
+
+
+@kernel
+def result_value(result, player):
+    """The value of a finished game for a player: 1, 0 or -1."""
+    if result == DRAW:
+        return 0.0
+    return 1.0 if result == player else -1.0
+
+
+@kernel
+def child_result(nodes, edge):
+    """The proven outcome code of the edge's child, ONGOING where there is none."""
+    if edge["child"] == UNVISITED:
+        return ONGOING
+    return nodes[edge["child"]]["result"]
+
+
+@kernel
+def is_lost(nodes, edge, player):
+    """Whether following the edge is proven to lose for `player`."""
+    result = child_result(nodes, edge)
+    return result not in (ONGOING, DRAW) and result != player
+
+
+@kernel
+def edge_q(nodes, edge, player):
+    """Q of an edge that has been visited or is being visited, in [0, 1] for `player`."""
+    result = child_result(nodes, edge)
+    if result != ONGOING:
+        return 0.5 * result_value(result, player) + 0.5
+    # A simulation under way counts as a loss, which sends the next one of the batch elsewhere.
+    n = edge["visits"] + edge["waiting"]
+    return 0.5 * (edge["value_sum"] - edge["waiting"]) / n + 0.5
+
+
+@kernel
+def write_completed_q(nodes, edges, node, q):
+    """Fills q[k] in [0, 1] for the node's k-th edge: its Q, or v_mix where it was never visited (ICLR 2022, eq. 33).
+
+    Returns (visits of the edges together, the largest of them), simulations under way included.
+    """
+    first, count, player = node["first_edge"], node["num_edges"], node["player"]
+    total, most = 0, 0
+    visited_prior, visited_prior_q = 0.0, 0.0
+    for k in range(count):
+        edge = edges[first + k]
+        n = edge["visits"] + edge["waiting"]
+        if n > 0:
+            q[k] = edge_q(nodes, edge, player)
+            visited_prior += edge["prior"]
+            visited_prior_q += edge["prior"] * q[k]
+            total += n
+            most = max(most, n)
+    v_mix = 0.5 * node["value"] + 0.5
+    if total > 0:
+        # A prior of exactly 0 on every visited edge would divide by zero.
+        v_mix = (v_mix + total * visited_prior_q / max(visited_prior, 1e-12)) / (1 + total)
+    for k in range(count):
+        edge = edges[first + k]
+        if edge["visits"] + edge["waiting"] == 0:
+            q[k] = v_mix
+    return total, most
+
+
+@kernel
+def write_improved_policy(nodes, edges, node, settings, policy):
+    """Fills policy[k] with pi' = softmax(logits + sigma(completed Q)) over the node's edges; returns their visits.
+
+    This is the policy that Gumbel search trains towards, and, below the root, follows.
+    """
+    first, count = node["first_edge"], node["num_edges"]
+    total, most = write_completed_q(nodes, edges, node, policy)
+    scale = (settings["c_visit"] + most) * settings["c_scale"]
+    highest = _NEVER
+    for k in range(count):
+        policy[k] = edges[first + k]["logit"] + scale * policy[k]
+        highest = max(highest, policy[k])
+    normalizer = 0.0
+    for k in range(count):
+        policy[k] = math.exp(policy[k] - highest)
+        normalizer += policy[k]
+    for k in range(count):
+        policy[k] /= normalizer
+    return total
+
+
+@kernel
+def select_gumbel_interior(nodes, edges, node, settings, scratch):
+    """The edge argmax pi'(a) - N(a) / (1 + sum N), which keeps visits in proportion to pi'."""
+    first, player = node["first_edge"], node["player"]
+    total = write_improved_policy(nodes, edges, node, settings, scratch)
+    best, best_score = -1, _NEVER
+    for k in range(node["num_edges"]):
+        edge = edges[first + k]
+        if is_lost(nodes, edge, player):
+            continue
+        score = scratch[k] - (edge["visits"] + edge["waiting"]) / (1.0 + total)
+        if score > best_score:
+            best, best_score = first + k, score
+    return best
+
+
+@kernel
+def write_schedule(schedule, num_considered, simulations):
+    """Sequential halving: simulation i goes to an action that has been visited schedule[i] times, the best such.
+
+    Each phase gives max(1, simulations // (phases * k)) visits to each of the k actions left, then halves k,
+    down to 2. Fills schedule[:simulations].
+    """
+    phases = 1
+    while 1 << phases < num_considered:
+        phases += 1
+    k, visits, i = num_considered, 0, 0
+    while i < simulations:
+        for _ in range(max(1, simulations // (phases * k))):
+            for _ in range(k):
+                if i < simulations:
+                    schedule[i] = visits
+                    i += 1
+            visits += 1
+        if k > 1:
+            k = max(2, k // 2)
+
+
+@kernel
+def gumbel_score(edges, node, k, noise, scale, q):
+    """g + logit + sigma(q) of the node's k-th edge, by which sequential halving ranks actions."""
+    return noise[k] + edges[node["first_edge"] + k]["logit"] + scale * q[k]
+
+
+@kernel
+def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
+    """The root's edge for the next simulation, by sequential halving's schedule."""
+    node = nodes[ROOT]
+    first, player = node["first_edge"], node["player"]
+    total, most = write_completed_q(nodes, edges, node, scratch)
+    scale = (settings["c_visit"] + most) * settings["c_scale"]
+    wanted = schedule[total]
+    best, best_score, best_matches = -1, _NEVER, False
+    for k in range(node["num_edges"]):
+        edge = edges[first + k]
+        if is_lost(nodes, edge, player):
+            continue
+        # Proven losses drop out, so the schedule may ask for a number of visits that no action has: then the
+        # best of all that are left is taken.
+        matches = edge["visits"] + edge["waiting"] == wanted
+        score = gumbel_score(edges, node, k, noise, scale, scratch)
+        if (matches and not best_matches) or (matches == best_matches and score > best_score):
+            best, best_score, best_matches = first + k, score, matches
+    return best
+
+
+@kernel
+def select_puct(nodes, edges, index, settings):
+    """The edge argmax Q(a) + c(s) P(a) sqrt(sum N) / (1 + N(a)) of node `index`."""
+    node = nodes[index]
+    first, count, player = node["first_edge"], node["num_edges"], node["player"]
+    total, visited_prior = 0, 0.0
+    for k in range(count):
+        edge = edges[first + k]
+        n = edge["visits"] + edge["waiting"]
+        total += n
+        if n > 0:
+            visited_prior += edge["prior"]
+    c = math.log((total + settings["c_puct_base"] + 1.0) / settings["c_puct_base"]) + settings["c_puct"]
+    exploration = c * math.sqrt(max(total, 1))
+    # First play urgency: an action never tried is a little worse than the node has been so far.
+    urgency = 0.5 * node["value_sum"] / max(node["visits"], 1) + 0.5
+    if index != ROOT:
+        urgency -= settings["fpu_reduction"] * math.sqrt(visited_prior)
+    best, best_score = -1, _NEVER
+    for k in range(count):
+        edge = edges[first + k]
+        if is_lost(nodes, edge, player):
+            continue
+        n = edge["visits"] + edge["waiting"]
+        q = edge_q(nodes, edge, player) if n > 0 else urgency
+        score = q + exploration * edge["prior"] / (1.0 + n)
+        if score > best_score:
+            best, best_score = first + k, score
+    return best
+
+
+@kernel
+def choose_root_edge(nodes, edges, noise, settings, scratch):
+    """The index k among the root's edges of the action to play once the search is over.
+
+    A proven win before anything; proven losses only when nothing else is left. Gumbel: among the most visited, the
+    best by g + logit + sigma(q). PUCT: the most visited, ties going to the higher Q.
+    """
+    node = nodes[ROOT]
+    first, count, player = node["first_edge"], node["num_edges"], node["player"]
+    all_lost = node["result"] not in (ONGOING, DRAW) and node["result"] != player
+    _, most = write_completed_q(nodes, edges, node, scratch)
+    scale = (settings["c_visit"] + most) * settings["c_scale"]
+    best, best_visits, best_score = 0, -1, _NEVER
+    for k in range(count):
+        edge = edges[first + k]
+        if child_result(nodes, edge) == player:
+            return k
+        if not all_lost and is_lost(nodes, edge, player):
+            continue
+        if node["result"] == DRAW and child_result(nodes, edge) != DRAW:
+            continue
+        visits = edge["visits"]
+        gumbel = settings["root_policy"] == GUMBEL
+        score = gumbel_score(edges, node, k, noise, scale, scratch) if gumbel else scratch[k]
+        if visits > best_visits or (visits == best_visits and score > best_score):
+            best, best_visits, best_score = k, visits, score
+    return best

@@ -1,0 +1,293 @@
+"""The steps of one simulation: descend, add a leaf, expand it with the evaluator's answer, back its value up.
+
+All of these work on ONE tree: `nodes` and `edges` are its rows of the forest, `tree` its header.
+"""
+
+import math
+
+from games.contract import DRAW, ONGOING, PLAYER, kernel
+from mcts.random import next_gamma, next_gumbel
+from mcts.selection import (
+    GUMBEL,
+    PUCT,
+    child_result,
+    is_lost,
+    result_value,
+    select_gumbel_interior,
+    select_gumbel_root,
+    select_puct,
+    write_schedule,
+)
+from mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING
+
+# What a simulation came to, where it is not a leaf's index (>= 0) that waits for the evaluator.
+SETTLED = -1  # it ended in a position whose result is known; counted, nothing to evaluate
+BLOCKED = -2  # it ran into a leaf that already waits; nothing changed
+FULL = -3  # the tree has no room for the leaf; nothing changed
+
+
+@kernel
+def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_edge, actions):
+    """Adds the node of the position `state`; returns its index, or FULL. `actions` is scratch [max_legal]."""
+    index = tree["num_nodes"]
+    if index == len(nodes):
+        return FULL
+    result = outcome(state)
+    count = 0
+    if result == ONGOING:
+        count = legal_actions(state, actions)
+        if tree["num_edges"] + count > len(edges):
+            return FULL
+    node = nodes[index]
+    node["value_sum"] = 0.0
+    node["value"] = 0.0
+    node["parent"] = parent
+    node["parent_edge"] = parent_edge
+    node["first_edge"] = tree["num_edges"]
+    node["num_edges"] = count
+    node["visits"] = 0
+    node["player"] = state[PLAYER]
+    node["result"] = result
+    node["status"] = WAITING if result == ONGOING else EVALUATED
+    for k in range(count):
+        edge = edges[tree["num_edges"] + k]
+        edge["value_sum"] = 0.0
+        edge["action"] = actions[k]
+        edge["child"] = UNVISITED
+        edge["visits"] = 0
+        edge["waiting"] = 0
+        edge["logit"] = 0.0
+        edge["prior"] = 0.0
+    tree["num_edges"] += count
+    tree["num_nodes"] += 1
+    if parent_edge != NO_PARENT:
+        edges[parent_edge]["child"] = index
+    return index
+
+
+@kernel
+def start_tree(legal_actions, outcome, tree, nodes, edges, root_state, simulations, actions):
+    """Empties the tree and plants its root at `root_state`, to be searched to `simulations` root visits.
+
+    The root's own evaluation is not a simulation. A root whose game is over is settled at once.
+    """
+    tree["num_nodes"] = 0
+    tree["num_edges"] = 0
+    tree["simulations"] = simulations
+    tree["waiting"] = 0
+    tree["full"] = 0
+    tree["scheduled"] = 0
+    add_node(legal_actions, outcome, tree, nodes, edges, root_state, NO_PARENT, NO_PARENT, actions)
+
+
+@kernel
+def is_finished(tree, nodes):
+    """Whether there is nothing left to simulate: visits reached, root proven, or the tree full."""
+    root = nodes[ROOT]
+    if root["result"] != ONGOING or tree["full"]:
+        return True
+    # The root's visits count its own evaluation too.
+    return root["status"] == EVALUATED and root["visits"] - 1 + tree["waiting"] >= tree["simulations"]
+
+
+@kernel
+def back_up(nodes, edges, index, value):
+    """Adds `value` (seen by the side to move at node `index`) to the node and to everything above it."""
+    while True:
+        node = nodes[index]
+        node["visits"] += 1
+        node["value_sum"] += value
+        if node["parent"] == NO_PARENT:
+            return
+        parent = nodes[node["parent"]]
+        if parent["player"] != node["player"]:
+            value = -value
+        edge = edges[node["parent_edge"]]
+        edge["visits"] += 1
+        edge["waiting"] -= 1
+        edge["value_sum"] += value
+        index = node["parent"]
+
+
+@kernel
+def withdraw(nodes, edges, index):
+    """Takes back the virtual losses on the way to node `index`."""
+    while nodes[index]["parent"] != NO_PARENT:
+        edges[nodes[index]["parent_edge"]]["waiting"] -= 1
+        index = nodes[index]["parent"]
+
+
+@kernel
+def propagate_result(nodes, edges, index):
+    """Carries the proven result of node `index` up as far as it proves its parents' (MCTS-Solver, Winands 2008).
+
+    A side to move wins with one winning move, and has proven a draw or a loss once every move's result is known.
+    """
+    while nodes[index]["parent"] != NO_PARENT:
+        result = nodes[index]["result"]
+        index = nodes[index]["parent"]
+        node = nodes[index]
+        if node["result"] != ONGOING:
+            return
+        player = node["player"]
+        if result != player:
+            best = 1 - player
+            for k in range(node["num_edges"]):
+                child = child_result(nodes, edges[node["first_edge"] + k])
+                if child == ONGOING:
+                    return
+                if child == DRAW:
+                    best = DRAW
+            result = best
+        node["result"] = result
+
+
+@kernel
+def simulate(
+    legal_actions, play, outcome, tree, nodes, edges, root_state, schedule, noise, settings, state, actions, scratch
+):
+    """Follows edges from the root to a leaf. Leaves the leaf's position in `state`.
+
+    Returns the index of a new node that waits for the evaluator, or SETTLED, BLOCKED or FULL. The root itself is
+    the first such leaf. `actions` and `scratch` are scratch [max_legal].
+    """
+    state[:] = root_state
+    index = ROOT
+    if nodes[ROOT]["status"] == WAITING:
+        if tree["waiting"] > 0:
+            return BLOCKED
+        tree["waiting"] += 1
+        return ROOT
+    gumbel = settings["root_policy"] == GUMBEL
+    if gumbel and not tree["scheduled"]:
+        candidates = 0
+        for k in range(nodes[ROOT]["num_edges"]):
+            if not is_lost(nodes, edges[nodes[ROOT]["first_edge"] + k], nodes[ROOT]["player"]):
+                candidates += 1
+        considered = min(settings["max_considered"], tree["simulations"], max(candidates, 1))
+        write_schedule(schedule, considered, tree["simulations"])
+        tree["scheduled"] = 1
+    while True:
+        node = nodes[index]
+        if node["result"] != ONGOING:
+            back_up(nodes, edges, index, result_value(node["result"], node["player"]))
+            return SETTLED
+        if node["status"] == WAITING:
+            withdraw(nodes, edges, index)
+            return BLOCKED
+        if not gumbel:
+            chosen = select_puct(nodes, edges, index, settings)
+        elif index == ROOT:
+            chosen = select_gumbel_root(nodes, edges, schedule, noise, settings, scratch)
+        else:
+            chosen = select_gumbel_interior(nodes, edges, node, settings, scratch)
+        edge = edges[chosen]
+        edge["waiting"] += 1
+        play(state, edge["action"])
+        if edge["child"] != UNVISITED:
+            index = edge["child"]
+            continue
+        leaf = add_node(legal_actions, outcome, tree, nodes, edges, state, index, chosen, actions)
+        if leaf == FULL:
+            tree["full"] = 1
+            edge["waiting"] -= 1
+            withdraw(nodes, edges, index)
+            return FULL
+        result = nodes[leaf]["result"]
+        if result != ONGOING:
+            back_up(nodes, edges, leaf, result_value(result, nodes[leaf]["player"]))
+            propagate_result(nodes, edges, leaf)
+            return SETTLED
+        tree["waiting"] += 1
+        return leaf
+
+
+@kernel
+def expand(tree, nodes, edges, index, logits, value, noise, settings, rng, rng_index):
+    """Takes the evaluator's answer for node `index` and backs its value up.
+
+    logits: float32[num_actions], of which the legal ones are read; value: seen by the side to move, in [-1, 1].
+    """
+    node = nodes[index]
+    first, count = node["first_edge"], node["num_edges"]
+    highest = -math.inf
+    for k in range(count):
+        edge = edges[first + k]
+        edge["logit"] = logits[edge["action"]]
+        highest = max(highest, edge["logit"])
+    normalizer = 0.0
+    for k in range(count):
+        normalizer += math.exp(edges[first + k]["logit"] - highest)
+    for k in range(count):
+        edge = edges[first + k]
+        # Normalized, so that logits of different positions compare, and a softmax of them needs no maximum.
+        edge["logit"] -= highest + math.log(normalizer)
+        edge["prior"] = math.exp(edge["logit"])
+    node["value"] = value
+    node["status"] = EVALUATED
+    tree["waiting"] -= 1
+    if index == ROOT:
+        add_root_noise(nodes, edges, noise, settings, rng, rng_index)
+    back_up(nodes, edges, index, float(value))
+
+
+@kernel
+def add_root_noise(nodes, edges, noise, settings, rng, rng_index):
+    """Draws the root's Gumbel noise, or mixes Dirichlet noise into a PUCT root's priors."""
+    root = nodes[ROOT]
+    first, count = root["first_edge"], root["num_edges"]
+    if settings["root_policy"] == GUMBEL:
+        for k in range(count):
+            noise[k] = settings["gumbel_scale"] * next_gumbel(rng, rng_index) if settings["gumbel_scale"] > 0 else 0.0
+    elif settings["root_policy"] == PUCT and settings["dirichlet_weight"] > 0:
+        total = 0.0
+        for k in range(count):
+            noise[k] = next_gamma(rng, rng_index, settings["dirichlet_total"] / count)
+            total += noise[k]
+        weight = settings["dirichlet_weight"]
+        for k in range(count):
+            edge = edges[first + k]
+            edge["prior"] = (1.0 - weight) * edge["prior"] + weight * noise[k] / max(total, 1e-300)
+
+
+@kernel
+def reuse_subtree(tree, nodes, edges, action, spare_nodes, spare_edges):
+    """Makes the root's child by `action` the root, keeping what is below it; False where that was never evaluated.
+
+    Copies the subtree in breadth-first order through `spare_nodes` and `spare_edges`, storage of one tree's size.
+    Must not be called while leaves wait. The caller plays the action on the root's state.
+    """
+    child = UNVISITED
+    root = nodes[ROOT]
+    for k in range(root["num_edges"]):
+        edge = edges[root["first_edge"] + k]
+        if edge["action"] == action:
+            child = edge["child"]
+    if child == UNVISITED or nodes[child]["status"] != EVALUATED:
+        return False
+    spare_nodes[0] = nodes[child]
+    spare_nodes[0]["parent"] = NO_PARENT
+    spare_nodes[0]["parent_edge"] = NO_PARENT
+    num_nodes, num_edges, index = 1, 0, 0
+    while index < num_nodes:
+        node = spare_nodes[index]
+        first = node["first_edge"]
+        node["first_edge"] = num_edges
+        for k in range(node["num_edges"]):
+            spare_edges[num_edges] = edges[first + k]
+            below = spare_edges[num_edges]["child"]
+            if below != UNVISITED:
+                spare_nodes[num_nodes] = nodes[below]
+                spare_nodes[num_nodes]["parent"] = index
+                spare_nodes[num_nodes]["parent_edge"] = num_edges
+                spare_edges[num_edges]["child"] = num_nodes
+                num_nodes += 1
+            num_edges += 1
+        index += 1
+    nodes[:num_nodes] = spare_nodes[:num_nodes]
+    edges[:num_edges] = spare_edges[:num_edges]
+    tree["num_nodes"] = num_nodes
+    tree["num_edges"] = num_edges
+    tree["full"] = 0
+    tree["scheduled"] = 0
+    return True

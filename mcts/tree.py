@@ -1,0 +1,96 @@
+"""What a search remembers: B trees side by side, all storage allocated once, edges stored sparsely.
+
+Dimensions: B trees, N nodes a tree, E edges a tree. A node's edges (its legal actions) lie next to each other in
+`edges[b]`, from `first_edge` on, so a game of thousands of actions costs what its legal ones do. Positions are not
+stored: a simulation replays the moves from the root's state row, which keeps a tree small even where a state row
+carries a game's whole history.
+
+The memory of one tree is bounded: 56 bytes a node and 32 bytes an edge, and a tree that is full searches no further.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = 0
+"""The root is the first node of its tree."""
+UNVISITED = -1
+"""`child` of an edge that no simulation has followed."""
+NO_PARENT = -1
+
+# status of a node
+WAITING = 0  # its position has been handed to the evaluator, whose answer is not in yet
+EVALUATED = 1  # it has priors on its edges and a value
+
+NODE = np.dtype(
+    [
+        ("value_sum", np.float64),  # of all values backed up into it, seen by its side to move
+        ("value", np.float32),  # the evaluator's, seen by its side to move
+        ("parent", np.int32),
+        ("parent_edge", np.int32),
+        ("first_edge", np.int32),
+        ("num_edges", np.int32),
+        ("visits", np.int32),  # simulations that ended in it or went through it
+        ("player", np.int32),  # side to move
+        ("result", np.int32),  # the outcome code proven for it, ONGOING while none is
+        ("status", np.int32),
+        ("unused", np.int32),  # keeps records on 8-byte borders
+    ],
+    align=True,
+)
+EDGE = np.dtype(
+    [
+        ("value_sum", np.float64),  # of the values backed up through it, seen by the side that plays it
+        ("action", np.int32),
+        ("child", np.int32),
+        ("visits", np.int32),
+        ("waiting", np.int32),  # simulations under way through it; each counts as a loss (virtual loss)
+        ("logit", np.float32),  # the evaluator's
+        ("prior", np.float32),  # softmax over the legal actions; at a PUCT root mixed with Dirichlet noise
+    ],
+    align=True,
+)
+TREE = np.dtype(
+    [
+        ("num_nodes", np.int32),
+        ("num_edges", np.int32),
+        ("simulations", np.int32),  # to how many root visits it is searched
+        ("waiting", np.int32),  # leaves handed to the evaluator
+        ("full", np.int32),  # 1 once a leaf found no room
+        ("scheduled", np.int32),  # 1 once the root's schedule of considered visits is written
+    ],
+    align=True,
+)
+
+
+class Forest(NamedTuple):
+    """The storage of B trees."""
+
+    trees: NDArray[np.void]  # TREE [B]
+    nodes: NDArray[np.void]  # NODE [B, N]
+    edges: NDArray[np.void]  # EDGE [B, E]
+    root_states: NDArray[np.int64]  # [B, state_size]
+    root_noise: NDArray[np.float64]  # [B, max_legal] Gumbel noise of the root's edges
+    schedule: NDArray[np.int32]  # [B, N] visits an action must have to be simulated next; see selection.py
+    rng: NDArray[np.uint64]  # [B]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays together."""
+        return sum(array.nbytes for array in self)
+
+
+def allocate(
+    num_trees: int, max_nodes: int, max_edges: int, state_size: int, max_legal: int, rng: NDArray[np.uint64]
+) -> Forest:
+    """Empty storage for `num_trees` trees of at most `max_nodes` nodes and `max_edges` edges each."""
+    return Forest(
+        trees=np.zeros(num_trees, TREE),
+        nodes=np.zeros((num_trees, max_nodes), NODE),
+        edges=np.zeros((num_trees, max_edges), EDGE),
+        root_states=np.zeros((num_trees, state_size), np.int64),
+        root_noise=np.zeros((num_trees, max_legal), np.float64),
+        schedule=np.zeros((num_trees, max_nodes), np.int32),
+        rng=rng,
+    )
