@@ -80,13 +80,14 @@ def load(text: str) -> "Game":
             raise GameError(f"{name}: {type(error).__name__}: {error}") from error
         if class_name is None:
             raise GameError(f"{name}: expected a class derived from Game, found none")
+        name, source = path.stem, str(path)
     else:
         if name not in names():
             close = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
             hint = f" (did you mean {close[0]}?)" if close else ""
             known = ", ".join(names())
             raise GameError(f"unknown game {name!r}{hint}; expected one of {known} or a path to a .py file")
-        module, class_name = importlib.import_module(f"games.{name}"), names()[name]
+        module, class_name, source = importlib.import_module(f"games.{name}"), names()[name], name
     game_class = getattr(module, class_name)
-    game_class.name = name
+    game_class.name, game_class.source = name, source
     return parse_parameters(game_class, parameters)

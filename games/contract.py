@@ -33,7 +33,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numba
 import numpy as np
-from numba.core import types
+from numba.core import config, types
 from numpy.typing import NDArray
 
 PLAYER = 0
@@ -103,7 +103,7 @@ class FirstClassKernel(types.WrapperAddressProtocol):  # type: ignore[misc]
 
 
 def _first_class(name: str, function: Any) -> Any:
-    if numba.config.DISABLE_JIT:
+    if config.DISABLE_JIT:
         return function
     if not hasattr(function, "get_compile_result"):
         raise GameError(f"{name}: expected a function marked @kernel, got {type(function).__name__}")
@@ -166,7 +166,9 @@ class Game:
     """
 
     name: ClassVar[str] = ""
-    """How it is called on the command line; the file's name, set on loading."""
+    """What it is called: the file's name without `.py`, set on loading."""
+    source: ClassVar[str] = ""
+    """What `games.load` was given to find it: the name, or the file's path; set on loading."""
     rules_version: ClassVar[int] = 1
     """Raise it when a state, an action or a plane changes its meaning: checkpoints of another version are refused."""
     players: ClassVar[tuple[str, str]] = ("X", "O")
@@ -285,12 +287,17 @@ class Game:
         return hasattr(sys.modules[type(self).__module__], "score")
 
     @property
-    def spec(self) -> str:
-        """The game and its changed parameters, as `games.load` reads them back: `othello:size=6`."""
+    def label(self) -> str:
+        """The game's name and changed parameters, `othello:size=6`: what checkpoints and records say they are of."""
         changed = [
             f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
         ]
         return self.name + (":" + ",".join(changed) if changed else "")
+
+    @property
+    def spec(self) -> str:
+        """Like `label`, but as `games.load` finds the game again: with the path, for a game given by path."""
+        return self.source + self.label.removeprefix(self.name)
 
     def parameter_row(self) -> NDArray[np.int64]:
         """The parameters as `reset` gets them; see `parameter`."""
@@ -355,16 +362,16 @@ def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:
         if raw in meta["choices"]:
             return raw
         raise GameError(f"{game}: {spec.name} is one of {', '.join(meta['choices'])}; got {raw!r}")
-    kind = type(spec.default)
+    halves = isinstance(spec.default, float)
     try:
-        value = kind(raw)
+        value = float(raw) if halves else int(raw)
     except ValueError:
-        expected = "a number" if kind is float else "a whole number"
+        expected = "a number" if halves else "a whole number"
         raise GameError(f"{game}: {spec.name} takes {expected}, got {raw!r}") from None
     low, high = meta["low"], meta["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         raise GameError(f"{game}: {spec.name} is from {low} to {high}, got {raw}")
-    if kind is float and value * 2 != round(value * 2):
+    if halves and value * 2 != round(value * 2):
         raise GameError(f"{game}: {spec.name} goes in steps of 0.5, got {raw}")
     return value
 

@@ -1,0 +1,161 @@
+"""The network: a residual tower with global pooling, a policy head, a win/draw/loss head, a game's auxiliary heads.
+
+After KataGo (arXiv 1902.10565): pooling over the board lets every other block see the whole of it, and lets heads
+work at any board size. Where a game's policy is laid out over the board (`policy_planes`), nothing in the network
+depends on the board's size; otherwise (Connect Four's columns) policy and value heads are dense, which is stronger
+at the one size there is.
+
+Dimensions: N positions, C channels, H x W board, A actions.
+"""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from agent.network_config import NetworkConfig
+from games.contract import Game
+
+
+class Outputs(NamedTuple):
+    """What the network says of N positions, each seen by its side to move."""
+
+    policy: Tensor  # [N, A] logits
+    value: Tensor  # [N, 3] logits of win, draw, loss
+    ownership: Tensor | None  # [N, H * W] in [-1, 1]: the side to move's +1, the opponent's -1
+    score: Tensor | None  # [N] final score over the game's max_score
+
+
+def pool(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, 3 C]: each channel's mean, mean scaled by the board's width, and maximum."""
+    mean = x.mean((2, 3))
+    width = (x.shape[2] * x.shape[3]) ** 0.5
+    return torch.cat([mean, mean * ((width - 14.0) * 0.1), x.amax((2, 3))], 1)
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias and its batch normalization, which `fold` makes one convolution."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int) -> None:
+        super().__init__()
+        self.convolution: nn.Module = nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.convolution(x))  # type: ignore[no-any-return]
+
+    def fold(self) -> None:
+        """Makes the normalization part of the convolution's weights; only right in evaluation mode."""
+        self.convolution = fuse_conv_bn_eval(self.convolution, self.norm)  # type: ignore[type-var]
+        self.norm = nn.Identity()
+
+
+class Block(nn.Module):
+    """A residual block. With `pooled_channels`, that many of its channels tell all others what the whole board holds."""
+
+    def __init__(self, channels: int, pooled_channels: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(channels, channels, 3)
+        self.second = ConvNorm(channels, channels, 3)
+        self.pooled_channels = pooled_channels
+        self.from_pool = nn.Linear(3 * pooled_channels, channels) if pooled_channels else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.first(x))
+        if self.from_pool is not None:
+            y = y + self.from_pool(pool(y[:, : self.pooled_channels]))[:, :, None, None]
+        return torch.relu(x + self.second(y))
+
+
+class PolicyHead(nn.Module):
+    """[N, C, H, W] -> [N, A] logits."""
+
+    def __init__(self, game: Game, config: NetworkConfig) -> None:
+        super().__init__()
+        cells = game.shape[0] * game.shape[1]
+        self.reduce = ConvNorm(config.channels, config.policy_channels, 1)
+        self.planes = game.policy_planes
+        if self.planes:
+            others = game.num_actions - self.planes * cells
+            self.from_pool = nn.Linear(3 * config.policy_channels, config.policy_channels)
+            self.by_cell = nn.Conv2d(config.policy_channels, self.planes, 1)
+            self.others = nn.Linear(3 * config.policy_channels, others) if others else None
+        else:
+            self.dense = nn.Linear(config.policy_channels * cells, game.num_actions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.reduce(x))
+        if not self.planes:
+            return self.dense(y.flatten(1))  # type: ignore[no-any-return]
+        pooled = pool(y)
+        logits = self.by_cell(torch.relu(y + self.from_pool(pooled)[:, :, None, None])).flatten(1)
+        return logits if self.others is None else torch.cat([logits, self.others(pooled)], 1)
+
+
+class ValueHead(nn.Module):
+    """[N, C, H, W] -> [N, 3] logits of win, draw and loss, and the score where the game has one."""
+
+    def __init__(self, game: Game, config: NetworkConfig) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(config.channels, config.value_channels, 1)
+        self.dense = game.policy_planes == 0
+        cells = game.shape[0] * game.shape[1]
+        inputs = config.value_channels * (cells if self.dense else 3)
+        self.hidden = nn.Linear(inputs, config.value_hidden)
+        self.outcome = nn.Linear(config.value_hidden, 3)
+        self.score = nn.Linear(config.value_hidden, 1) if game.has_score else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        y = torch.relu(self.reduce(x))
+        hidden = torch.relu(self.hidden(y.flatten(1) if self.dense else pool(y)))
+        return self.outcome(hidden), None if self.score is None else self.score(hidden)[:, 0]
+
+
+class Network(nn.Module):
+    """The policy and value network of one game; see the module's docstring."""
+
+    def __init__(self, game: Game, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = ConvNorm(game.num_planes, config.channels, 3)
+        every = config.global_pooling_every
+        self.blocks = nn.ModuleList(
+            Block(config.channels, config.pooled_channels if every and i % every == every - 1 else 0)
+            for i in range(config.blocks)
+        )
+        self.policy = PolicyHead(game, config)
+        self.value = ValueHead(game, config)
+        self.ownership = nn.Conv2d(config.channels, 1, 1) if game.has_ownership else None
+
+    def trunk(self, planes: Tensor) -> Tensor:
+        """[N, planes, H, W] -> [N, C, H, W]."""
+        x = torch.relu(self.stem(planes))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def forward(self, planes: Tensor) -> Outputs:
+        x = self.trunk(planes)
+        value, score = self.value(x)
+        ownership = None if self.ownership is None else torch.tanh(self.ownership(x).flatten(1))
+        return Outputs(self.policy(x), value, ownership, score)
+
+    def judge(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """What the search needs, without the auxiliary heads: policy logits [N, A], values [N] in [-1, 1]."""
+        x = self.trunk(planes)
+        outcome = torch.softmax(self.value(x)[0].float(), 1)
+        return self.policy(x).float(), outcome[:, 0] - outcome[:, 2]
+
+    def for_inference(self) -> "Network":
+        """A copy in evaluation mode with its normalizations folded into the convolutions."""
+        folded = copy.deepcopy(self).eval().requires_grad_(False)
+        for module in list(folded.modules()):
+            if isinstance(module, ConvNorm):
+                module.fold()
+        return folded
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters())
