@@ -1,0 +1,396 @@
+"""Self-play: many games side by side, each with a tree of its own, all of their leaves in one batch.
+
+A slot plays games one after the other. One `step` hands every slot its evaluated leaf, lets it simulate, move, finish
+its game and begin the next, all compiled, until it has exactly one leaf to evaluate again: so every batch is full
+and Python runs once a batch. Dimensions: B slots, R records (finished games wait in theirs until they are taken).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, GameError, kernel
+from mcts.random import next_below, next_exponential, next_uniform, seeded
+from mcts.search import FOREST_TYPES, SETTINGS_TYPE, Evaluate, SearchSettings
+from mcts.selection import GUMBEL, child_result, choose_root_edge, is_lost, result_value, write_improved_policy
+from mcts.simulation import expand, is_finished, simulate, start_tree
+from mcts.tree import ROOT, allocate
+from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+
+NO_LEAF = -1
+
+SLOT = np.dtype(
+    [
+        ("record", np.int32),  # the record its game is written to
+        ("leaf", np.int32),  # the node that waits for the evaluator, or NO_LEAF
+        ("policy_plies_left", np.int32),  # opening moves still to be drawn from the raw policy
+    ],
+    align=True,
+)
+RECORD = np.dtype(
+    [
+        ("plies", np.int32),
+        ("policies", np.int32),  # entries of the policy targets so far
+        ("outcome", np.int32),
+    ],
+    align=True,
+)
+PLY = np.dtype(
+    [
+        ("action", np.int32),
+        ("legal_count", np.int32),
+        ("root_value", np.float32),
+        ("proven", np.int32),
+        ("flags", np.int32),
+    ],
+    align=True,
+)
+PLAY_SETTINGS = np.dtype(
+    [
+        ("simulations", np.int64),
+        ("random_share", np.float64),
+        ("random_mean_plies", np.float64),
+        ("policy_mean_plies", np.float64),
+        ("policy_temperature", np.float64),
+        ("move_temperature", np.float64),
+        ("move_temperature_plies", np.int64),
+    ],
+    align=True,
+)
+
+
+@dataclass(frozen=True)
+class PlaySettings:
+    """How games begin and how moves are drawn; see SelfPlayConfig for what the figures mean."""
+
+    random_share: float = 0.5
+    random_mean_plies: float = 8.0
+    policy_mean_plies: float = 2.0
+    policy_temperature: float = 1.0
+    move_temperature: float = 1.0
+    move_temperature_plies: int = 10
+
+
+class Records(NamedTuple):
+    """Games being written. Memory is touched only as far as games go, and so taken only that far."""
+
+    records: NDArray[np.void]  # RECORD [R]
+    plies: NDArray[np.void]  # PLY [R, max_plies]
+    policies: NDArray[np.float32]  # [R, max_plies * max_legal], the plies' targets one after the other
+    queues: NDArray[np.int32]  # [2, R]: free records (a stack), finished records
+    counts: NDArray[np.int64]  # [2]: how many are in each
+
+
+FREE, FINISHED = 0, 1
+
+
+@kernel
+def begin_game(
+    reset, legal_actions, play, outcome, parameters, tree, nodes, edges, state, slot, records, plies, queues, counts,
+    settings, rng, b, actions,
+):  # fmt: skip
+    """Puts a new game into the slot, some of them after random moves, and plants its tree."""
+    counts[FREE] -= 1
+    slot["record"] = queues[FREE, counts[FREE]]
+    record = records[slot["record"]]
+    record["policies"] = 0
+    random_plies = 0
+    if next_uniform(rng, b) < settings["random_share"]:
+        random_plies = 1 + int(next_exponential(rng, b, settings["random_mean_plies"]))
+    while True:
+        reset(state, parameters)
+        record["plies"] = 0
+        for _ in range(random_plies):
+            count = legal_actions(state, actions)
+            action = actions[next_below(rng, b, count)]
+            ply = plies[slot["record"], record["plies"]]
+            write_ply(ply, action, count, np.nan, ONGOING, RANDOM_OPENING)
+            record["plies"] += 1
+            play(state, action)
+            if outcome(state) != ONGOING:
+                break
+        if outcome(state) == ONGOING:
+            break
+        random_plies = next_below(rng, b, random_plies)  # it ended on the way: again, shorter
+    for k in range(record["plies"]):  # no targets for these
+        record["policies"] += plies[slot["record"], k]["legal_count"]
+    slot["policy_plies_left"] = 0
+    if settings["policy_mean_plies"] > 0:
+        slot["policy_plies_left"] = int(next_exponential(rng, b, settings["policy_mean_plies"]) + 0.5)
+    start_tree(legal_actions, outcome, tree, nodes, edges, state, settings["simulations"], actions)
+
+
+@kernel
+def write_ply(ply, action, legal_count, root_value, proven, flags):
+    """Fills a PLY record."""
+    ply["action"] = action
+    ply["legal_count"] = legal_count
+    ply["root_value"] = root_value
+    ply["proven"] = proven
+    ply["flags"] = flags
+
+
+@kernel
+def draw_from_policy(nodes, edges, temperature, rng, b):
+    """The index of a root edge drawn from the evaluator's policy at a temperature."""
+    root = nodes[ROOT]
+    first, count = root["first_edge"], root["num_edges"]
+    total = 0.0
+    for k in range(count):
+        total += np.exp(edges[first + k]["logit"] / temperature)
+    threshold = total * next_uniform(rng, b)
+    for k in range(count):
+        threshold -= np.exp(edges[first + k]["logit"] / temperature)
+        if threshold <= 0:
+            return k
+    return count - 1
+
+
+@kernel
+def draw_from_visits(nodes, edges, temperature, rng, b):
+    """The index of a root edge drawn in proportion to visits^(1 / temperature), proven losses left out."""
+    root = nodes[ROOT]
+    first, count, player = root["first_edge"], root["num_edges"], root["player"]
+    total = 0.0
+    for k in range(count):
+        if not is_lost(nodes, edges[first + k], player):
+            total += edges[first + k]["visits"] ** (1.0 / temperature)
+    threshold = total * next_uniform(rng, b)
+    for k in range(count):
+        if not is_lost(nodes, edges[first + k], player):
+            threshold -= edges[first + k]["visits"] ** (1.0 / temperature)
+            if threshold <= 0:
+                return k
+    return -1
+
+
+@kernel
+def write_policy_target(nodes, edges, settings, target):
+    """Fills target[:num_edges] with the policy to train towards.
+
+    Gumbel: the improved policy. PUCT: visits, all of them on the proven wins where there is one, and none on
+    proven losses while there is anything else.
+    """
+    root = nodes[ROOT]
+    first, count, player = root["first_edge"], root["num_edges"], root["player"]
+    if settings["root_policy"] == GUMBEL:
+        write_improved_policy(nodes, edges, root, settings, target)
+        return
+    won = root["result"] == player
+    total = 0.0
+    for k in range(count):
+        edge = edges[first + k]
+        if won:
+            target[k] = 1.0 if child_result(nodes, edge) == player else 0.0
+        else:
+            target[k] = 0.0 if is_lost(nodes, edge, player) else edge["visits"]
+        total += target[k]
+    for k in range(count):
+        target[k] = target[k] / total if total > 0 else 1.0 / count
+
+
+@kernel
+def make_move(
+    play, tree, nodes, edges, state, slot, records, plies, policies, noise, settings, play_settings, rng, b, scratch
+):
+    """Records the searched position with its targets, and plays the move on `state`."""
+    root = nodes[ROOT]
+    first, count, player = root["first_edge"], root["num_edges"], root["player"]
+    record = records[slot["record"]]
+    start = record["policies"]
+    if slot["policy_plies_left"] > 0:
+        slot["policy_plies_left"] -= 1
+        chosen = draw_from_policy(nodes, edges, play_settings["policy_temperature"], rng, b)
+        policies[slot["record"], start : start + count] = 0.0
+        value, proven, flags = np.nan, ONGOING, RANDOM_OPENING
+    else:
+        write_policy_target(nodes, edges, settings, scratch)
+        for k in range(count):
+            policies[slot["record"], start + k] = scratch[k]
+        chosen = -1
+        if settings["root_policy"] != GUMBEL and record["plies"] < play_settings["move_temperature_plies"]:
+            chosen = draw_from_visits(nodes, edges, play_settings["move_temperature"], rng, b)
+        if chosen < 0:
+            chosen = choose_root_edge(nodes, edges, noise, settings, scratch)
+        proven, flags = root["result"], HAS_POLICY_TARGET
+        value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / root["visits"]
+    action = edges[first + chosen]["action"]
+    write_ply(plies[slot["record"], record["plies"]], action, count, value, proven, flags)
+    record["plies"] += 1
+    record["policies"] += count
+    play(state, action)
+
+
+_records = types.Array(numba.from_dtype(RECORD), 1, "C")
+_plies = types.Array(numba.from_dtype(PLY), 2, "C")
+_slots = types.Array(numba.from_dtype(SLOT), 1, "C")
+_play_settings = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
+
+
+@numba.njit(
+    types.int64(
+        *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1], *FOREST_TYPES, SETTINGS_TYPE, _play_settings),
+        *(_slots, _records, _plies, types.float32[:, ::1], types.int32[:, ::1], types.int64[::1]),
+        *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.float32[::1]),
+        *(types.int64[::1], types.int32[::1], types.float64[::1]),
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _step(
+    reset, legal_actions, play, outcome, encode, parameters,
+    trees, nodes, edges, root_states, root_noise, schedule, rng, settings, play_settings,
+    slots, records, plies, policies, queues, counts, planes, logits, values, state, actions, scratch,
+):  # fmt: skip
+    """Takes logits[b], values[b] for each slot's leaf; fills planes[b] with its next. Returns moves made, or -1.
+
+    -1: a game went on after max_plies.
+    """
+    moves = 0
+    for b in range(len(slots)):
+        slot, tree = slots[b], trees[b]
+        if slot["leaf"] == NO_LEAF:
+            begin_game(
+                reset, legal_actions, play, outcome, parameters, tree, nodes[b], edges[b], root_states[b],
+                slot, records, plies, queues, counts, play_settings[0], rng, b, actions,
+            )  # fmt: skip
+        else:
+            expand(tree, nodes[b], edges[b], slot["leaf"], logits[b], values[b], root_noise[b], settings[0], rng, b)
+            if slot["policy_plies_left"] > 0:
+                tree["simulations"] = 0  # the raw policy needs the root's evaluation and nothing more
+        slot["leaf"] = NO_LEAF
+        while slot["leaf"] == NO_LEAF:
+            if not is_finished(tree, nodes[b]):
+                leaf = simulate(
+                    legal_actions, play, outcome, tree, nodes[b], edges[b], root_states[b], schedule[b],
+                    root_noise[b], settings[0], state, actions, scratch,
+                )  # fmt: skip
+                if leaf >= 0:
+                    encode(state, planes[b])
+                    slot["leaf"] = leaf
+                continue
+            make_move(
+                play, tree, nodes[b], edges[b], root_states[b], slot, records, plies, policies, root_noise[b],
+                settings[0], play_settings[0], rng, b, scratch,
+            )  # fmt: skip
+            moves += 1
+            result = outcome(root_states[b])
+            if result != ONGOING:
+                records[slot["record"]]["outcome"] = result
+                queues[FINISHED, counts[FINISHED]] = slot["record"]
+                counts[FINISHED] += 1
+                begin_game(
+                    reset, legal_actions, play, outcome, parameters, tree, nodes[b], edges[b], root_states[b],
+                    slot, records, plies, queues, counts, play_settings[0], rng, b, actions,
+                )  # fmt: skip
+            elif records[slot["record"]]["plies"] == plies.shape[1]:
+                return -1
+            else:
+                simulations = play_settings[0]["simulations"]
+                start_tree(
+                    legal_actions, outcome, tree, nodes[b], edges[b], root_states[b], simulations, actions
+                )  # fmt: skip
+    return moves
+
+
+class SelfPlay:
+    """B slots of games of one player against itself. The same seed and the same evaluators give the same games."""
+
+    def __init__(self, game: Game, search: SearchSettings, play: PlaySettings, slots: int, seed: int) -> None:
+        self.game = game
+        self.settings = search.record()
+        self.play_settings = np.zeros(1, PLAY_SETTINGS)
+        for name in PLAY_SETTINGS.names or ():
+            self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
+        max_nodes = search.simulations + 2
+        max_edges = max_nodes * min(game.max_legal, 64) + game.max_legal
+        self._forest = allocate(slots, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, slots))
+        self._slots = np.zeros(slots, SLOT)
+        self._slots["leaf"] = NO_LEAF
+        # A slot finishes at most one game a step, and finished games are taken after each.
+        count = 2 * slots
+        self._records = Records(
+            records=np.zeros(count, RECORD),
+            plies=np.zeros((count, game.max_plies), PLY),
+            policies=np.zeros((count, game.max_plies * game.max_legal), np.float32),
+            queues=np.tile(np.arange(count, dtype=np.int32), (2, 1)),
+            counts=np.array([count, 0]),
+        )
+        self._planes = np.zeros((slots, game.num_planes, *game.shape), np.float32)
+        self._answers = np.zeros((slots, game.num_actions), np.float32), np.zeros(slots, np.float32)
+        self._scratch = (
+            np.zeros(game.state_size, np.int64),
+            np.zeros(game.max_legal, np.int32),
+            np.zeros(game.max_legal, np.float64),
+        )
+        self._parameters = game.parameter_row()
+        self._finished: list[tuple[NDArray[np.void], NDArray[np.float32], int]] = []
+        self.evaluations = 0
+        """Positions handed to the evaluator so far."""
+        self.moves = 0
+        """Moves made so far."""
+
+    @property
+    def finished_plies(self) -> int:
+        """Plies of the finished games that have not been taken yet."""
+        return sum(len(plies) for plies, _, _ in self._finished)
+
+    @property
+    def num_finished(self) -> int:
+        """Finished games that have not been taken yet."""
+        return len(self._finished)
+
+    def step(self, evaluate: Evaluate) -> None:
+        """Plays on until every slot has a leaf, and evaluates these: one evaluator call for B positions."""
+        k = self.game.kernels
+        moves = _step(
+            *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters, *self._forest),
+            *(self.settings, self.play_settings, self._slots, *self._records, self._planes, *self._answers),
+            *self._scratch,
+        )
+        if moves < 0:
+            raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
+        self.moves += moves
+        self._collect_finished()
+        self._answers = evaluate(self._planes)
+        self.evaluations += len(self._planes)
+
+    def take_finished(self, actor: int, weights_version: int) -> Segment:
+        """The games finished since the last call, as a segment; there must be one at least."""
+        plies = np.concatenate([plies for plies, _, _ in self._finished])
+        segment = Segment(
+            game_lengths=np.array([len(plies) for plies, _, _ in self._finished], np.int32),
+            outcomes=np.array([outcome for _, _, outcome in self._finished], np.int8),
+            actions=np.ascontiguousarray(plies["action"]),
+            legal_counts=np.ascontiguousarray(plies["legal_count"]),
+            policies=np.concatenate([policies for _, policies, _ in self._finished]).astype(np.float16),
+            root_values=np.ascontiguousarray(plies["root_value"]),
+            flags=plies["flags"].astype(np.uint8),
+            proven=plies["proven"].astype(np.int8),
+            actor=actor,
+            weights_version=weights_version,
+            game=self.game.label,
+            rules_version=self.game.rules_version,
+        )
+        self._finished.clear()
+        return segment
+
+    def _collect_finished(self) -> None:
+        records, plies, policies, queues, counts = self._records
+        for index in queues[FINISHED, : counts[FINISHED]]:
+            record = records[index]
+            self._finished.append(
+                (
+                    plies[index, : record["plies"]].copy(),
+                    policies[index, : record["policies"]].copy(),
+                    int(record["outcome"]),
+                )
+            )
+            queues[FREE, counts[FREE]] = index
+            counts[FREE] += 1
+        counts[FINISHED] = 0
