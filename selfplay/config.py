@@ -1,0 +1,286 @@
+"""A training run's options: their defaults, their bounds, where they are read from, and what is said of a wrong one.
+
+A config file has only what differs from the defaults; `keima train --set section.key=value` comes on top.
+"""
+
+import difflib
+import importlib.resources
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from agent.network_config import NetworkConfig
+from games import load
+from games.contract import GameError
+from selfplay.replay import window_size
+
+
+class ConfigError(GameError):
+    """An option is unknown or has a value it cannot have. The message is for the user."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SearchConfig(_Section):
+    """The search in self-play; the fields are those of mcts.search.SearchSettings."""
+
+    simulations: int = Field(32, ge=1, le=1_000_000, description="Simulations a move.")
+    root_policy: Literal["gumbel", "puct"] = Field(
+        "gumbel", description="gumbel learns from few simulations; puct, AlphaZero's, needs hundreds."
+    )
+    max_considered: int = Field(16, ge=1, description="gumbel: actions tried at the root.")
+    c_visit: float = Field(50.0, ge=0, description="gumbel: weight of Q against the prior, before any visits.")
+    c_scale: float = Field(1.0, gt=0, description="gumbel: weight of Q against the prior; lower for softer targets.")
+    gumbel_scale: float = Field(1.0, ge=0, description="gumbel: noise at the root; 0: none.")
+    c_puct: float = Field(1.25, ge=0, description="puct: weight of exploration.")
+    c_puct_base: float = Field(19652.0, gt=0, description="puct: visits after which exploration grows.")
+    fpu_reduction: float = Field(
+        0.2, ge=0, description="puct: how much worse than its parent an untried move is taken."
+    )
+    dirichlet_weight: float = Field(0.25, ge=0, le=1, description="puct: share of noise in the root's priors.")
+    dirichlet_total: float = Field(10.83, gt=0, description="puct: the noise's alpha, summed over the legal moves.")
+
+
+class SelfplayConfig(_Section):
+    """Who plays the games, how many at once, and how they begin."""
+
+    actors: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        "auto", description='Processes that play; "auto": one a core.'
+    )
+    slots: int = Field(256, ge=1, le=65536, description="Games an actor plays at once, evaluated in one batch.")
+    segment_positions: int = Field(
+        4096, ge=1, description="Training positions in finished games at which an actor hands them over."
+    )
+    opening_random_share: float = Field(0.1, ge=0, le=1, description="Games that begin with moves drawn uniformly.")
+    opening_random_mean_plies: float = Field(
+        4.0, ge=0, description="How many such moves on average (exponential distribution)."
+    )
+    opening_policy_mean_plies: float = Field(
+        2.0, ge=0, description="Moves drawn from the network's policy at the start of the other games, on average."
+    )
+    opening_policy_temperature: float = Field(1.0, gt=0, description="Temperature at which these are drawn.")
+    move_temperature: float = Field(
+        1.0,
+        ge=0,
+        description="Temperature at which early moves are drawn from the policy target; 0: the search's choice.",
+    )
+    move_temperature_plies: int = Field(0, ge=0, description="Plies of a game that count as early for that.")
+
+
+class ReplayConfig(_Section):
+    """What is kept of the games and how often it is trained on."""
+
+    window_min: int = Field(
+        50_000, ge=100, description="Positions to train on; from this many on the window grows slower than the run (c)."
+    )
+    window_alpha: float = Field(0.75, gt=0, le=1, description="Exponent of the window's growth.")
+    window_beta: float = Field(0.4, ge=0, le=1, description="Rate of the window's growth when it sets in.")
+    max_disk_gb: float = Field(4.0, gt=0, description="Disk space for games, in 10^9 bytes; the oldest go first.")
+    samples_per_position: float = Field(
+        4.0, gt=0, le=100, description="Times a new position is trained on; above 8 a network learns games by heart."
+    )
+
+    def window(self, total_positions: int) -> int:
+        """The size of the training window, in positions; see selfplay.replay.window_size."""
+        return window_size(total_positions, self.window_min, self.window_alpha, self.window_beta)
+
+
+class LearnerConfig(_Section):
+    """How the network is trained."""
+
+    batch_size: int = Field(512, ge=2, le=1 << 20, description="Positions a step.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of AdamW.")
+    warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rate rises from 0.")
+    weight_decay: float = Field(3e-5, ge=0, description="Pull of the weights towards 0.")
+    max_gradient_norm: float = Field(5.0, gt=0, description="Longer gradients are shortened to this.")
+    value_weight: float = Field(1.5, ge=0, description="Weight of the win/draw/loss loss; the policy's is 1.")
+    ownership_weight: float = Field(1.5, ge=0, description="Weight of the ownership loss, a mean over cells.")
+    score_weight: float = Field(0.5, ge=0, description="Weight of the final score's loss.")
+    value_target_mix: float = Field(
+        0.25, ge=0, le=1, description="Share of the search's value in the value target; the rest is the outcome."
+    )
+    ema_decay: float = Field(
+        0.99, ge=0, lt=1, description="The averaged weights that play: what a step leaves of them."
+    )
+
+
+class RunConfig(_Section):
+    """The run as a whole."""
+
+    minutes: float = Field(20.0, gt=0, description="How long to train, in minutes; pauses between resumes not counted.")
+    measure_every_minutes: float = Field(2.0, gt=0, description="Minutes between measurements of strength.")
+    measure_simulations: int = Field(64, ge=0, description="Simulations a move then, beside the raw policy.")
+    checkpoint_minutes: float = Field(1.0, gt=0, description="Minutes between checkpoints.")
+    hung_seconds: float = Field(60.0, gt=0, description="An actor silent for longer is replaced.")
+
+
+class TrainConfig(_Section):
+    """Everything a training run depends on."""
+
+    game: str = Field(description="The game: a name, perhaps with parameters (othello:6), or a path to a .py file.")
+    seed: int = Field(0, ge=0, lt=1 << 63, description="Seed of all randomness.")
+    network: NetworkConfig = Field(NetworkConfig(), description="The network's sizes.")
+    search: SearchConfig = Field(SearchConfig(), description="The search in self-play.")
+    selfplay: SelfplayConfig = Field(SelfplayConfig(), description="Who plays the games, and how they begin.")
+    replay: ReplayConfig = Field(ReplayConfig(), description="What is kept of the games.")
+    learner: LearnerConfig = Field(LearnerConfig(), description="How the network is trained.")
+    run: RunConfig = Field(RunConfig(), description="The run as a whole.")
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    name: field.annotation
+    for name, field in TrainConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
+
+
+def options() -> dict[str, FieldInfo]:
+    """Every option by its full name: `seed`, `search.simulations`."""
+    found = {name: field for name, field in TrainConfig.model_fields.items() if name not in SECTIONS}
+    for section, model in SECTIONS.items():
+        found |= {f"{section}.{name}": field for name, field in model.model_fields.items()}
+    return found
+
+
+def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The config for a game (the shipped one where there is one) or from a `.toml` file, with overrides.
+
+    game_or_path: what `games.load` takes, or a path ending in `.toml`.
+    overrides: `section.key=value`, values as in TOML; a bare word is a string.
+    Raises ConfigError, or GameError where it is the game that is wrong.
+    """
+    if game_or_path.endswith(".toml"):
+        source = game_or_path
+        values = _read_toml(source, _read_text(Path(source).expanduser()))
+    else:
+        game = load(game_or_path)
+        file = importlib.resources.files("configs") / f"{game.name}.toml"
+        shipped = game.source == game.name and file.is_file()
+        source = f"configs/{game.name}.toml" if shipped else game_or_path
+        values = _read_toml(source, file.read_text()) if shipped else {}
+        values["game"] = game.spec
+    sources: dict[str, str] = {}
+    for override in overrides:
+        key, value = _parse_override(override)
+        section, _, name = key.rpartition(".")
+        table = values.setdefault(section, {}) if section else values
+        if isinstance(table, dict):  # else the file is at fault, and validation says so
+            table[name] = value
+            sources[key] = f"--set {override}"
+    try:
+        config = TrainConfig.model_validate(values, strict=True)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source, sources)) from None
+    try:
+        return config.model_copy(update={"game": load(config.game).spec})
+    except GameError as error:
+        raise ConfigError(f"{sources.get('game', source)}: {error}") from error
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The config with every value written out and explained, as `load_config` reads it back."""
+    lines = []
+    for key, field in options().items():
+        section, _, name = key.rpartition(".")
+        if section and f"[{section}]" not in lines:
+            lines += ["", f"[{section}]"]
+        value = getattr(getattr(config, section) if section else config, name)
+        lines += [f"# {field.description}", f"{name} = {_to_toml_value(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _to_toml_value(value: Any) -> str:
+    # JSON's strings are TOML's, but for this character and the escapes that ensure_ascii would write.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: expected a TOML file, got something that is not text") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+
+
+def _read_toml(source: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
+    key, equals, text = (part.strip() for part in override.partition("="))
+    if not equals:
+        raise ConfigError(f"--set {override}: expected section.key=value, as in search.simulations=64")
+    if key not in options():
+        raise ConfigError(f"--set {override}: {_unknown(key)}")
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return key, text
+    return key, table["value"] if set(table) == {"value"} else text
+
+
+def _unknown(key: str) -> str:
+    if key in SECTIONS:
+        return f"{key} is a section; expected one of its options, as {key}.{next(iter(SECTIONS[key].model_fields))}"
+
+    def likeness(name: str) -> float:
+        # Whole names, and last parts alone: the section may be missing or the wrong one.
+        pairs = ((key, name), (key.rpartition(".")[2], name.rpartition(".")[2]))
+        return max(difflib.SequenceMatcher(None, one, other).ratio() for one, other in pairs)
+
+    nearest = max([*options(), *SECTIONS], key=likeness)
+    if likeness(nearest) < 0.5:
+        return f"unknown option {key}; the sections are: {', '.join(SECTIONS)}"
+    return f"unknown option {key}; the nearest there is: {nearest}"
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "missing": "a value",
+    "finite_number": "a finite number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+}
+
+
+def _explain(error: ValidationError, source: str, sources: Mapping[str, str]) -> str:
+    """The first thing that is wrong, in one line."""
+    errors = error.errors()
+    key = _option_of(errors[0]["loc"])
+    mine = [e for e in errors if _option_of(e["loc"]) == key]  # several where an option may be of several types
+    where = sources.get(key, source)
+    if mine[0]["type"] == "extra_forbidden":
+        return f"{where}: {_unknown(key)}"
+    if mine[0]["type"] == "model_type":
+        expected = f"a section, [{key}]"
+    else:
+        expected = " or ".join(
+            _EXPECTED.get(e["type"], e["msg"]).format(**e.get("ctx", {})).replace("'", '"') for e in mine
+        )
+    got = "nothing" if mine[0]["type"] == "missing" else json.dumps(mine[0]["input"], ensure_ascii=False, default=str)
+    return f"{where}: {key}: expected {expected}, got {got}"
+
+
+def _option_of(location: tuple[int | str, ...]) -> str:
+    """A location's option: without the parts pydantic adds for the alternatives of a type."""
+    names = [str(part) for part in location]
+    depth = 2 if names[0] in SECTIONS else 1
+    return ".".join(names[:depth])
