@@ -1,0 +1,295 @@
+"""The command line: `keima games`, `train`, `evaluate`, `play` and `gtp`.
+
+This table sits above everything else and nothing imports it. Each command imports what it needs when it runs, which
+is why `keima --help` answers at once. The help is drawn from the docstrings.
+
+Exit codes: 0; 2 for bad usage, bad input and closed pipes, with one line on stderr; 130 after Ctrl-C.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+RUNS = Path("runs")
+"""Where runs are kept: below the folder that the command is typed in."""
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"keima {version('keima')}"
+
+
+app = App(
+    name="keima",
+    help="Keima teaches itself a board game from its rules, and then plays it.",
+    help_format="plaintext",
+    version=_version,
+    version_flags=["--version"],
+)
+
+Simulations = Annotated[int | None, Parameter(validator=Number(gte=0, lte=1_000_000))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
+Flag = Parameter(negative="")
+
+
+@app.command
+def games() -> None:
+    """List the games, with their parameters."""
+    import dataclasses
+    import inspect
+
+    from games import load, names
+
+    shown = [load(name) for name in names()]
+    width = max(len(game.name) for game in shown)
+    for game in shown:
+        print(f"{game.name:<{width}}  {inspect.getdoc(type(game)) or ''}".rstrip())
+        for field in dataclasses.fields(game):
+            meta = field.metadata
+            accepted = " or ".join(meta["choices"]) or f"{meta['low']} to {meta['high']}"
+            print(f"{'':<{width}}    {field.name}={field.default}: {meta['help']} ({accepted})")
+    print("\nParameters follow a colon: othello:6 or gomoku:9,win=4. A path to a .py file is a game, too.")
+
+
+@app.command
+def train(
+    game: str | None = None,
+    /,
+    *,
+    run: str | None = None,
+    minutes: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=2**63))] = None,
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)] = None,
+    resume: str | None = None,
+    overwrite: Annotated[bool, Flag] = False,
+) -> None:
+    """Train a net on a game, from nothing, by playing against itself.
+
+    Args:
+        game: A game, as `keima games` lists them, or a config file (.toml).
+        run: The run's name, a folder below runs/; one that does not exist yet by default.
+        minutes: How long to train, in minutes.
+        seed: With the same seed and one actor, a run repeats itself exactly.
+        settings: Changes one setting of the config: --set key=value, as often as needed.
+        resume: Goes on with a run, named or given by its folder, as if it had not stopped.
+        overwrite: Deletes an existing run of that name first.
+    """
+    from games.contract import GameError
+
+    if resume is not None:
+        if game is not None or run is not None or settings or seed is not None or overwrite:
+            raise GameError("--resume goes on with the run's own settings: expected it alone or with --minutes")
+        from selfplay.run import resume as resume_run
+
+        resume_run(_run_folder(resume, must_exist=True), minutes=minutes)
+        return
+    if game is None:
+        raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
+    from selfplay.config import load_config
+    from selfplay.run import train as train_run
+
+    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    config = load_config(game, overrides)
+    folder = _run_folder(run, must_exist=False) if run else _new_run_folder(Path(game).stem.partition(":")[0])
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise GameError(
+                f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
+            )
+        _delete_run(folder)
+    train_run(config, folder, minutes=minutes)
+
+
+@app.command
+def evaluate(
+    game: str,
+    /,
+    *,
+    model: str | None = None,
+    positions: Path | None = None,
+    simulations: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 64,
+    seed: Seed = 0,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Measure how well a net plays against exact results.
+
+    Args:
+        game: A game with exact results: connect4, or tictactoe, which needs no positions.
+        model: A checkpoint, a run's folder, or any player that `play --opponent` takes; the newest net by default.
+        positions: A file of positions with the exact score of every move.
+        simulations: Simulations a move; 0 is the net's policy alone.
+        seed: Seeds players that use chance.
+        as_json: Prints one JSON object.
+    """
+
+
+@app.command
+def play(
+    game: str,
+    /,
+    *,
+    model: str | None = None,
+    opponent: str | None = None,
+    simulations: Simulations = None,
+    side: Literal["first", "second"] = "first",
+    seed: Seed = 0,
+    plain: Annotated[bool, Flag] = False,
+) -> None:
+    """Play against a net, or another player, line by line.
+
+    Args:
+        game: A game, as `keima games` lists them.
+        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
+        simulations: Simulations a move.
+        side: Whether you move first or second.
+        seed: Seeds players that use chance.
+        plain: No colours, and no line that is rewritten.
+    """
+    from agent import terminal
+
+    chosen = _only_one_of(model, opponent)
+    human = 0 if side == "first" else 1
+    terminal.play(game, opponent=chosen, simulations=simulations, human=human, seed=seed, plain=plain)
+
+
+@app.command
+def gtp(
+    game: str,
+    /,
+    *,
+    model: str | None = None,
+    opponent: str | None = None,
+    simulations: Simulations = None,
+    seed: Seed = 0,
+) -> None:
+    """Speak the Go Text Protocol, version 2, on stdin and stdout, in the game's own notation.
+
+    Args:
+        game: A game, as `keima games` lists them.
+        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
+        simulations: Simulations a move.
+        seed: Seeds players that use chance.
+    """
+    from agent.gtp import GtpEngine
+    from agent.players import Player, default_player, make_player
+    from games import load
+    from games.contract import Game
+
+    chosen = _only_one_of(model, opponent)
+
+    def player_for(game: Game) -> Player:
+        if chosen is not None:
+            return make_player(chosen, game, simulations=simulations, seed=seed)
+        player, introduction = default_player(game, simulations=simulations, seed=seed)
+        print(introduction, file=sys.stderr)
+        return player
+
+    engine = GtpEngine(load(game), player_for)
+    if sys.stdin is None:
+        return
+    # Bytes that are no text are the protocol's business, which drops or refuses them.
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for line in sys.stdin:
+        response = engine.handle(line)
+        if response is not None:
+            sys.stdout.write(response)
+            sys.stdout.flush()
+        if engine.finished:
+            return
+
+
+def _only_one_of(model: str | None, opponent: str | None) -> str | None:
+    """The player asked for, by either option."""
+    from games.contract import GameError
+
+    if model is not None and opponent is not None:
+        raise GameError("expected --model or --opponent, got both")
+    if model is not None and not Path(model).expanduser().exists():
+        raise GameError(f"{model}: no such checkpoint or run folder")
+    return model if model is not None else opponent
+
+
+def _run_folder(text: str, *, must_exist: bool) -> Path:
+    """The folder of a run given by name or by path."""
+    from games.contract import GameError
+
+    path = Path(text).expanduser()
+    folder = path if path.is_dir() or len(path.parts) > 1 else RUNS / text
+    if must_exist and not folder.is_dir():
+        known = sorted(p.name for p in RUNS.glob("*") if p.is_dir())
+        raise GameError(f"no run {text!r}; under {RUNS}/ there is: {', '.join(known) or 'none'}")
+    return folder
+
+
+def _new_run_folder(game: str) -> Path:
+    """The first of runs/connect4, runs/connect4-2, ... that does not exist."""
+    folder, number = RUNS / game, 1
+    while folder.exists():
+        number += 1
+        folder = RUNS / f"{game}-{number}"
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command line; returns the exit code."""
+    code = _run(arguments)
+    if any(thread.name == "opponent" for thread in threading.enumerate()):
+        # The terminal's player is still being loaded. That thread may be inside a compiler: it cannot be stopped,
+        # and the interpreter must not be taken down under it.
+        os._exit(code)
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except (BrokenPipeError, SystemExit):  # rich, which prints the help, exits where a pipe breaks
+        # What is buffered cannot be written any more; without this the interpreter tries again when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain("the output was closed before its end")
+    except CycloptsError as error:
+        error.verbose = False
+        return _complain(_usage(str(error)))
+    except Exception as error:
+        if not _is_for_the_user(error):
+            raise
+        return _complain(_os_problem(error) if isinstance(error, OSError) else str(error))
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether an error's message says what the user should know; anything else is a defect, shown as it is."""
+    contract: Any = sys.modules.get("games.contract")  # not imported here: it takes numba along
+    return isinstance(error, OSError) or (contract is not None and isinstance(error, contract.GameError))
+
+
+def _os_problem(error: OSError) -> str:
+    """An error of the operating system in its own words, with the file it is about."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _usage(message: str) -> str:
+    """A complaint about usage, in the style of the others."""
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _complain(message: str, code: int = BAD_INPUT) -> int:
+    with contextlib.suppress(OSError):
+        print(f"keima: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code
