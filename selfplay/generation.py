@@ -52,10 +52,10 @@ PLY = np.dtype(
 PLAY_SETTINGS = np.dtype(
     [
         ("simulations", np.int64),
-        ("random_share", np.float64),
-        ("random_mean_plies", np.float64),
-        ("policy_mean_plies", np.float64),
-        ("policy_temperature", np.float64),
+        ("opening_random_share", np.float64),
+        ("opening_random_mean_plies", np.float64),
+        ("opening_policy_mean_plies", np.float64),
+        ("opening_policy_temperature", np.float64),
         ("move_temperature", np.float64),
         ("move_temperature_plies", np.int64),
     ],
@@ -65,14 +65,14 @@ PLAY_SETTINGS = np.dtype(
 
 @dataclass(frozen=True)
 class PlaySettings:
-    """How games begin and how moves are drawn; see SelfPlayConfig for what the figures mean."""
+    """How games begin and how moves are drawn; see selfplay.config.SelfplayConfig for what the figures mean."""
 
-    random_share: float = 0.5
-    random_mean_plies: float = 8.0
-    policy_mean_plies: float = 2.0
-    policy_temperature: float = 1.0
+    opening_random_share: float = 0.5
+    opening_random_mean_plies: float = 8.0
+    opening_policy_mean_plies: float = 2.0
+    opening_policy_temperature: float = 1.0
     move_temperature: float = 1.0
-    move_temperature_plies: int = 10
+    move_temperature_plies: int = 0
 
 
 class Records(NamedTuple):
@@ -99,8 +99,8 @@ def begin_game(
     record = records[slot["record"]]
     record["policies"] = 0
     random_plies = 0
-    if next_uniform(rng, b) < settings["random_share"]:
-        random_plies = 1 + int(next_exponential(rng, b, settings["random_mean_plies"]))
+    if next_uniform(rng, b) < settings["opening_random_share"]:
+        random_plies = 1 + int(next_exponential(rng, b, settings["opening_random_mean_plies"]))
     while True:
         reset(state, parameters)
         record["plies"] = 0
@@ -119,8 +119,8 @@ def begin_game(
     for k in range(record["plies"]):  # no targets for these
         record["policies"] += plies[slot["record"], k]["legal_count"]
     slot["policy_plies_left"] = 0
-    if settings["policy_mean_plies"] > 0:
-        slot["policy_plies_left"] = int(next_exponential(rng, b, settings["policy_mean_plies"]) + 0.5)
+    if settings["opening_policy_mean_plies"] > 0:
+        slot["policy_plies_left"] = int(next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5)
     start_tree(legal_actions, outcome, tree, nodes, edges, state, settings["simulations"], actions)
 
 
@@ -135,37 +135,20 @@ def write_ply(ply, action, legal_count, root_value, proven, flags):
 
 
 @kernel
-def draw_from_policy(nodes, edges, temperature, rng, b):
-    """The index of a root edge drawn from the evaluator's policy at a temperature."""
-    root = nodes[ROOT]
-    first, count = root["first_edge"], root["num_edges"]
+def draw(weights, count, rng, b):
+    """An index below `count`, drawn in proportion to the weights, of which one at least is positive."""
     total = 0.0
     for k in range(count):
-        total += np.exp(edges[first + k]["logit"] / temperature)
+        total += weights[k]
     threshold = total * next_uniform(rng, b)
+    last = 0
     for k in range(count):
-        threshold -= np.exp(edges[first + k]["logit"] / temperature)
-        if threshold <= 0:
-            return k
-    return count - 1
-
-
-@kernel
-def draw_from_visits(nodes, edges, temperature, rng, b):
-    """The index of a root edge drawn in proportion to visits^(1 / temperature), proven losses left out."""
-    root = nodes[ROOT]
-    first, count, player = root["first_edge"], root["num_edges"], root["player"]
-    total = 0.0
-    for k in range(count):
-        if not is_lost(nodes, edges[first + k], player):
-            total += edges[first + k]["visits"] ** (1.0 / temperature)
-    threshold = total * next_uniform(rng, b)
-    for k in range(count):
-        if not is_lost(nodes, edges[first + k], player):
-            threshold -= edges[first + k]["visits"] ** (1.0 / temperature)
+        if weights[k] > 0:
+            threshold -= weights[k]
+            last = k
             if threshold <= 0:
-                return k
-    return -1
+                break
+    return last
 
 
 @kernel
@@ -204,17 +187,20 @@ def make_move(
     start = record["policies"]
     if slot["policy_plies_left"] > 0:
         slot["policy_plies_left"] -= 1
-        chosen = draw_from_policy(nodes, edges, play_settings["policy_temperature"], rng, b)
-        policies[slot["record"], start : start + count] = 0.0
+        for k in range(count):
+            scratch[k] = np.exp(edges[first + k]["logit"] / play_settings["opening_policy_temperature"])
+            policies[slot["record"], start + k] = 0.0
+        chosen = draw(scratch, count, rng, b)
         value, proven, flags = np.nan, ONGOING, RANDOM_OPENING
     else:
         write_policy_target(nodes, edges, settings, scratch)
         for k in range(count):
             policies[slot["record"], start + k] = scratch[k]
-        chosen = -1
-        if settings["root_policy"] != GUMBEL and record["plies"] < play_settings["move_temperature_plies"]:
-            chosen = draw_from_visits(nodes, edges, play_settings["move_temperature"], rng, b)
-        if chosen < 0:
+        if record["plies"] < play_settings["move_temperature_plies"] and play_settings["move_temperature"] > 0:
+            for k in range(count):
+                scratch[k] **= 1.0 / play_settings["move_temperature"]
+            chosen = draw(scratch, count, rng, b)
+        else:
             chosen = choose_root_edge(nodes, edges, noise, settings, scratch)
         proven, flags = root["result"], HAS_POLICY_TARGET
         value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / root["visits"]

@@ -1,0 +1,161 @@
+"""Training batches: positions drawn from the replay window, replayed from their game's first move, encoded, targeted.
+
+The window holds moves, not positions: replaying costs microseconds, keeps a game of any state row small, and lets
+an encoder change without throwing games away. Dimensions: n samples, C planes, H x W cells, A actions.
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from games.contract import DRAW, ENCODE, LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, RESET, SCORE, Game, kernel
+from selfplay.replay import WindowArrays
+
+
+class Batch(NamedTuple):
+    """Training samples, everything seen by the side to move."""
+
+    planes: NDArray[np.float32]  # [n, C, H, W]
+    policy: NDArray[np.float32]  # [n, A] target, sums to 1
+    legal: NDArray[np.bool_]  # [n, A]
+    outcome: NDArray[np.float32]  # [n, 3] win, draw, loss; sums to 1
+    ownership: NDArray[np.float32]  # [n, H * W] at the end of the game: +1 own, -1 the opponent's, 0 nobody's
+    score: NDArray[np.float32]  # [n] at the end of the game, over the game's max_score
+
+
+@kernel
+def half_to_float(bits):
+    """The value of a float16 that is finite and not negative, from its bits: compiled code knows no float16."""
+    exponent, mantissa = bits >> 10, bits & 1023
+    if exponent == 0:
+        return math.ldexp(float(mantissa), -24)
+    return math.ldexp(1024.0 + mantissa, exponent - 25)
+
+
+@kernel
+def turn(row, renamed):
+    """row[a] = row_before[renamed[a]], in place."""
+    before = row.copy()
+    for a in range(len(row)):
+        row[a] = before[renamed[a]]
+
+
+@numba.njit(
+    types.void(
+        *(RESET, LEGAL_ACTIONS, PLAY, ENCODE, OWNERSHIP, SCORE, types.int64[::1], types.boolean, types.float64),
+        *(types.int64[::1], types.int32[::1], types.int8[::1], types.int32[::1], types.int64[::1]),
+        *(types.int64[::1], types.float32[::1], types.int8[::1], types.uint16[::1]),
+        *(types.int64[::1], types.int64[::1], types.int64[:, ::1], types.int64[:, ::1], types.float64),
+        *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.boolean[:, ::1], types.float32[:, ::1]),
+        *(types.float32[:, ::1], types.float32[::1]),
+        *(types.int64[::1], types.int32[::1], types.int8[::1], types.float32[:, :, ::1]),
+    ),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _fill(
+    reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, max_score,
+    game_starts, game_lengths, outcomes, actions, game_of_ply, legal_starts, root_values, proven, policies,
+    chosen, symmetries, cell_maps, action_maps, value_mix,
+    planes, policy, legal, outcome, owners, scores, state, found, plain_owners, plain,
+):  # fmt: skip
+    """Replays the game of each chosen ply up to it and fills the sample's rows, turned by its symmetry."""
+    width = planes.shape[3]
+    for i in range(len(chosen)):
+        ply = chosen[i]
+        game = game_of_ply[ply]
+        cells, renamed = cell_maps[symmetries[i]], action_maps[symmetries[i]]
+        reset(state, parameters)
+        for k in range(game_starts[game], ply):
+            play(state, actions[k])
+        me = state[PLAYER]
+
+        encode(state, plain)
+        for c in range(planes.shape[1]):
+            for cell in range(len(cells)):
+                planes[i, c, cell // width, cell % width] = plain[c, cells[cell] // width, cells[cell] % width]
+
+        policy[i] = 0.0
+        legal[i] = False
+        total = 0.0
+        count = legal_actions(state, found)
+        for k in range(count):
+            total += half_to_float(policies[legal_starts[ply] + k])
+        for k in range(count):
+            policy[i, found[k]] = half_to_float(policies[legal_starts[ply] + k]) / total
+            legal[i, found[k]] = True
+        if symmetries[i] != 0:
+            turn(policy[i], renamed)
+            turn(legal[i], renamed)
+
+        # A result that the search has proven is true; the game's own may come of a later mistake.
+        result = proven[ply] if proven[ply] != ONGOING else outcomes[game]
+        mix = value_mix if proven[ply] == ONGOING and not math.isnan(root_values[ply]) else 0.0
+        searched = 0.5 * root_values[ply] + 0.5 if mix > 0 else 0.0
+        outcome[i, 0] = (1.0 - mix) * (result == me) + mix * searched
+        outcome[i, 1] = (1.0 - mix) * (result == DRAW)
+        outcome[i, 2] = (1.0 - mix) * (result == 1 - me) + mix * (1.0 - searched)
+
+        if to_the_end:
+            for k in range(ply, game_starts[game] + game_lengths[game]):
+                play(state, actions[k])
+            sign = 1.0 if me == 0 else -1.0
+            ownership(state, plain_owners)
+            for cell in range(len(cells)):
+                owners[i, cell] = sign * plain_owners[cells[cell]]
+            scores[i] = sign * score(state) / max_score
+
+
+class Sampler:
+    """Draws batches from a window. The same window, seed and step give the same batch."""
+
+    def __init__(self, game: Game, seed: int, *, augment: bool = True, value_mix: float = 0.0) -> None:
+        """augment: turn every sample by a random symmetry of the game.
+
+        value_mix: how much of the value target is the search's value instead of the game's outcome, 0 to 1.
+        """
+        self.game = game
+        self.seed = seed
+        self.value_mix = value_mix
+        symmetries = game.symmetries() if augment else game.symmetries()[:1]
+        self._cell_maps = np.array([s.cells for s in symmetries], np.int64)
+        self._action_maps = np.array([s.actions for s in symmetries], np.int64)
+        self._parameters = game.parameter_row()
+        self._to_the_end = game.has_ownership or game.has_score
+
+    def draw(self, window: WindowArrays, step: int, size: int) -> Batch:
+        """A batch of `size` positions, uniform over the window's training positions, with replacement."""
+        random = np.random.default_rng([self.seed, step])
+        chosen = window.training_plies[random.integers(len(window.training_plies), size=size)]
+        return self.fill(window, chosen, random.integers(len(self._cell_maps), size=size))
+
+    def fill(self, window: WindowArrays, plies: NDArray[np.int64], symmetries: NDArray[np.int64]) -> Batch:
+        """The samples of these plies, each turned by its symmetry."""
+        game, n = self.game, len(plies)
+        height, width = game.shape
+        batch = Batch(
+            planes=np.empty((n, game.num_planes, height, width), np.float32),
+            policy=np.empty((n, game.num_actions), np.float32),
+            legal=np.empty((n, game.num_actions), np.bool_),
+            outcome=np.empty((n, 3), np.float32),
+            ownership=np.zeros((n, height * width), np.float32),
+            score=np.zeros(n, np.float32),
+        )
+        k = game.kernels
+        _fill(
+            *(k.reset, k.legal_actions, k.play, k.encode, k.ownership, k.score, self._parameters, self._to_the_end),
+            float(game.max_score),
+            *(window.game_starts, window.game_lengths, window.outcomes, window.actions, window.game_of_ply),
+            *(window.legal_starts, window.root_values, window.proven, window.policies.view(np.uint16)),
+            *(plies, symmetries, self._cell_maps, self._action_maps, self.value_mix, *batch),
+            np.empty(game.state_size, np.int64),
+            np.empty(game.max_legal, np.int32),
+            np.empty(height * width, np.int8),
+            np.empty((game.num_planes, height, width), np.float32),
+        )
+        return batch
