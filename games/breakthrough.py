@@ -61,12 +61,11 @@ class Breakthrough(Game):
     def action_to_text(self, state, action):
         direction, cell = divmod(action, self.rows * self.columns)
         row, column = divmod(cell, self.columns)
-        if state[PLAYER] == 0:
-            start, end = (row, column), (row - 1, column + direction - 1)
-        else:
-            start, end = (self.rows - 1 - row, column), (self.rows - row, column + direction - 1)
-        names = [self.cell_to_text(r * self.columns + c) for r, c in (start, end)]
-        return ("x" if self.board(state)[end] else "").join(names)
+        target = column + direction - 1
+        captures = state[other_row(state, state[PLAYER], row - 1)] >> target & 1
+        from_row, to_row = (row, row - 1) if state[PLAYER] == 0 else (self.rows - 1 - row, self.rows - row)
+        start, end = (self.cell_to_text(r * self.columns + c) for r, c in ((from_row, column), (to_row, target)))
+        return f"{start}x{end}" if captures else f"{start}{end}"
 
     def symmetries(self):
         cells = np.arange(self.rows * self.columns).reshape(self.shape)

@@ -11,7 +11,7 @@ Kernels are module-level functions marked `@kernel`, found by their names:
     legal_actions(state, actions) -> n    fills actions[:n], in an order that depends on the position only
     play(state, action)                   in place; the action is legal; updates state[PLAYER]
     outcome(state) -> code                ONGOING, or FIRST_WINS, SECOND_WINS, DRAW: absolute, never "mine"
-    encode(state, planes)                 writes every one of planes[C, H, W], seen by the side to move
+    encode(state, planes)                 writes every one of planes[C, H, W], 0 to 1, seen by the side to move
 
 and, where a game has them to offer as training targets, read off a finished game:
 
@@ -223,7 +223,8 @@ class Game:
         raise NotImplementedError
 
     def symmetries(self) -> list[Symmetry]:
-        """The identity first. Every one maps games to games; used to augment training."""
+        """The identity first. Every one maps positions to positions under the same rules (from the image of the start,
+        where that is another one, as in Othello); used to augment training."""
         return [identity(self)]
 
     # --- text: the game's usual notation. Defaults suit games whose action is a cell, plus at most a pass.

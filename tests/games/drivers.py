@@ -1,6 +1,6 @@
-"""Compiled loops over a game's kernels for the tests: random games recorded whole, and counts of the game tree.
+"""Games for the tests: from their moves, at random, and all there are.
 
-They take the kernels as first-class functions, as the search does, so they test that way of calling too.
+The compiled loops take the kernels as first-class functions, as the search does, so they test that way of calling too.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,9 @@ import numba
 import numpy as np
 from numba.core import types
 
+import games
 from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, RESET, Game
+from games.position import Position, position_after
 
 _ROW = types.int64[::1]
 
@@ -46,6 +48,11 @@ def _play_randomly(
     return ply, outcome(state)
 
 
+def played(spec: str, moves: str) -> Position:
+    """The position after moves in the game's notation, with spaces between them."""
+    return position_after(games.load(spec), moves.split())
+
+
 def record_games(game: Game, count: int, seed: int = 0):
     """Yields `count` games played by uniformly random moves, as Recordings; valid until the next one is asked for."""
     kernels, parameters = game.kernels, game.parameter_row()
@@ -62,36 +69,36 @@ def record_games(game: Game, count: int, seed: int = 0):
 
 
 @numba.njit(
-    types.void(LEGAL_ACTIONS, PLAY, OUTCOME, types.int64[:, ::1], types.int32[:, ::1], _ROW, _ROW, _ROW),
+    types.void(LEGAL_ACTIONS, PLAY, OUTCOME, types.int64[:, ::1], types.int32[:, ::1], _ROW, _ROW, _ROW, _ROW),
     cache=True,
 )
-def _walk(legal_actions, play, outcome, states, actions, counts, tried, nodes):
-    depth, ply = len(nodes) - 1, 0
-    nodes[0] = 1
-    counts[0] = -1  # the actions of this ply are not listed yet
+def _walk(legal_actions, play, outcome, states, actions, listed, tried, lines, finished):
+    depth, ply = len(lines) - 1, 0
+    listed[0] = -1  # the actions of this ply are not listed yet
     while ply >= 0:
-        if counts[ply] < 0:
-            counts[ply], tried[ply] = 0, 0
-            if ply < depth and outcome(states[ply]) == ONGOING:
-                counts[ply] = legal_actions(states[ply], actions[ply])
-                nodes[ply + 1] += counts[ply]
-            if ply == depth - 1:  # the positions below were counted and need not be visited
-                counts[ply] = 0
-        if tried[ply] == counts[ply]:
+        if listed[ply] < 0:
+            listed[ply] = tried[ply] = 0
+            lines[ply] += 1
+            if outcome(states[ply]) != ONGOING:
+                finished[ply] += 1
+            elif ply < depth:
+                listed[ply] = legal_actions(states[ply], actions[ply])
+        if tried[ply] == listed[ply]:
             ply -= 1
             continue
         states[ply + 1] = states[ply]
         play(states[ply + 1], actions[ply, tried[ply]])
         tried[ply] += 1
         ply += 1
-        counts[ply] = -1
+        listed[ply] = -1
 
 
-def perft(game: Game, depth: int) -> list[int]:
-    """How many sequences of moves of each length up to `depth` the rules allow (a game that is over has none)."""
+def perft(game: Game, depth: int) -> tuple[list[int], list[int]]:
+    """How many lines of 1 .. `depth` moves the rules allow, and how many of each length are finished games."""
     states = np.zeros((depth + 1, game.state_size), np.int64)
     states[0] = game.new_state()
     actions = np.zeros((depth + 1, game.max_legal), np.int32)
-    counts, tried, nodes = np.zeros((3, depth + 1), np.int64)
-    _walk(game.kernels.legal_actions, game.kernels.play, game.kernels.outcome, states, actions, counts, tried, nodes)
-    return [int(n) for n in nodes[1:]]
+    listed, tried, lines, finished = np.zeros((4, depth + 1), np.int64)
+    rules = game.kernels
+    _walk(rules.legal_actions, rules.play, rules.outcome, states, actions, listed, tried, lines, finished)
+    return lines[1:].tolist(), finished[1:].tolist()
