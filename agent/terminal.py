@@ -302,7 +302,8 @@ def play(
     with progress.shown():
         game = load(game_text)
         _ = game.kernels
-    if opponent is None and not any_model_under_runs():
+    named = opponent is not None
+    if not named and not any_model_under_runs():
         opponent = "rollout"
         _write(
             f"No net under runs/ yet (`keima train {game.spec}` makes one): the opponent searches by random playouts.\n"
@@ -318,7 +319,7 @@ def play(
         colour=decorated and "NO_COLOR" not in os.environ,
     )
     # A user at the keyboard thinks while the opponent loads; one who named it, or a pipe, hears first if that fails.
-    terminal.run(wait_first=opponent is not None or not interactive)
+    terminal.run(wait_first=named or not interactive)
 
 
 def _write(text: str) -> None:
