@@ -25,6 +25,7 @@ after at most `max_plies` moves. A side without a move passes by an action; the 
 
 import dataclasses
 import importlib.util
+import re
 import string
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ from typing import Any, ClassVar, NamedTuple
 import numba
 import numpy as np
 from numba.core import config, types
+from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 PLAYER = 0
@@ -102,12 +104,19 @@ class FirstClassKernel(types.WrapperAddressProtocol):  # type: ignore[misc]
         return self._function(*arguments)
 
 
-def _first_class(name: str, function: Any) -> Any:
-    if config.DISABLE_JIT:
+def _first_class(file: str | None, name: str, function: Any) -> Any:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets it from the environment
         return function
     if not hasattr(function, "get_compile_result"):
-        raise GameError(f"{name}: expected a function marked @kernel, got {type(function).__name__}")
-    return FirstClassKernel(function, SIGNATURES[name])
+        raise GameError(f"{file}: expected {name} to be a function marked @kernel, got {type(function).__name__}")
+    try:
+        return FirstClassKernel(function, SIGNATURES[name])
+    except (NumbaError, TypeError) as error:  # the latter for a wrong number of arguments
+        # Numba's message runs over many lines: what is wrong, where, the source and the compiler's own steps.
+        reasons = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Failed in")]
+        line = re.search(r"line \d+", str(error))
+        where = f" ({line.group()})" if line else ""
+        raise GameError(f"{file}: {name} does not compile: {reasons[0]}{where}") from error
 
 
 @kernel
@@ -271,11 +280,12 @@ class Game:
         module = sys.modules[type(self).__module__]
         cached = module.__dict__.get("_keima_kernels")
         if cached is None:
+            file = module.__file__
             missing = [n for n in SIGNATURES if n not in OPTIONAL_KERNELS and not hasattr(module, n)]
             if missing:
-                raise GameError(f"{module.__file__}: expected a @kernel named {missing[0]}, found none")
+                raise GameError(f"{file}: expected a @kernel named {missing[0]}, found none")
             defaults = {"ownership": _no_ownership, "score": _no_score}
-            cached = Kernels(*(_first_class(n, getattr(module, n, defaults.get(n))) for n in SIGNATURES))
+            cached = Kernels(*(_first_class(file, n, getattr(module, n, defaults.get(n))) for n in SIGNATURES))
             module.__dict__["_keima_kernels"] = cached
         return cached  # type: ignore[no-any-return]
 
@@ -354,7 +364,21 @@ def parse_parameters(game_class: type[Game], text: str) -> Game:
             known = ", ".join(fields) or "none"
             raise GameError(f"{game_class.name}: unknown parameter {key!r}; it has: {known}")
         values[key] = _parse_parameter(game_class.name, fields[key], raw.strip())
-    return game_class(**values)
+    game = game_class(**values)
+    _check_facts(game)
+    return game
+
+
+def _check_facts(game: Game) -> None:
+    """Raises GameError for a game class that lacks what the search must know before it can allocate."""
+    name = type(game).__name__
+    if any(isinstance(value, dataclasses.Field) for value in vars(type(game)).values()):
+        raise GameError(f"{game.name}: expected @dataclass(frozen=True) above class {name}, which has parameters")
+    for fact in ("shape", "num_planes", "num_actions", "state_size", "max_plies"):
+        try:
+            getattr(game, fact)
+        except NotImplementedError:
+            raise GameError(f"{game.name}: expected class {name} to say its {fact}, found nothing") from None
 
 
 def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:
@@ -372,7 +396,7 @@ def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:
     low, high = meta["low"], meta["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         raise GameError(f"{game}: {spec.name} is from {low} to {high}, got {raw}")
-    if halves and value * 2 != round(value * 2):
+    if halves and value * 2 % 1 != 0:  # so are infinity and "not a number"
         raise GameError(f"{game}: {spec.name} goes in steps of 0.5, got {raw}")
     return value
 
