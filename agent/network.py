@@ -27,6 +27,11 @@ class Outputs(NamedTuple):
     ownership: Tensor | None  # [N, H * W] in [-1, 1]: the side to move's +1, the opponent's -1
     score: Tensor | None  # [N] final score over the game's max_score
 
+    def float(self) -> "Outputs":
+        """The same in float32."""
+        parts = (self.ownership, self.score)
+        return Outputs(self.policy.float(), self.value.float(), *(None if p is None else p.float() for p in parts))
+
 
 def pool(x: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, 3 C]: each channel's mean, mean scaled by the board's width, and maximum."""
@@ -53,7 +58,7 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block. With `pooled_channels`, that many of its channels tell all others what the whole board holds."""
+    """A residual block. With `pooled_channels`, so many of its channels tell all of them what the whole board holds."""
 
     def __init__(self, channels: int, pooled_channels: int) -> None:
         super().__init__()

@@ -63,6 +63,6 @@ def next_gamma(rng, i, shape):
             return boost * d * v
 
 
-def seeded(seed: int, count: int) -> NDArray[np.uint64]:
+def seeded(seed: int | tuple[int, ...], count: int) -> NDArray[np.uint64]:
     """States for `count` independent streams of one seed, uint64[count]."""
     return np.random.SeedSequence(seed).generate_state(count, np.uint64)

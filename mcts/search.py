@@ -302,3 +302,25 @@ class Search:
     def root_states(self) -> NDArray[np.int64]:
         """The trees' root positions [num_trees, state_size]; not to be written to."""
         return self._forest.root_states
+
+
+def choose_actions(
+    game: Game, evaluate: Evaluate, states: NDArray[np.int64], settings: SearchSettings | None, at_once: int = 256
+) -> NDArray[np.int64]:
+    """The action chosen in each of `states` [n, state_size], all of which go on; int64 [n].
+
+    settings: None asks the raw policy alone. at_once: how many positions share evaluator calls.
+    """
+    chosen = np.empty(len(states), np.int64)
+    for start in range(0, len(states), at_once):
+        part = states[start : start + at_once]
+        if settings is None:
+            logits, _ = evaluate(np.stack([game.planes(state) for state in part]))
+            legal = [game.legal(state) for state in part]
+            chosen[start : start + len(part)] = [a[np.argmax(logits[i][a])] for i, a in enumerate(legal)]
+        else:
+            search = Search(game, settings, len(part))
+            search.start(part)
+            search.run(evaluate)
+            chosen[start : start + len(part)] = search.chosen_actions()
+    return chosen

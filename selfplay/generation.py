@@ -5,7 +5,6 @@ its game and begin the next, all compiled, until it has exactly one leaf to eval
 and Python runs once a batch. Dimensions: B slots, R records (finished games wait in theirs until they are taken).
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numba
@@ -19,6 +18,7 @@ from mcts.search import FOREST_TYPES, SETTINGS_TYPE, Evaluate, SearchSettings
 from mcts.selection import GUMBEL, child_result, choose_root_edge, is_lost, result_value, write_improved_policy
 from mcts.simulation import expand, is_finished, simulate, start_tree
 from mcts.tree import ROOT, allocate
+from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 
 NO_LEAF = -1
@@ -61,18 +61,6 @@ PLAY_SETTINGS = np.dtype(
     ],
     align=True,
 )
-
-
-@dataclass(frozen=True)
-class PlaySettings:
-    """How games begin and how moves are drawn; see selfplay.config.SelfplayConfig for what the figures mean."""
-
-    opening_random_share: float = 0.5
-    opening_random_mean_plies: float = 8.0
-    opening_policy_mean_plies: float = 2.0
-    opening_policy_temperature: float = 1.0
-    move_temperature: float = 1.0
-    move_temperature_plies: int = 0
 
 
 class Records(NamedTuple):
@@ -284,15 +272,21 @@ def _step(
     return moves
 
 
+def search_settings(config: SearchConfig) -> SearchSettings:
+    """The search's settings in self-play, noise included."""
+    return SearchSettings(**config.model_dump())
+
+
 class SelfPlay:
     """B slots of games of one player against itself. The same seed and the same evaluators give the same games."""
 
-    def __init__(self, game: Game, search: SearchSettings, play: PlaySettings, slots: int, seed: int) -> None:
+    def __init__(self, game: Game, search: SearchConfig, play: SelfplayConfig, seed: int | tuple[int, ...] = 0) -> None:
         self.game = game
-        self.settings = search.record()
+        self.settings = search_settings(search).record()
         self.play_settings = np.zeros(1, PLAY_SETTINGS)
         for name in PLAY_SETTINGS.names or ():
             self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
+        slots = play.slots
         max_nodes = search.simulations + 2
         max_edges = max_nodes * min(game.max_legal, 64) + game.max_legal
         self._forest = allocate(slots, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, slots))
@@ -320,16 +314,8 @@ class SelfPlay:
         """Positions handed to the evaluator so far."""
         self.moves = 0
         """Moves made so far."""
-
-    @property
-    def finished_plies(self) -> int:
-        """Plies of the finished games that have not been taken yet."""
-        return sum(len(plies) for plies, _, _ in self._finished)
-
-    @property
-    def num_finished(self) -> int:
-        """Finished games that have not been taken yet."""
-        return len(self._finished)
+        self.finished_positions = 0
+        """Training positions in finished games that have not been taken yet."""
 
     def step(self, evaluate: Evaluate) -> None:
         """Plays on until every slot has a leaf, and evaluates these: one evaluator call for B positions."""
@@ -364,15 +350,18 @@ class SelfPlay:
             rules_version=self.game.rules_version,
         )
         self._finished.clear()
+        self.finished_positions = 0
         return segment
 
     def _collect_finished(self) -> None:
         records, plies, policies, queues, counts = self._records
         for index in queues[FINISHED, : counts[FINISHED]]:
             record = records[index]
+            played = plies[index, : record["plies"]]
+            self.finished_positions += int(np.count_nonzero(played["flags"] & HAS_POLICY_TARGET))
             self._finished.append(
                 (
-                    plies[index, : record["plies"]].copy(),
+                    played.copy(),
                     policies[index, : record["policies"]].copy(),
                     int(record["outcome"]),
                 )

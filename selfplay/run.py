@@ -1,0 +1,502 @@
+"""A training run: actors play, the learner trains on what they play, its weights go back to them.
+
+The learner is a fold over segments of games. Each segment joins the replay window and allows a fixed number of
+training steps (`samples_per_position`); a step's batch depends only on the seed, its number and the window. So a run
+that is killed and resumed makes the steps it had not saved over again, the same ones: nothing is lost but the games
+under way. What is saved is said: a line of progress.jsonl is written after the state it speaks of is on disk.
+
+A run's folder:
+
+    config.toml             every option, as the run uses it
+    learner.safetensors     the learner's state and the run's counters
+    model.safetensors       the newest averaged network: what to play with
+    checkpoints/            that network at earlier times
+    games/                  the replay store
+    weights/                what actors are told to load; passing
+    tensorboard/, progress.jsonl, run.log
+"""
+
+import contextlib
+import fcntl
+import math
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import numpy as np
+import torch
+
+from agent.checkpoint import MODEL_FILE, Metadata, save_checkpoint
+from agent.inference import make_evaluator
+from agent.storage import remove_unfinished, write_atomically
+from games import load
+from games.contract import GameError
+from selfplay.actor import Announce
+from selfplay.config import TrainConfig, load_config, to_toml
+from selfplay.diagnosis import Diagnosis, Health, RecentBatch, WaitMeter, diagnose, recent_batch, recent_games
+from selfplay.learner import Learner, Losses
+from selfplay.panel import Panel, Progress
+from selfplay.pool import ActorPool, available_cores
+from selfplay.replay import ReplayStore, ReplayWindow
+from selfplay.report import Report, calibration, game_as_text
+from selfplay.sampling import Batch, Sampler
+from selfplay.segment import Segment
+from selfplay.strength import Strength, StrengthMeter
+
+CONFIG_FILE = "config.toml"
+STATE_FILE = "learner.safetensors"
+LOG_FILE = "run.log"
+MAX_PENDING = 4
+"""Segments that may wait for the learner; then the actors are not listened to, and so wait themselves."""
+KEPT_WEIGHTS = 4
+SAVE_SHARE = 0.05
+"""The share of time that saving the state may take; until it is earned, finished segments go unsaved, to be redone."""
+
+
+def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bool:
+    """Starts a run in `folder`, which must not hold one; see `TrainingRun.go` for what is returned.
+
+    minutes: in place of the config's.
+    """
+    if minutes is not None:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"minutes": minutes})})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / CONFIG_FILE, to_toml(config).encode())
+    return TrainingRun(folder, config).go()
+
+
+def resume(folder: Path, minutes: float | None = None) -> bool:
+    """Goes on with the run in `folder` to the end of its minutes, or for `minutes` more."""
+    if not (folder / CONFIG_FILE).is_file():
+        raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}")
+    return TrainingRun(folder, load_config(str(folder / CONFIG_FILE))).go(minutes)
+
+
+class TrainingRun:
+    """One start of a run, new or resumed."""
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        self.folder = folder
+        self.config = config
+        self.game = load(config.game)
+        self._lock = _lock(folder)
+        actors = config.selfplay.actors
+        self.num_actors = available_cores() if actors == "auto" else actors
+        # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
+        torch.set_num_threads(max(1, available_cores() - self.num_actors))
+        self.learner = Learner(self.game, config)
+        for part in ("checkpoints", "weights"):
+            (folder / part).mkdir(exist_ok=True)
+        for part in ("", "checkpoints", "weights"):
+            remove_unfinished(folder / part)
+        self.games = self.positions = self.next_segment = 0  # folded so far
+        self.elapsed_s = 0.0
+        self.strengths: list[tuple[float, float, str]] = []  # (minutes, headline, text)
+        if (folder / STATE_FILE).exists():
+            self._load_state()
+        self.store = ReplayStore(
+            folder / "games",
+            self.game.label,
+            self.game.rules_version,
+            max_disk_bytes=int(config.replay.max_disk_gb * 1e9),
+            # What the learner has not come to yet is on disk too, and its window reaches back further.
+            window=lambda total: (
+                config.replay.window(total) + (MAX_PENDING + self.num_actors) * 2 * config.selfplay.segment_positions
+            ),
+        )
+        self.window = ReplayWindow()
+        self.pending: deque[tuple[int, Segment]] = deque()
+        self._fill_window()
+        self.sampler = Sampler(self.game, config.seed, value_mix=config.learner.value_target_mix)
+        self.meter = StrengthMeter(self.game, config.run.measure_simulations)
+        self.report = Report(folder, self.learner.step)
+        self._stopped = threading.Event()
+        self._learner_wait = WaitMeter()
+        self._losses: list[Losses] = []
+        self._last_losses: Losses | None = None
+        self._last_batch: Batch | None = None
+        self._recent_batch: RecentBatch | None = None
+        self._newest: Segment | None = None
+        self._diagnoses: list[Diagnosis] = []
+        self._figures: dict[str, float] = {}
+        self._calibration: tuple[float, list[float]] = (math.nan, [])
+        self._save_cost_s = 0.0
+        self._due = {"measure": self.elapsed_s + 60 * config.run.measure_every_minutes, "checkpoint": self.elapsed_s}
+        self._rates = _Rates()
+
+    # --- the run
+
+    def go(self, minutes: float | None = None) -> bool:
+        """Trains until the time is up or Ctrl-C; True where the time is up. Everything is saved either way.
+
+        minutes: how long from here; by default to the end of the config's minutes.
+        """
+        budget_s = 60 * self.config.run.minutes if minutes is None else self.elapsed_s + 60 * minutes
+        if self.elapsed_s >= budget_s:
+            raise GameError(
+                f"{self.folder}: already trained for its {self.elapsed_s / 60:.1f} minutes; give --minutes for more"
+            )
+        self._budget_s = budget_s
+        seed = (self.config.seed, self.store.total_games)  # a resumed run plays other games than its first start
+        pool = ActorPool(
+            *(self.folder / CONFIG_FILE, self.num_actors, seed),
+            lockstep=self.num_actors == 1,
+            hung_seconds=self.config.run.hung_seconds,
+            on_event=self._log,
+        )
+        self._pool = pool
+        with self._interruptible(), Panel() as panel:
+            self._panel = panel
+            self._log(f"{'resumed' if self.learner.step else 'started'} at step {self.learner.step}")
+            self._show("compiling the rules and the search (once)" if not self.elapsed_s else "starting the actors")
+            try:
+                if not (self.folder / STATE_FILE).exists():
+                    self._save()
+                pool.start(self._write_weights())
+                self._wait_for_actors()
+                self._train_until(budget_s)
+            finally:
+                pool.stop()
+            finished = self.elapsed_s >= budget_s
+            self._save()
+            if finished:
+                self._show("measuring the strength")
+                self._measure()
+            self._save_model(checkpoint=True)
+            self._log(f"{'finished' if finished else 'stopped'} at step {self.learner.step}")
+            self._show("finished" if finished else "stopped")
+        self.report.close()
+        self._say_farewell(finished)
+        return finished
+
+    def _wait_for_actors(self) -> None:
+        while self._pool.num_ready == 0 and not self._stopped.is_set():
+            self._take_segments(self._pool.receive(0.2))
+            self._show()
+
+    def _train_until(self, budget_s: float) -> None:
+        clock = time.monotonic()
+        while self.elapsed_s < budget_s and not self._stopped.is_set():
+            if self.learner.step < self._steps_due():
+                self._step()
+                if self.learner.step == self._steps_due():
+                    self._finish_segment()
+            elif self.pending:
+                self._fold_next()
+            else:
+                with self._learner_wait.waiting():
+                    self._listen(0.2)
+            self._listen(0.0)
+            now = time.monotonic()
+            self.elapsed_s += now - clock
+            clock = now
+            self._do_what_is_due()
+            self._show()
+
+    def _listen(self, timeout: float) -> None:
+        if len(self.pending) < MAX_PENDING + self.num_actors:
+            self._take_segments(self._pool.receive(timeout))
+        else:
+            self._pool.excuse_silence()
+
+    def _take_segments(self, segments: list[Segment]) -> None:
+        for segment in segments:
+            self.pending.append((self.store.append(segment), segment))
+
+    def _steps_due(self) -> int:
+        """The steps that the games folded so far allow."""
+        if self.window.num_positions == 0:
+            return self.learner.step
+        samples = self.positions * self.config.replay.samples_per_position
+        return max(self.learner.step, int(samples / self.config.learner.batch_size))
+
+    def _fold_next(self) -> None:
+        """Takes the oldest waiting segment into the window."""
+        index, segment = self.pending.popleft()
+        self.window.append(segment)
+        self.games += segment.num_games
+        self.positions += segment.num_positions
+        self.next_segment = index + 1
+        self._newest = segment
+        self.window.drop_oldest_to(self.config.replay.window(self.positions))
+        if self.learner.step >= self._steps_due():
+            self._finish_segment()
+
+    def _step(self) -> None:
+        batch = self.sampler.draw(self.window.views(), self.learner.step, self.config.learner.batch_size)
+        self._losses.append(self.learner.train(batch))
+        self._last_batch = batch
+
+    def _finish_segment(self) -> None:
+        """All steps that the newest segment allows are made: its weights go out, and the state to disk."""
+        self._pool.announce(self._write_weights())
+        if self._losses:
+            self._last_losses = _mean(self._losses)
+            self._losses = []
+        if self._last_batch is not None:
+            outcomes, policies = self.learner.judge(self._last_batch)
+            self._recent_batch = recent_batch(outcomes, self._last_batch.outcome, policies, self._last_batch.legal)
+            self._calibration = calibration(outcomes, self._last_batch.outcome)
+        if self._rates.seconds_since_save() >= self._save_cost_s / SAVE_SHARE:
+            self._save()
+            self._write_report()
+
+    def _do_what_is_due(self) -> None:
+        if self.elapsed_s >= self._due["checkpoint"]:
+            self._due["checkpoint"] = self.elapsed_s + 60 * self.config.run.checkpoint_minutes
+            self._save_model(checkpoint=True)
+        if self.elapsed_s >= self._due["measure"]:
+            self._due["measure"] = self.elapsed_s + 60 * self.config.run.measure_every_minutes
+            self._measure()
+
+    # --- what is saved
+
+    def _save(self) -> None:
+        before = time.monotonic()
+        progress = {
+            "games": self.games,
+            "positions": self.positions,
+            "next_segment": self.next_segment,
+            "elapsed_s": self.elapsed_s,
+            "strengths": self.strengths,
+        }
+        self.learner.save_state(self.folder / STATE_FILE, progress)
+        self._save_cost_s = time.monotonic() - before
+        self._rates.saved()
+        self.report.progress(
+            {
+                "step": self.learner.step,
+                **{name: progress[name] for name in ("games", "positions", "next_segment")},
+                "minutes": round(self.elapsed_s / 60, 3),
+                "loss": None if self._last_losses is None else asdict(self._last_losses),
+            }
+        )
+
+    def _load_state(self) -> None:
+        progress = self.learner.load_state(self.folder / STATE_FILE)
+        self.games, self.positions = int(progress["games"]), int(progress["positions"])
+        self.next_segment, self.elapsed_s = int(progress["next_segment"]), float(progress["elapsed_s"])
+        self.strengths = [tuple(entry) for entry in progress["strengths"]]
+
+    def _fill_window(self) -> None:
+        """Brings back the window as the saved state had it; later segments wait to be folded."""
+        self.store.raise_totals(self.games, self.positions)
+        for index in self.store.indices:
+            try:
+                segment = self.store.read(index)
+            except ValueError:  # damaged: moved aside and told of in the store's messages
+                continue
+            if index >= self.next_segment:
+                self.pending.append((index, segment))
+            else:
+                self.window.append(segment)
+                self.window.drop_oldest_to(self.config.replay.window(self.positions))
+
+    def _write_weights(self) -> Announce:
+        path = self.folder / "weights" / f"{self.next_segment:08d}.safetensors"
+        save_checkpoint(path, self.learner.averaged, self._metadata())
+        for old in sorted(path.parent.glob("*.safetensors"))[:-KEPT_WEIGHTS]:
+            old.unlink(missing_ok=True)
+        return Announce(self.next_segment, path)
+
+    def _save_model(self, *, checkpoint: bool) -> None:
+        metadata = self._metadata()
+        if checkpoint:
+            name = f"step-{self.learner.step:08d}.safetensors"
+            save_checkpoint(self.folder / "checkpoints" / name, self.learner.averaged, metadata)
+        save_checkpoint(self.folder / MODEL_FILE, self.learner.averaged, metadata)
+
+    def _metadata(self) -> Metadata:
+        return Metadata(
+            game=self.game.label,
+            rules_version=self.game.rules_version,
+            network=self.config.network.model_dump(),
+            run=self.folder.name,
+            step=self.learner.step,
+            games=self.games,
+            strength=self._figures,
+        )
+
+    # --- what is told
+
+    def _measure(self) -> Strength:
+        self._show("measuring the strength")
+        strength = self.meter.measure(make_evaluator(self.learner.averaged))
+        self._figures = strength.figures
+        self.strengths.append((self.elapsed_s / 60, strength.headline, strength.text))
+        self.report.scalars({f"strength/{name}": v for name, v in strength.figures.items()}, self.learner.step)
+        if self._newest is not None:
+            self.report.text("sample game", game_as_text(self.game, self._newest, 0), self.learner.step)
+        self._log(f"step {self.learner.step}, {self.games} games: {strength.text}")
+        return strength
+
+    def _write_report(self) -> None:
+        losses, batch = self._last_losses, self._recent_batch
+        if losses is None or batch is None:
+            return
+        recent = recent_games(self.window.views())
+        pool, rates = self._pool, self._rates
+        actors_waiting = rates.update(pool.evaluations, self.positions, pool.waited_s, self.num_actors)
+        learner_waiting = self._learner_wait.take_share()
+        health = Health(
+            elapsed_s=self.elapsed_s,
+            steps=self.learner.step,
+            max_plies=self.game.max_plies,
+            players=self.game.players,
+            games=recent,
+            batch=batch,
+            loss=losses.total,
+            learner_waiting=learner_waiting,
+            actors_waiting=actors_waiting,
+            replay_ratio=self._replay_ratio(),
+            replay_messages=tuple(self.store.messages),
+            actor_restarts=self._pool.restarts,
+        )
+        self._diagnose(health)
+        error, bins = self._calibration
+        first, second, draw = recent.outcome_shares
+        self.report.scalars(
+            {
+                **{f"loss/{name}": value for name, value in asdict(losses).items()},
+                "loss/value_of_a_constant": batch.constant_value_loss,
+                "policy/target_entropy": recent.target_entropy,
+                "policy/network_entropy": batch.policy_entropy,
+                "value/spread": batch.value_spread,
+                "value/calibration_error": error,
+                **{f"value/outcome_where_value_is_{(i - 4.5) / 5:+.1f}": mean for i, mean in enumerate(bins)},
+                "games/plies": recent.mean_plies,
+                "games/first_player_wins": first,
+                "games/second_player_wins": second,
+                "games/draws": draw,
+                "games/distinct_share": recent.distinct_share,
+                "speed/evaluations_per_second": rates.evaluations_per_s,
+                "speed/positions_per_second": rates.positions_per_s,
+                "speed/learner_waiting": learner_waiting,
+                "speed/actors_waiting": actors_waiting,
+                "replay/ratio": self._replay_ratio(),
+                "replay/window_positions": self.window.num_positions,
+                "replay/games": self.games,
+                "replay/positions": self.positions,
+            },
+            self.learner.step,
+        )
+
+    def _diagnose(self, health: Health) -> None:
+        found = diagnose(health, self.config)
+        for diagnosis in found:
+            if diagnosis.code not in {known.code for known in self._diagnoses}:
+                self._log(f"warning: {diagnosis}")
+                self.report.text("diagnosis", str(diagnosis), self.learner.step)
+        self._diagnoses = found
+
+    def _replay_ratio(self) -> float:
+        return self.learner.step * self.config.learner.batch_size / max(self.positions, 1)
+
+    def _show(self, phase: str = "") -> None:
+        losses = self._last_losses
+        shown = {} if losses is None else {"policy": losses.policy, "value": losses.value}
+        network = self.config.network
+        self._panel.update(
+            Progress(
+                run=self.folder.name,
+                game=self.game.label,
+                elapsed_s=self.elapsed_s,
+                budget_s=self._budget_s,
+                phase=phase,
+                games=self.games,
+                positions=self.positions,
+                positions_per_s=self._rates.positions_per_s,
+                evaluations_per_s=self._rates.evaluations_per_s,
+                steps=self.learner.step,
+                replay_ratio=self._replay_ratio(),
+                replay_ratio_target=self.config.replay.samples_per_position,
+                losses=shown,
+                strength=self.strengths[-1][2] if self.strengths else "",
+                strength_history=tuple(headline for _, headline, _ in self.strengths),
+                actors=self._pool.states,
+                network=f"{network.blocks} blocks x {network.channels} channels, "
+                f"{self.learner.network.num_parameters:,} parameters",
+                diagnoses=tuple(self._diagnoses),
+            )
+        )
+
+    def _log(self, text: str) -> None:
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.elapsed_s / 60:7.2f} min  {text}\n")
+        self._panel.message(text)
+
+    def _say_farewell(self, finished: bool) -> None:
+        model, game = self.folder / MODEL_FILE, self.game.spec
+        print()
+        if self.strengths:
+            print(f"Strength: {self.strengths[-1][2]}.")
+        print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")
+        print(f"Play it:  keima play {game} --model {model}")
+        print(f"Look:     tensorboard --logdir {self.folder.parent}")
+        more = "--minutes 20" if finished else ""
+        print(f"Go on:    keima train --resume {self.folder} {more}".rstrip())
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C (or a polite kill) ends the run in order; a second one ends it at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self._stopped.is_set():
+                raise KeyboardInterrupt
+            self._stopped.set()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Rates:
+    """Speeds between reports."""
+
+    def __init__(self) -> None:
+        self._saved = self._reported = time.monotonic()
+        self._evaluations = self._positions = 0
+        self._waited_s = 0.0
+        self.evaluations_per_s = self.positions_per_s = math.nan
+
+    def update(self, evaluations: int, positions: int, waited_s: float, actors: int) -> float:
+        """Takes the totals so far; returns the share of their time that actors have waited since the last call."""
+        now = time.monotonic()
+        passed = max(now - self._reported, 1e-9)
+        self.evaluations_per_s = (evaluations - self._evaluations) / passed
+        self.positions_per_s = (positions - self._positions) / passed
+        share = (waited_s - self._waited_s) / passed / actors
+        self._reported, self._evaluations, self._positions, self._waited_s = now, evaluations, positions, waited_s
+        return min(share, 1.0)
+
+    def saved(self) -> None:
+        self._saved = time.monotonic()
+
+    def seconds_since_save(self) -> float:
+        return time.monotonic() - self._saved
+
+
+def _mean(losses: list[Losses]) -> Losses:
+    return Losses(**{f.name: float(np.mean([getattr(one, f.name) for one in losses])) for f in fields(Losses)})
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Holds the run's folder for this process as long as the returned file is open."""
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise GameError(f"{folder}: this run is being trained by another process") from None
+    return file
