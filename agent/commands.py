@@ -18,6 +18,8 @@ from cyclopts.validators import Number
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+EXHAUSTIBLE_PLIES = 9
+"""Games at most this long are evaluated over all their lines, where there are no positions."""
 RUNS = Path("runs")
 """Where runs are kept: below the folder that the command is typed in."""
 
@@ -34,6 +36,7 @@ app = App(
     help_format="plaintext",
     version=_version,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says so in its own words
 )
 
 Simulations = Annotated[int | None, Parameter(validator=Number(gte=0, lte=1_000_000))]
@@ -71,7 +74,7 @@ def train(
     settings: Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)] = None,
     resume: str | None = None,
     overwrite: Annotated[bool, Flag] = False,
-) -> None:
+) -> int:
     """Train a net on a game, from nothing, by playing against itself.
 
     Args:
@@ -88,25 +91,28 @@ def train(
     if resume is not None:
         if game is not None or run is not None or settings or seed is not None or overwrite:
             raise GameError("--resume goes on with the run's own settings: expected it alone or with --minutes")
+        folder = _run_folder(resume, must_exist=True)
         from selfplay.run import resume as resume_run
 
-        resume_run(_run_folder(resume, must_exist=True), minutes=minutes)
-        return
+        return 0 if resume_run(folder, minutes) else INTERRUPTED
     if game is None:
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
     from selfplay.config import load_config
-    from selfplay.run import train as train_run
 
-    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
-    config = load_config(game, overrides)
-    folder = _run_folder(run, must_exist=False) if run else _new_run_folder(Path(game).stem.partition(":")[0])
-    if folder.exists() and any(folder.iterdir()):
+    config = load_config(game, [*(settings or []), *([f"seed={seed}"] if seed is not None else [])])
+    if run is not None:
+        folder = _run_folder(run, must_exist=False)
+    else:
+        folder = _new_run_folder(Path(config.game.partition(":")[0]).stem)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not overwrite:
             raise GameError(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
             )
         _delete_run(folder)
-    train_run(config, folder, minutes=minutes)
+    from selfplay.run import train as train_run
+
+    return 0 if train_run(config, folder, minutes) else INTERRUPTED
 
 
 @app.command
@@ -130,6 +136,48 @@ def evaluate(
         seed: Seeds players that use chance.
         as_json: Prints one JSON object.
     """
+    import dataclasses
+    import json
+    import time
+    from functools import partial
+    from importlib.resources import files
+
+    from agent.evaluation import evaluate_positions, losing_lines, read_positions
+    from games import load
+    from games.contract import GameError
+
+    loaded = load(game)
+    shipped = Path(str(files("configs") / "positions" / f"{loaded.name}.txt"))
+    if positions is None and loaded.label == loaded.name and shipped.is_file():
+        positions = shipped
+    exhaustible = loaded.max_plies <= EXHAUSTIBLE_PLIES
+    if positions is None and not exhaustible:
+        raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
+    scored = read_positions(positions, loaded) if positions is not None else []
+
+    from agent.checkpoint import latest_checkpoint, load_checkpoint
+    from agent.inference import make_evaluator
+    from mcts.search import SearchSettings, choose_actions
+
+    path = Path(model).expanduser() if model is not None else latest_checkpoint(loaded.name)
+    if path is None:
+        raise GameError(f"evaluate: expected --model, a checkpoint or a run's folder; no net of {game} under {RUNS}/")
+    checkpoint = load_checkpoint(path, loaded)
+    settings = SearchSettings(simulations) if simulations else None
+    choose = partial(choose_actions, loaded, make_evaluator(checkpoint.network), settings=settings)
+    facts: dict[str, Any] = {
+        "game": loaded.label,
+        "model": str(checkpoint.path),
+        "step": checkpoint.metadata.step,
+        "simulations": simulations,
+    }
+    start_s = time.monotonic()
+    if positions is not None:
+        facts |= {"positions": len(scored), **dataclasses.asdict(evaluate_positions(scored, choose))}
+    else:
+        facts |= dataclasses.asdict(losing_lines(loaded, choose))
+    facts["seconds"] = round(time.monotonic() - start_s, 3)
+    print(json.dumps(facts) if as_json else _evaluation_in_words(facts))
 
 
 @app.command
@@ -209,6 +257,28 @@ def gtp(
             return
 
 
+def _evaluation_in_words(facts: dict[str, Any]) -> str:
+    how = f"{facts['simulations']} simulations" if facts["simulations"] else "its policy alone"
+    lines = [f"{facts['model']} (step {facts['step']}), {how}, in {facts['seconds']:.1f} s:"]
+    if "lines" in facts:
+        lines.append(f"loses {facts['losses']} of {facts['lines']} lines of play against every opponent's move")
+    else:
+        lines.append(f"keeps the exact value in {facts['value_preserving']:.1%} of {facts['positions']} positions")
+        lines.append(f"plays a best move in {facts['optimal']:.1%} of them")
+    return "\n".join(lines)
+
+
+def _delete_run(folder: Path) -> None:
+    """Deletes a run to make room for another. Raises GameError for a folder that is no run's."""
+    import shutil
+
+    from games.contract import GameError
+
+    if not (folder / "config.toml").is_file():
+        raise GameError(f"{folder}: expected a run's folder, but it has no config.toml; nothing was deleted")
+    shutil.rmtree(folder)
+
+
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:
     """The player asked for, by either option."""
     from games.contract import GameError
@@ -242,7 +312,7 @@ def _new_run_folder(game: str) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command line; returns the exit code."""
+    """Runs one command line; returns the exit code. Commands return theirs, or None for 0."""
     code = _run(arguments)
     if any(thread.name == "opponent" for thread in threading.enumerate()):
         # The terminal's player is still being loaded. That thread may be inside a compiler: it cannot be stopped,
@@ -253,11 +323,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         if sys.stdout is not None:
             sys.stdout.flush()
-        return 0
+        return int(code or 0)
     except KeyboardInterrupt:
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal's own ^C stands on the line
         return _complain("interrupted", INTERRUPTED)
     except (BrokenPipeError, SystemExit):  # rich, which prints the help, exits where a pipe breaks
         # What is buffered cannot be written any more; without this the interpreter tries again when it exits.

@@ -12,7 +12,7 @@ torch is imported when a network is asked for, and not before: the terminal show
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -98,13 +98,10 @@ class PolicyPlayer:
         self._evaluate = evaluate
 
     def choose(self, position: Position) -> int:
-        return self.choose_each([position])[0]
+        from mcts.search import choose_actions
 
-    def choose_each(self, positions: Sequence[Position]) -> list[int]:
-        """The action for each of many positions, evaluated together."""
-        legal = [_legal(position) for position in positions]
-        logits, _ = self._evaluate(np.stack([self._game.planes(p.state) for p in positions]))
-        return [int(actions[np.argmax(logits[i][actions])]) for i, actions in enumerate(legal)]
+        _legal(position)
+        return int(choose_actions(self._game, self._evaluate, position.state[None], None)[0])
 
     def analyse(self, position: Position) -> list[Candidate]:
         actions = _legal(position)
@@ -131,11 +128,9 @@ class SearchPlayer:
         from mcts.search import Search, SearchSettings
 
         self.name = name
-        self._game = game
         self._evaluate = evaluate
-        self._settings = SearchSettings(simulations=simulations, root_policy="puct", leaves_per_batch=leaves_per_batch)
-        self._seed = seed
-        self._search = Search(game, self._settings, seed=seed)
+        settings = SearchSettings(simulations=simulations, root_policy="puct", leaves_per_batch=leaves_per_batch)
+        self._search = Search(game, settings, seed=seed)
         self._searched: list[int] | None = None  # the moves that lead to the tree's root; None before the first search
 
     def choose(self, position: Position) -> int:
@@ -151,19 +146,6 @@ class SearchPlayer:
             for action, visits, value, prior in zip(root.actions, root.visits, root.values, root.priors, strict=True)
         ]
         return sorted(found, key=lambda c: (c.action != chosen, -c.visits, -c.prior))
-
-    def choose_each(self, positions: Sequence[Position]) -> list[int]:
-        """The action for each of many positions, searched side by side from nothing, leaf by leaf."""
-        from dataclasses import replace
-
-        from mcts.search import Search
-
-        for position in positions:
-            _legal(position)
-        search = Search(self._game, replace(self._settings, leaves_per_batch=1), len(positions), self._seed)
-        search.start(np.stack([position.state for position in positions]))
-        search.run(self._evaluate)
-        return [int(action) for action in search.chosen_actions()]
 
     def _think(self, position: Position) -> None:
         """Searches `position` to the end of the simulations, from the old tree where it follows from that."""

@@ -99,20 +99,12 @@ def test_analysis_is_sorted_and_adds_up():
     assert sum(c.prior for c in candidates) == pytest.approx(1, abs=1e-6)
 
 
-def test_search_of_many_positions_agrees_with_search_of_each():
-    game = load("connect4")
-    positions = [position_after(game, moves) for moves in (["4"], ["4", "4", "3"], ["1", "7", "1", "7"])]
-    together = SearchPlayer("x", game, Material(7), 40).choose_each(positions)
-    assert together == [SearchPlayer("x", game, Material(7), 40).choose(position) for position in positions]
-
-
 def test_policy_player_takes_the_likeliest_legal_action():
     game = load("connect4")
     full = position_after(game, ["7"] * 6)
     player = PolicyPlayer("x", game, Material(7))
     assert player.choose(Position(game)) == 6
     assert player.choose(full) == 5
-    assert player.choose_each([Position(game), full]) == [6, 5]
     candidates = player.analyse(full)
     assert [c.action for c in candidates] == [5, 4, 3, 2, 1, 0]
     assert sum(c.prior for c in candidates) == pytest.approx(1, abs=1e-6)

@@ -1,0 +1,361 @@
+"""The command line as a user meets it: what it prints, what it answers to bad input, and with which exit code."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+from agent import commands
+from agent.checkpoint import Metadata, save_checkpoint
+from agent.network import Network
+from agent.network_config import NetworkConfig
+from games import load, names
+
+KEIMA = Path(sysconfig.get_path("scripts")) / "keima"
+SMALLEST = NetworkConfig(blocks=1, channels=4, policy_channels=1, value_channels=1, value_hidden=1, pooled_channels=1)
+
+
+def keima(*arguments: object, folder: Path, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """The installed command, run as a user would, with `typed` in a pipe."""
+    return subprocess.run(
+        [KEIMA, *map(str, arguments)], cwd=folder, input=typed, capture_output=True, text=True, timeout=120
+    )
+
+
+def write_checkpoint(path: Path, game: str) -> Path:
+    spec = load(game)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = Metadata(spec.spec, spec.rules_version, SMALLEST.model_dump(), run=path.parent.name, step=7)
+    save_checkpoint(path, Network(spec, SMALLEST), metadata)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """An untrained net for Connect Four, in a run's folder."""
+    return write_checkpoint(tmp_path_factory.mktemp("work") / "runs" / "tiny" / "model.safetensors", "connect4")
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a refused command says on stderr, after its exit code was checked."""
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("keima: ")
+    return lines[0]
+
+
+# --- help
+
+
+def test_help_is_instant(tmp_path):
+    times_s = []
+    for _ in range(3):
+        start_s = time.monotonic()
+        done = keima("--help", folder=tmp_path)
+        times_s.append(time.monotonic() - start_s)
+        assert done.returncode == 0
+    assert min(times_s) < 1.0, times_s
+    for name in ("games", "train", "evaluate", "play", "gtp", "--version"):
+        assert re.search(rf"^\W*{name}\b", done.stdout, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("games", ""),
+        ("train", "--run --minutes --seed --set --resume --overwrite"),
+        ("evaluate", "--model --positions --simulations --json"),
+        ("play", "--model --opponent --simulations --side --plain"),
+        ("gtp", "--model --simulations"),
+    ],
+)
+def test_help_of_each_command_explains_every_option(capsys, command: str, options: str):
+    assert commands.main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: keima {command}")
+    for option in options.split():
+        assert re.search(rf"{option}\b[^-\n]* [A-Z].*", text), option
+    assert "--no-" not in text
+    assert "--empty-" not in text
+
+
+def test_version(capsys):
+    assert commands.main(["--version"]) == 0
+    assert re.fullmatch(r"keima \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_games_lists_every_game_with_its_parameters(capsys):
+    assert commands.main(["games"]) == 0
+    text = capsys.readouterr().out
+    for name in names():
+        assert re.search(rf"^{name} +\S", text, re.MULTILINE)
+    assert "size=8: rows and columns, an even number (4 to 16)" in text
+
+
+# --- bad usage, in this process: the same function that the command runs
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("trian", 'unknown command "trian". Did you mean "train"?'),
+        ("play connect4 --simulation 3", "unknown option: --simulation. Did you mean --simulations?"),
+        ("play", 'command "play" parameter GAME requires an argument'),
+        ("play connect4 --simulations -1", 'invalid value "-1" for --simulations'),
+        ("play connect4 --simulations many", 'unable to convert "many" into int'),
+        ("play connect4 --side left", 'invalid value "left" for --side. Choose from: "first", "second"'),
+        ("play connect4 --model a --opponent random", "expected --model or --opponent, got both"),
+        ("play connect4 --model no/such", "no/such: no such checkpoint or run folder"),
+        ("play othello:7", "othello: size is an even number, got 7"),
+        ("play othello:size=big", "othello: size takes a whole number, got 'big'"),
+        ("play nosuch.py", "nosuch.py: no such game file"),
+        ("gtp conect4", "unknown game 'conect4' (did you mean connect4?)"),
+        ("gtp connect4 --opponent rolout", "did you mean rollout?"),
+        ("train", "expected a game or a config file, or --resume RUN"),
+        ("train connect4 --minutes 0", 'invalid value "0.0" for --minutes'),
+        ("train connect4 --resume x", "--resume goes on with the run's own settings"),
+        ("train --resume x", "no run 'x'; under runs/ there is: none"),
+        ("train connect4 --set search.simulation=8", "unknown option search.simulation; the nearest there is: search."),
+        ("train connect4 --set search.simulations=few", 'expected a whole number, got "few"'),
+        ("train nosuch.toml", "nosuch.toml: no such config file"),
+        ("evaluate connect4 --positions nosuch.txt", "nosuch.txt"),
+        ("evaluate connect4 --simulations -1", 'invalid value "-1" for --simulations'),
+    ],
+)
+def test_bad_usage_is_told_in_one_line(capsys, monkeypatch, tmp_path, line: str, message: str):
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(line.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("keima: ")
+    assert said.count("\n") == 1
+    assert message in said
+
+
+def test_defects_are_not_hidden(monkeypatch):
+    def broken():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(commands, "app", lambda *_, **__: broken())
+    with pytest.raises(ZeroDivisionError):
+        commands.main(["games"])
+
+
+def test_the_operating_systems_errors_are_told(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "runs/x")
+
+    monkeypatch.setattr(commands, "app", full)
+    assert commands.main(["games"]) == 2
+    assert capsys.readouterr().err == "keima: runs/x: no space left on device\n"
+
+
+def test_interruption_says_so(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "app", interrupted)
+    assert commands.main(["games"]) == 130
+    assert capsys.readouterr().err == "keima: interrupted\n"
+
+
+# --- bad input, through the installed command
+
+
+def test_unknown_game(tmp_path):
+    said = complaint(keima("train", "conect4", folder=tmp_path))
+    assert "unknown game 'conect4' (did you mean connect4?)" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_broken_config_names_the_key(tmp_path):
+    (tmp_path / "mine.toml").write_text('game = "connect4"\n[search]\nsimulations = "many"\n')
+    said = complaint(keima("train", "mine.toml", folder=tmp_path))
+    assert "mine.toml: search.simulations: expected a whole number" in said
+
+
+def test_unknown_setting_names_the_nearest(tmp_path):
+    said = complaint(keima("train", "connect4", "--set", "serch.simulations=8", folder=tmp_path))
+    assert "serch.simulations" in said
+    assert "search.simulations" in said
+
+
+def test_corrupt_checkpoint(tmp_path, checkpoint):
+    data = checkpoint.read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
+    said = complaint(keima("play", "connect4", "--model", "cut.safetensors", folder=tmp_path))
+    assert "cut.safetensors: expected a safetensors checkpoint, but it is damaged" in said
+
+
+def test_checkpoint_of_another_game(tmp_path, checkpoint):
+    said = complaint(keima("gtp", "tictactoe", "--model", checkpoint, folder=tmp_path))
+    assert "expected a checkpoint of tictactoe, got one of connect4" in said
+
+
+def test_positions_file_with_a_bad_line(tmp_path, checkpoint):
+    (tmp_path / "positions.txt").write_text("145773277725 3 4 0 0 1 -2 0\n14577327772 3 4 0 zero 1 -2 0\n")
+    line = ["evaluate", "connect4", "--model", checkpoint, "--positions", "positions.txt"]
+    said = complaint(keima(*line, folder=tmp_path))
+    assert "positions.txt" in said
+    assert "2" in said
+
+
+def test_illegal_move_in_a_pipe(tmp_path):
+    done = keima("play", "connect4", "--opponent", "random", folder=tmp_path, typed="4\n9\n")
+    assert "illegal move '9': expected one of 1, 2, 3, 4, 5, 6, 7" in complaint(done)
+
+
+def test_input_that_ends_before_the_game(tmp_path):
+    done = keima("play", "connect4", "--plain", folder=tmp_path, typed="4\n")
+    assert "the input ended before the game, after 2 moves" in complaint(done)
+
+
+@pytest.mark.parametrize("line", [["games"], ["--help"], ["play", "tictactoe"], ["gtp", "tictactoe"]])
+def test_closed_output(tmp_path, line: list[str]):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [KEIMA, *line], cwd=tmp_path, input="name\n", stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    os.close(writing)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "keima: the output was closed before its end"
+    assert "Traceback" not in done.stderr
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path):
+    model = write_checkpoint(tmp_path / "runs" / "mine" / "model.safetensors", "connect4")
+    before = model.read_bytes()
+    said = complaint(keima("train", "connect4", "--run", "mine", "--minutes", "0.1", folder=tmp_path))
+    assert "runs/mine exists" in said
+    assert "--resume" in said
+    assert "--overwrite" in said
+    assert model.read_bytes() == before
+
+
+# --- play and gtp
+
+
+class Terminal:
+    """A command on a pseudo-terminal."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [KEIMA, *arguments],
+            cwd=folder,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+        self.shown = ""
+
+    def wait_for(self, text: str, timeout_s: float = 90) -> None:
+        """Reads until `text` was shown since the last wait."""
+        deadline_s = time.monotonic() + timeout_s
+        start = len(self.shown)
+        while text not in self.shown[start:]:
+            assert select.select([self._master], [], [], max(0.0, deadline_s - time.monotonic()))[0], self.shown
+            try:
+                self.shown += os.read(self._master, 4096).decode()
+            except OSError:  # the other end was closed
+                raise AssertionError(f"ended without {text!r}: {self.shown}") from None
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def finish(self) -> int:
+        code = self.process.wait(60)
+        os.close(self._master)
+        return code
+
+
+def test_play_at_a_terminal(tmp_path):
+    terminal = Terminal(tmp_path, "play", "tictactoe", "--opponent", "rollout:50")
+    terminal.wait_for("X (you)> ")
+    terminal.type("b2\n")
+    terminal.wait_for("X (you)> ")
+    assert "\033[33mX\033[0m" in terminal.shown
+    terminal.type("b2\n")
+    terminal.wait_for("X (you)> ")
+    assert "illegal move 'b2': expected one of" in terminal.shown
+    terminal.type("quit\n")
+    assert terminal.finish() == 0
+
+
+def test_leaving_by_end_of_input_and_by_interrupt(tmp_path):
+    for leave, code, said in (
+        (lambda terminal: terminal.type("\x04"), 0, "Goodbye."),
+        (lambda terminal: terminal.process.send_signal(signal.SIGINT), 130, "keima: interrupted"),
+    ):
+        terminal = Terminal(tmp_path, "play", "tictactoe", "--plain")
+        terminal.wait_for("X (you)> ")  # perhaps before the opponent is ready: leaving does not wait for it
+        leave(terminal)
+        terminal.wait_for(said)
+        assert terminal.finish() == code
+        assert "Traceback" not in terminal.shown
+
+
+def test_play_takes_the_newest_net_under_runs(checkpoint):
+    work = checkpoint.parent.parent.parent
+    done = keima("play", "connect4", "--plain", "--simulations", 8, "--side", "second", folder=work, typed="4\nquit\n")
+    assert done.returncode == 0, done.stderr
+    assert "Opponent: runs/tiny/model.safetensors (tiny at step 7, 8 simulations)." in done.stdout
+    assert done.stdout.count("X plays") == 2
+
+
+def test_gtp_with_a_net(checkpoint):
+    typed = "1 name\ngenmove b\n\nshowboard\nquit\nname\n"
+    done = keima("gtp", "connect4", "--model", checkpoint, "--simulations", 0, folder=checkpoint.parent, typed=typed)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    responses = done.stdout.split("\n\n")
+    assert responses[0] == "=1 Keima"
+    assert re.fullmatch("= [1-7]", responses[1])
+    assert "white to move" in responses[2]
+    assert responses[3:] == ["=", ""]
+
+
+# --- evaluate
+
+
+def test_evaluate_as_json(tmp_path, checkpoint):
+    (tmp_path / "positions.txt").write_text(
+        "145773277725 3 4 0 0 1 -2 0\n21512553411167226366 -10 -10 2 1 -10 -10 -10\n"
+    )
+    line = ["evaluate", "connect4", "--model", checkpoint, "--positions", "positions.txt", "--simulations", 0, "--json"]
+    done = keima(*line, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["game"] == "connect4"
+    assert result["step"] == 7
+    assert result["positions"] == 2
+    assert result["simulations"] == 0
+    assert 0 <= result["optimal"] <= result["value_preserving"] <= 1
+
+
+def test_evaluate_plays_every_line_of_tictactoe(tmp_path, monkeypatch, capsys):
+    model = write_checkpoint(tmp_path / "model.safetensors", "tictactoe")
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["evaluate", "tictactoe", "--model", str(model), "--simulations", "300", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["losses"] == 0  # so many simulations see through tic-tac-toe with any net
+    assert result["lines"] > 50
+    assert commands.main(["evaluate", "tictactoe", "--model", str(model), "--simulations", "0"]) == 0
+    assert "loses" in capsys.readouterr().out
+
+
+def test_the_command_that_is_tested_is_the_one_installed_here():
+    assert KEIMA.exists(), "make install puts the command beside this Python"
+    assert Path(sys.executable).parent == KEIMA.parent
