@@ -123,17 +123,15 @@ def evaluate(
     model: str | None = None,
     positions: Path | None = None,
     simulations: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 64,
-    seed: Seed = 0,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Measure how well a net plays against exact results.
 
     Args:
         game: A game with exact results: connect4, or tictactoe, which needs no positions.
-        model: A checkpoint, a run's folder, or any player that `play --opponent` takes; the newest net by default.
-        positions: A file of positions with the exact score of every move.
+        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        positions: A file of positions with the exact score of every move; by default those shipped with the game.
         simulations: Simulations a move; 0 is the net's policy alone.
-        seed: Seeds players that use chance.
         as_json: Prints one JSON object.
     """
     import dataclasses
