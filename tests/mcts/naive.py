@@ -1,0 +1,231 @@
+"""A slow, obvious twin of the search: one object a node, dictionaries for edges, formulas as the papers print them.
+
+It knows nothing of forests, first edges or kernels. Q is in [0, 1] for the side to move at the node.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from games.contract import DRAW, ONGOING, PLAYER, Game
+from mcts.search import SearchSettings
+
+Judge = Callable[[np.ndarray], tuple[np.ndarray, float]]
+"""A state -> logits [num_actions], value of the side to move."""
+
+
+@dataclass
+class Node:
+    state: np.ndarray
+    player: int
+    result: int
+    actions: list[int] = field(default_factory=list)
+    logits: dict[int, float] = field(default_factory=dict)
+    priors: dict[int, float] = field(default_factory=dict)
+    children: dict[int, "Node"] = field(default_factory=dict)
+    visits: dict[int, int] = field(default_factory=dict)
+    waiting: dict[int, int] = field(default_factory=dict)
+    value_sums: dict[int, float] = field(default_factory=dict)
+    value: float = 0.0
+    values: list[float] = field(default_factory=list)  # everything backed up into the node
+    evaluated: bool = False
+
+
+def softmax(logits: dict[int, float]) -> dict[int, float]:
+    highest = max(logits.values())
+    weights = {a: math.exp(x - highest) for a, x in logits.items()}
+    total = sum(weights.values())
+    return {a: w / total for a, w in weights.items()}
+
+
+class NaiveSearch:
+    """One tree. `noise`: the root's Gumbel noise, drawn elsewhere, by action."""
+
+    def __init__(self, game: Game, settings: SearchSettings, state: np.ndarray, noise: dict[int, float] | None = None):
+        self.game = game
+        self.settings = settings
+        self.root = self.make_node(state)
+        self.noise = noise
+        self.schedule: list[int] | None = None
+
+    def make_node(self, state: np.ndarray) -> Node:
+        node = Node(state, int(state[PLAYER]), self.game.outcome(state))
+        node.actions = [int(a) for a in self.game.legal(state)]
+        node.visits = dict.fromkeys(node.actions, 0)
+        node.waiting = dict.fromkeys(node.actions, 0)
+        node.value_sums = dict.fromkeys(node.actions, 0.0)
+        return node
+
+    # --- Q and the like
+
+    def result_of(self, node: Node, action: int) -> int:
+        return node.children[action].result if action in node.children else ONGOING
+
+    def exact(self, result: int, player: int) -> float:
+        return 0.0 if result == DRAW else (1.0 if result == player else -1.0)
+
+    def lost(self, node: Node, action: int) -> bool:
+        return self.result_of(node, action) == 1 - node.player
+
+    def count(self, node: Node, action: int) -> int:
+        return node.visits[action] + node.waiting[action]
+
+    def q(self, node: Node, action: int) -> float:
+        result = self.result_of(node, action)
+        if result != ONGOING:
+            return (self.exact(result, node.player) + 1) / 2
+        total = node.value_sums[action] - node.waiting[action]
+        return (total / self.count(node, action) + 1) / 2
+
+    def completed_q(self, node: Node) -> dict[int, float]:
+        visited = [a for a in node.actions if self.count(node, a) > 0]
+        total = sum(self.count(node, a) for a in visited)
+        v_mix = (node.value + 1) / 2
+        if visited:
+            mass = sum(node.priors[a] for a in visited)
+            mean = sum(node.priors[a] * self.q(node, a) for a in visited) / mass
+            v_mix = (v_mix + total * mean) / (1 + total)
+        return {a: self.q(node, a) if a in visited else v_mix for a in node.actions}
+
+    def sigma(self, node: Node, q: float) -> float:
+        most = max(self.count(node, a) for a in node.actions)
+        return (self.settings.c_visit + most) * self.settings.c_scale * q
+
+    def improved_policy(self, node: Node) -> dict[int, float]:
+        q = self.completed_q(node)
+        return softmax({a: node.logits[a] + self.sigma(node, q[a]) for a in node.actions})
+
+    # --- selection
+
+    def select(self, node: Node) -> int:
+        allowed = [a for a in node.actions if not self.lost(node, a)]
+        if self.settings.root_policy == "puct":
+            return self.select_puct(node, allowed)
+        if node is self.root:
+            return self.select_gumbel_root(allowed)
+        policy = self.improved_policy(node)
+        total = sum(self.count(node, a) for a in node.actions)
+        return max(allowed, key=lambda a: policy[a] - self.count(node, a) / (1 + total))
+
+    def select_puct(self, node: Node, allowed: list[int]) -> int:
+        s = self.settings
+        total = sum(self.count(node, a) for a in node.actions)
+        c = math.log((total + s.c_puct_base + 1) / s.c_puct_base) + s.c_puct
+        urgency = (np.mean(node.values) + 1) / 2
+        if node is not self.root:
+            urgency -= s.fpu_reduction * math.sqrt(sum(node.priors[a] for a in node.actions if self.count(node, a)))
+
+        def score(a: int) -> float:
+            n = self.count(node, a)
+            q = self.q(node, a) if n else urgency
+            return q + c * node.priors[a] * math.sqrt(max(total, 1)) / (1 + n)
+
+        return max(allowed, key=score)
+
+    def gumbel_score(self, action: int) -> float:
+        assert self.noise is not None
+        q = self.completed_q(self.root)[action]
+        return self.noise[action] + self.root.logits[action] + self.sigma(self.root, q)
+
+    def select_gumbel_root(self, allowed: list[int]) -> int:
+        root = self.root
+        if self.schedule is None:
+            self.schedule = sequential_halving(
+                min(self.settings.max_considered, self.settings.simulations, len(allowed)), self.settings.simulations
+            )
+        wanted = self.schedule[sum(self.count(root, a) for a in root.actions)]
+        return max(allowed, key=lambda a: (self.count(root, a) == wanted, self.gumbel_score(a)))
+
+    # --- one simulation
+
+    def simulate(self) -> list[tuple[Node, int | None]] | None:
+        """The path to a leaf that needs evaluating, its nodes with the actions taken; None when nothing does."""
+        path: list[tuple[Node, int | None]] = []
+        node = self.root
+        while True:
+            if node.result != ONGOING:
+                self.back_up(path, node, self.exact(node.result, node.player))
+                self.prove(path)
+                return None
+            if not node.evaluated:
+                return [*path, (node, None)]
+            action = self.select(node)
+            node.waiting[action] += 1
+            path.append((node, action))
+            if action not in node.children:
+                node.children[action] = self.make_node(self.game.after(node.state, action))
+            node = node.children[action]
+
+    def back_up(self, path: list[tuple[Node, int | None]], leaf: Node, value: float) -> None:
+        leaf.values.append(value)
+        for node, action in reversed(path):
+            mine = value if node.player == leaf.player else -value
+            node.visits[action] += 1
+            node.waiting[action] -= 1
+            node.value_sums[action] += mine
+            node.values.append(mine)
+
+    def prove(self, path: list[tuple[Node, int | None]]) -> None:
+        for node, _ in reversed(path):
+            results = [self.result_of(node, a) for a in node.actions]
+            if node.player in results:
+                node.result = node.player
+            elif ONGOING not in results:
+                node.result = DRAW if DRAW in results else 1 - node.player
+
+    def expand(self, path: list[tuple[Node, int | None]], judge: Judge) -> None:
+        *path, (leaf, _) = path
+        logits, value = judge(leaf.state)
+        leaf.priors = softmax({a: float(logits[a]) for a in leaf.actions})
+        leaf.logits = {a: math.log(p) for a, p in leaf.priors.items()}
+        leaf.value = float(value)
+        leaf.evaluated = True
+        self.back_up(path, leaf, leaf.value)
+
+    def run(self, judge: Judge) -> None:
+        """Batches of up to `leaves_per_batch` leaves; a batch ends early where a simulation meets one of its own."""
+        while not self.finished(0):
+            batch: list[list[tuple[Node, int | None]]] = []
+            while len(batch) < self.settings.leaves_per_batch and not self.finished(len(batch)):
+                path = self.simulate()
+                if path is None:
+                    continue
+                if any(path[-1][0] is other[-1][0] for other in batch):
+                    for node, action in path[:-1]:
+                        node.waiting[action] -= 1
+                    break
+                batch.append(path)
+            for path in batch:
+                self.expand(path, judge)
+
+    def finished(self, under_way: int) -> bool:
+        done = self.root.evaluated and len(self.root.values) - 1 + under_way >= self.settings.simulations
+        return self.root.result != ONGOING or done
+
+    def chosen_action(self) -> int:
+        root = self.root
+        for a in root.actions:
+            if self.result_of(root, a) == root.player:
+                return a
+        allowed = [a for a in root.actions if not self.lost(root, a)] or root.actions
+        if root.result == DRAW:
+            allowed = [a for a in allowed if self.result_of(root, a) == DRAW]
+        if self.settings.root_policy == "gumbel":
+            return max(allowed, key=lambda a: (root.visits[a], self.gumbel_score(a)))
+        q = self.completed_q(root)
+        return max(allowed, key=lambda a: (root.visits[a], q[a]))
+
+
+def sequential_halving(considered: int, simulations: int) -> list[int]:
+    """How often the action of each simulation has been visited before."""
+    phases = max(1, math.ceil(math.log2(considered)))
+    visits: list[int] = []
+    done, k = 0, considered
+    while len(visits) < simulations:
+        for _ in range(max(1, simulations // (phases * k))):
+            visits += [done] * k
+            done += 1
+        k = max(2, k // 2) if k > 1 else 1
+    return visits[:simulations]

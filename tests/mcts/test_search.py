@@ -1,0 +1,305 @@
+"""The compiled search against its naive twin, to the last visit; and what the twin cannot show."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import games
+from games.contract import ONGOING, SECOND_WINS
+from games.position import position_after
+from mcts.rollout import RolloutEvaluator
+from mcts.search import Search, SearchSettings, choose_actions
+from mcts.tree import ROOT, UNVISITED
+from tests.mcts.naive import NaiveSearch, Node
+
+
+class HashEvaluator:
+    """A made-up network: logits and value drawn from a hash of the planes. float32, as a network's would be."""
+
+    def __init__(self, game, value_scale=0.8):
+        self.num_actions = game.num_actions
+        self.value_scale = value_scale
+        self.batches = []
+
+    def judge(self, planes):
+        seed = int.from_bytes(hashlib.blake2b(np.ascontiguousarray(planes).tobytes(), digest_size=8).digest(), "big")
+        random = np.random.default_rng(seed)
+        logits = random.normal(size=self.num_actions).astype(np.float32) * np.float32(1.5)
+        return logits, np.float32(self.value_scale * np.tanh(random.normal()))
+
+    def __call__(self, planes):
+        self.batches.append(len(planes))
+        answers = [self.judge(p) for p in planes]
+        return np.stack([a[0] for a in answers]), np.array([a[1] for a in answers], np.float32)
+
+
+def random_states(game, count, seed, longest):
+    random = np.random.default_rng(seed)
+    states = []
+    while len(states) < count:
+        state = game.new_state()
+        for _ in range(random.integers(longest + 1)):
+            if game.outcome(state) == ONGOING:
+                state = game.after(state, int(random.choice(game.legal(state))))
+        if game.outcome(state) == ONGOING:
+            states.append(state)
+    return np.stack(states)
+
+
+def assert_same_tree(forest, b, node: Node, index=ROOT):
+    """Compares every node and edge below `index` of tree b with the twin's."""
+    nodes, edges = forest.nodes[b], forest.edges[b]
+    found = nodes[index]
+    assert found["result"] == node.result
+    assert found["player"] == node.player
+    assert found["visits"] == len(node.values)
+    assert found["value_sum"] == pytest.approx(sum(node.values), abs=1e-5)
+    own = edges[found["first_edge"] : found["first_edge"] + found["num_edges"]]
+    if not node.evaluated:
+        assert not node.children
+        return
+    assert own["action"].tolist() == node.actions
+    assert own["visits"].tolist() == [node.visits[a] for a in node.actions]
+    assert not own["waiting"].any()
+    assert [c != UNVISITED for c in own["child"]] == [a in node.children for a in node.actions]
+    for edge in own:
+        assert edge["value_sum"] == pytest.approx(node.value_sums[int(edge["action"])], abs=1e-5)
+        if edge["child"] != UNVISITED:
+            assert_same_tree(forest, b, node.children[int(edge["action"])], int(edge["child"]))
+
+
+CASES = [
+    ("tictactoe", 6, 60),
+    ("connect4", 34, 90),
+    ("othello:6", 26, 50),
+]
+SETTINGS = [
+    SearchSettings(root_policy="gumbel", gumbel_scale=1.0),
+    SearchSettings(root_policy="gumbel", gumbel_scale=1.0, max_considered=4, c_visit=20, c_scale=0.3),
+    SearchSettings(root_policy="gumbel", leaves_per_batch=4),
+    SearchSettings(root_policy="puct"),
+    SearchSettings(root_policy="puct", c_puct=3.0, c_puct_base=50.0, fpu_reduction=0.4),
+    SearchSettings(root_policy="puct", leaves_per_batch=6),
+]
+
+
+@pytest.mark.parametrize(
+    "settings", SETTINGS, ids=lambda s: f"{s.root_policy}-{s.c_scale}-{s.c_puct}-{s.leaves_per_batch}"
+)
+@pytest.mark.parametrize(("name", "longest", "simulations"), CASES, ids=lambda x: str(x))
+def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations, settings):
+    game = games.load(name)
+    states = random_states(game, 12, seed=5, longest=longest)
+    evaluator = HashEvaluator(game)
+    for n in (1, 2, 7, simulations):
+        settings = SearchSettings(**{**settings.__dict__, "simulations": n})
+        search = Search(game, settings, len(states), seed=3)
+        search.start(states)
+        search.run(evaluator)
+        for b, state in enumerate(states):
+            legal = [int(a) for a in game.legal(state)]
+            noise = dict(zip(legal, search._forest.root_noise[b].tolist(), strict=False))
+            twin = NaiveSearch(game, settings, state, noise)
+            twin.run(lambda s: evaluator.judge(game.planes(s)))
+            assert_same_tree(search._forest, b, twin.root)
+            assert search.chosen_actions()[b] == twin.chosen_action()
+            policy = twin.improved_policy(twin.root)
+            np.testing.assert_allclose(search.root(b).policy, [policy[a] for a in legal], atol=1e-6)
+
+
+def test_gumbel_noise_follows_gumbels_distribution():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=1, gumbel_scale=1.0), 4000, seed=1)
+    search.start(np.tile(game.new_state(), (4000, 1)))
+    search.run(HashEvaluator(game))
+    noise = search._forest.root_noise
+    assert noise.mean() == pytest.approx(0.5772, abs=0.03)  # Euler's constant
+    assert noise.var() == pytest.approx(np.pi**2 / 6, abs=0.08)
+
+
+def test_dirichlet_noise_is_mixed_into_the_roots_priors():
+    game = games.load("connect4")
+    plain, noisy = (
+        Search(game, SearchSettings(simulations=1, root_policy="puct", dirichlet_weight=w), 3000, seed=1)
+        for w in (0.0, 0.25)
+    )
+    for search in (plain, noisy):
+        search.start(np.tile(game.new_state(), (3000, 1)))
+        search.run(HashEvaluator(game))
+    before = plain.root(0).priors
+    after = np.array([noisy.root(b).priors for b in range(3000)])
+    noise = (after - 0.75 * before) / 0.25
+    np.testing.assert_allclose(after.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(noise.mean(0), 1 / 7, atol=0.01)
+    alpha = 10.83 / 7  # the variance of a symmetric Dirichlet's parts
+    np.testing.assert_allclose(noise.var(0), (1 / 7) * (6 / 7) / (7 * alpha + 1), rtol=0.1)
+
+
+def test_one_seed_one_result_and_another_seed_another():
+    game = games.load("connect4")
+    states = random_states(game, 8, seed=1, longest=20)
+    visits = []
+    for seed in (1, 1, 2):
+        search = Search(game, SearchSettings(simulations=40, gumbel_scale=1.0), 8, seed=seed)
+        search.start(states)
+        search.run(HashEvaluator(game))
+        visits.append([search.root(b).visits.tolist() for b in range(8)])
+    assert visits[0] == visits[1] != visits[2]
+
+
+def test_trees_do_not_disturb_each_other():
+    game = games.load("connect4")
+    states = random_states(game, 6, seed=2, longest=20)
+    settings = SearchSettings(simulations=50, root_policy="puct")
+    together = Search(game, settings, 6)
+    together.start(states)
+    together.run(HashEvaluator(game))
+    for b, state in enumerate(states):
+        alone = Search(game, settings)
+        alone.start(state)
+        alone.run(HashEvaluator(game))
+        assert alone.root().visits.tolist() == together.root(b).visits.tolist()
+
+
+@pytest.mark.parametrize("root_policy", ["gumbel", "puct"])
+def test_finds_and_proves_a_win_whatever_the_network_says(root_policy):
+    position = position_after("connect4", ["3", "3", "4", "4", "5", "7"])  # 2 and 6 both win
+    search = Search(position.game, SearchSettings(simulations=400, root_policy=root_policy))
+    search.start(position.state)
+    search.run(HashEvaluator(position.game))
+    root = search.root()
+    assert (root.proven, root.value) == (0, 1.0)
+    assert search.chosen_actions()[0] in (1, 5)
+    assert search.evaluations < 50  # it stopped once that was proven
+
+
+def test_proves_a_loss_once_every_move_is_refuted():
+    position = position_after("connect4", ["3", "3", "4", "4", "5"])  # whatever comes, 2 or 6 wins
+    search = Search(position.game, SearchSettings(simulations=3000, root_policy="puct"))
+    search.start(position.state)
+    search.run(HashEvaluator(position.game))
+    root = search.root()
+    assert (root.proven, root.value) == (0, -1.0)  # seen by the second player, who is to move
+    assert set(root.results.tolist()) == {0}
+
+
+def test_a_proven_draw_is_exact():
+    position = position_after("tictactoe", ["a1", "b2", "c3", "b1", "b3", "a3", "c1"])
+    search = Search(position.game, SearchSettings(simulations=200, root_policy="puct"))
+    search.start(position.state)
+    search.run(HashEvaluator(position.game))
+    root = search.root()
+    assert (root.proven, root.value) == (2, 0.0)
+    assert set(root.results.tolist()) <= {ONGOING, 2, 0}
+
+
+def test_plays_the_least_bad_when_everything_loses():
+    position = position_after("connect4", ["3", "3", "4", "4", "5"])
+    chosen = choose_actions(position.game, HashEvaluator(position.game), position.state[None], SearchSettings(300))
+    assert chosen[0] in position.legal_actions()
+    position.play(int(chosen[0]))
+    assert position.outcome != SECOND_WINS
+
+
+def test_reused_subtree_is_the_subtree():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=300, root_policy="puct"))
+    search.start(game.new_state())
+    search.run(HashEvaluator(game))
+    forest = search._forest
+    action = int(search.chosen_actions()[0])
+
+    def below(index):
+        nodes, edges = forest.nodes[0], forest.edges[0]
+        node = nodes[index]
+        own = edges[node["first_edge"] : node["first_edge"] + node["num_edges"]]
+        children = [None if e["child"] == UNVISITED else below(int(e["child"])) for e in own]
+        kept = [own[name].tolist() for name in ("action", "visits", "value_sum", "prior", "logit")]
+        return (int(node["visits"]), float(node["value_sum"]), int(node["result"]), kept, children)
+
+    own = forest.edges[0][: forest.nodes[0][ROOT]["num_edges"]]
+    expected = below(int(own[own["action"] == action]["child"][0]))
+    before = search.evaluations
+    search.advance(action)
+    assert below(ROOT) == expected
+    visits = int(search.root().visits.sum())
+    search.run(HashEvaluator(game))
+    assert search.root().visits.sum() == 300
+    assert search.evaluations - before <= 300 - visits
+    np.testing.assert_array_equal(search.root_states[0], game.after(game.new_state(), action))
+
+
+def test_advancing_to_an_unvisited_move_starts_afresh():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=2, root_policy="puct"))
+    search.start(game.new_state())
+    search.run(HashEvaluator(game))
+    untried = int(search.root().actions[search.root().visits == 0][0])
+    search.advance(untried)
+    assert search.root().visits.sum() == 0
+    search.run(HashEvaluator(game))
+    assert search.root().visits.sum() == 2
+
+
+def test_a_full_tree_stops_and_still_answers():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=5000, root_policy="puct"), max_edges=200)
+    bytes_before = search.nbytes
+    search.start(game.new_state())
+    search.run(HashEvaluator(game))
+    assert 0 < search.root().visits.sum() < 40
+    assert search.chosen_actions()[0] in range(7)
+    assert search.nbytes == bytes_before
+
+
+def test_many_leaves_of_one_tree_share_a_batch():
+    game = games.load("connect4")
+    evaluator = HashEvaluator(game)
+    search = Search(game, SearchSettings(simulations=400, root_policy="puct", leaves_per_batch=16))
+    search.start(game.new_state())
+    search.run(evaluator)
+    assert max(evaluator.batches) == 16
+    assert np.mean(evaluator.batches[1:]) > 8
+    assert search.root().visits.sum() == 400
+
+
+def test_stops_when_asked():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=10_000, root_policy="puct"))
+    search.start(game.new_state())
+    calls = iter(range(1000))
+    search.run(HashEvaluator(game), should_stop=lambda: next(calls) >= 50)
+    assert 40 <= search.root().visits.sum() <= 50
+
+
+def test_a_finished_game_has_no_action():
+    position = position_after("tictactoe", ["a1", "a2", "b1", "b2", "c1"])
+    search = Search(position.game, SearchSettings(simulations=10))
+    search.start(position.state)
+    search.run(HashEvaluator(position.game))
+    assert search.chosen_actions().tolist() == [-1]
+    assert search.evaluations == 0
+
+
+def test_raw_policy_is_the_networks_best_legal_action():
+    game = games.load("connect4")
+    states = random_states(game, 50, seed=3, longest=30)
+    evaluator = HashEvaluator(game)
+    for state, action in zip(states, choose_actions(game, evaluator, states, None, at_once=7), strict=True):
+        legal = game.legal(state)
+        assert action == legal[np.argmax(evaluator.judge(game.planes(state))[0][legal])]
+
+
+def test_rollouts_beat_chance_and_repeat_with_their_seed():
+    game = games.load("tictactoe")
+    settings = SearchSettings(simulations=300, root_policy="puct")
+    for _ in range(2):
+        visits = []
+        for _ in range(2):
+            search = Search(game, settings, seed=1)
+            search.start(game.new_state())
+            search.run(RolloutEvaluator(game, seed=4))
+            visits.append(search.root().visits.tolist())
+        assert visits[0] == visits[1]
+    assert search.chosen_actions()[0] == 4  # the centre
