@@ -71,7 +71,7 @@ class ReplayStore:
     ) -> None:
         """Opens a folder, new or of an earlier run, after whatever ended that one.
 
-        game, rules_version: the spec and rules version every segment must have.
+        game, rules_version: the label and rules version every segment must have.
         window: total positions -> positions training needs; see `window_size`.
         Raises GameError where the folder holds another game's segments. Damage is no error: see `messages`.
         """

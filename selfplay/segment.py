@@ -54,7 +54,7 @@ class Segment:
     proven: NDArray[np.int8]  # [P] the outcome the search proved, else ONGOING
     actor: int
     weights_version: int  # of the network that finished the games
-    game: str  # the game's spec
+    game: str  # the game's label
     rules_version: int
 
     @property

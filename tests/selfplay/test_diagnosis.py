@@ -116,6 +116,8 @@ def judge(network, positions):
 def trained(positions):
     """A network that has learnt a little of who wins."""
     torch.manual_seed(1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine the threads of so small a network wait for each other
     network = Network(CONNECT4, NetworkConfig(blocks=1, channels=8))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     for step in range(40):
@@ -124,6 +126,7 @@ def trained(positions):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    torch.set_num_threads(threads)
     return network.eval()
 
 
