@@ -8,13 +8,15 @@ import difflib
 import functools
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from games.contract import Game
+    from games.contract import Game, GameError
 
 _FOLDER = Path(__file__).parent
 
@@ -41,13 +43,27 @@ _choose_cache_folder()
 
 
 def game_class_name(path: Path) -> str | None:
-    """The name of the class derived from `Game` in a file, read without running it; None where there is none."""
-    for statement in ast.parse(path.read_text(), str(path)).body:
+    """The name of the class derived from `Game` in a file, read without running it; None where there is none.
+
+    Raises GameError for a file that is not Python.
+    """
+    try:
+        statements = ast.parse(path.read_text(), path.name).body
+    except (SyntaxError, ValueError) as error:  # ValueError: it is no text
+        raise _game_error(path, error) from error
+    for statement in statements:
         if isinstance(statement, ast.ClassDef) and any(
             isinstance(b, ast.Name) and b.id == "Game" for b in statement.bases
         ):
             return statement.name
     return None
+
+
+def _game_error(path: Path, error: Exception) -> "GameError":
+    """Whatever reading or running a game file raised, in one line for the user."""
+    from games.contract import GameError  # here, since listing the games must not cost the import of numba
+
+    return GameError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 @functools.cache
@@ -57,37 +73,53 @@ def names() -> dict[str, str]:
     return {stem: name for stem, name in found.items() if name}
 
 
+def _module_of_file(path: Path, module_name: str) -> ModuleType:
+    """The module that a game file makes when it is run; run once a process, so that its kernels are compiled once."""
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up while the file runs
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module
+
+
 def load(text: str) -> "Game":
     """The game that `text` names: a name or a path ending in `.py`, then perhaps `:parameters`.
 
     A path is code and is run. Raises GameError with a message for the user.
     """
-    from games.contract import GameError, load_module, parse_parameters
+    from games.contract import GameError, parse_parameters
 
     name, _, parameters = text.strip().partition(":")
-    if name.endswith(".py"):
+    by_path = name.endswith(".py")
+    if by_path:
         path = Path(name).expanduser().resolve()
         if not path.is_file():
             raise GameError(f"{name}: no such game file")
-        module_name = f"keima_game_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-        try:
-            class_name = game_class_name(path)
-            module = sys.modules.get(module_name) or load_module(str(path), module_name)
-        except GameError:
-            raise
-        except Exception as error:  # whatever a user's file raises becomes one line
-            sys.modules.pop(module_name, None)
-            raise GameError(f"{name}: {type(error).__name__}: {error}") from error
+        class_name = game_class_name(path)
         if class_name is None:
-            raise GameError(f"{name}: expected a class derived from Game, found none")
-        name, source = path.stem, str(path)
+            raise GameError(f"{path}: expected a class derived from Game, found none")
+        name, module_name = path.stem, f"keima_game_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     else:
         if name not in names():
             close = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
             hint = f" (did you mean {close[0]}?)" if close else ""
             known = ", ".join(names())
             raise GameError(f"unknown game {name!r}{hint}; expected one of {known} or a path to a .py file")
-        module, class_name, source = importlib.import_module(f"games.{name}"), names()[name], name
+        path, class_name, module_name = _FOLDER / f"{name}.py", names()[name], f"games.{name}"
+    try:
+        module = _module_of_file(path, module_name) if by_path else importlib.import_module(module_name)
+    except GameError:
+        raise
+    except Exception as error:
+        raise _game_error(path, error) from error
     game_class = getattr(module, class_name)
-    game_class.name, game_class.source = name, source
+    game_class.name, game_class.source = name, str(path) if by_path else name
     return parse_parameters(game_class, parameters)

@@ -21,10 +21,12 @@ and, where a game has them to offer as training targets, read off a finished gam
 Actions are numbered the way `encode` draws the board: where a game shows the second player a turned board, the
 second player's actions are turned with it. A game has at most `max_legal` legal actions in a position and ends
 after at most `max_plies` moves. A side without a move passes by an action; the same side may move twice in a row.
+
+Keep all kernels of a game in its one file: compiled code is cached, and numba compiles anew when the file of a kernel
+was edited, but does not notice an edit of another file whose functions the kernel calls (this one apart).
 """
 
 import dataclasses
-import importlib.util
 import re
 import string
 import sys
@@ -423,14 +425,3 @@ def cell_symmetries(game: Game, *, rotations: bool) -> list[Symmetry]:
             views += [view.T for view in views]
     others = np.arange(height * width, game.num_actions)
     return [Symmetry(view.reshape(-1).copy(), np.concatenate([view.reshape(-1), others])) for view in views]
-
-
-def load_module(path: str, module_name: str) -> Any:
-    """Runs a game file given by path as a module. Its code is executed: only do this to files you trust."""
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise GameError(f"{path}: expected a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -22,17 +22,18 @@ def assert_same_games(spec: str, spiel_name: str, actions=None, *, variants: int
         actions = np.tile(np.arange(game.num_actions), (2, 1))
     for number, recording in enumerate(record_games(game, count)):
         state = spiel_game.new_initial_state()
-        expected = actions[np.repeat(recording.players, np.diff(recording.legal_ends, prepend=0)), recording.legal]
+        expected = actions[
+            np.repeat(recording.players, np.diff(recording.legal_ends, prepend=0)), recording.legal
+        ].tolist()
         moves = actions[recording.players, recording.actions]
         start = 0
         for ply, (player, end, move) in enumerate(
             zip(recording.players.tolist(), recording.legal_ends.tolist(), moves.tolist(), strict=True)
         ):
-            where = f"{spec}, game {number}, ply {ply}:\n{state}"
             legal = state.legal_actions()  # sorted; none when the game is over
             named = [action // variants for action in legal] if variants > 1 else legal
-            assert sorted(expected[start:end].tolist()) == named, where
-            assert state.current_player() == player, where
+            assert sorted(expected[start:end]) == named, f"{spec}, game {number}, ply {ply}:\n{state}"
+            assert state.current_player() == player, f"{spec}, game {number}, ply {ply}:\n{state}"
             state.apply_action(legal[named.index(move)] if variants > 1 else move)
             start = end
         assert state.is_terminal(), f"{spec}, game {number}:\n{state}"

@@ -1,8 +1,11 @@
 """Connect Four against OpenSpiel and published counts of positions."""
 
+from pathlib import Path
+
 import numpy as np
 
 import games
+from games import connect4
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS
 from tests.games.drivers import played
 from tests.games.openspiel import assert_same_games
@@ -51,6 +54,10 @@ def test_lines_do_not_run_around_the_edge():
     assert position.game.board(position.state)[:, :2].tolist() == [[1, 0], [1, 0], [1, 0], [2, 0], [2, 0], [2, 1]]
     assert position.outcome == ONGOING
     assert position.legal_actions() == [1, 2, 3, 4, 5, 6]  # column 1 is full
+
+
+def test_its_file_stays_short():
+    assert len(Path(connect4.__file__).read_text().splitlines()) < 120
 
 
 def test_planes_show_the_board_to_the_side_to_move():

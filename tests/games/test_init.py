@@ -95,14 +95,37 @@ def countdown(tmp_path):
 
 
 def test_the_shipped_games():
-    assert games.names() == {
-        "breakthrough": "Breakthrough",
-        "connect4": "ConnectFour",
-        "gomoku": "Gomoku",
-        "hex": "Hex",
-        "othello": "Othello",
-        "tictactoe": "TicTacToe",
-    }
+    assert (
+        games.names().items()
+        >= {
+            "breakthrough": "Breakthrough",
+            "connect4": "ConnectFour",
+            "gomoku": "Gomoku",
+            "hex": "Hex",
+            "othello": "Othello",
+            "tictactoe": "TicTacToe",
+        }.items()
+    )
+
+
+@pytest.fixture
+def other_folder(tmp_path, monkeypatch):
+    """A folder that stands for games/ during the test."""
+    monkeypatch.setattr(games, "_FOLDER", tmp_path)
+    games.names.cache_clear()
+    yield tmp_path
+    games.names.cache_clear()
+
+
+def test_a_file_in_the_folder_is_a_game_without_being_listed_anywhere(other_folder, countdown):
+    (other_folder / "helper.py").write_text("class Helper: pass\n")
+    assert games.names() == {"countdown": "Countdown"}
+
+
+def test_a_broken_file_in_the_folder_is_named(other_folder):
+    (other_folder / "broken.py").write_text("class Broken(Game:\n")
+    with pytest.raises(GameError, match=r"broken\.py: SyntaxError: .* \(broken\.py, line 1\)$"):
+        games.names()
 
 
 def test_listing_the_games_compiles_and_imports_nothing_heavy():
@@ -189,6 +212,8 @@ def edited(*replacements):
     [
         ("x = 1\n", "expected a class derived from Game, found none"),
         ("def f(:\n", "SyntaxError: invalid syntax (bad.py, line 1)"),
+        ("\0", "bad.py: SyntaxError: source code string cannot contain null bytes"),
+        ("raise ValueError('two\\nlines')\nclass A(Game): pass\n", "ValueError: two lines"),
         ("import no_such_module\nclass A(Game): pass\n", "ModuleNotFoundError: No module named 'no_such_module'"),
         (edited(("def play(state, action):", "def move(state, action):")), "expected a @kernel named play, found none"),
         (edited(("@kernel\ndef play", "def play")), "expected play to be a function marked @kernel, got function"),
@@ -206,6 +231,22 @@ def test_bad_files(tmp_path, text, message):
     assert message in str(error.value)
     assert "bad" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_that_failed_is_read_again(tmp_path):
+    path = tmp_path / "countdown.py"
+    path.write_text("from games.contract import Game\n\nclass Countdown(Game): pass\n\nraise ValueError\n")
+    with pytest.raises(GameError, match="ValueError"):
+        games.load(str(path))
+    path.write_text(COUNTDOWN)
+    assert games.load(str(path)).max_plies == 9
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(GameError, match="UnicodeDecodeError"):
+        games.load(str(path))
 
 
 def test_a_missing_file(tmp_path):

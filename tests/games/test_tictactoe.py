@@ -1,8 +1,11 @@
 """Tic-tac-toe against OpenSpiel and the known counts of its tree."""
 
+from pathlib import Path
+
 import numpy as np
 
 import games
+from games import tictactoe
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS
 from tests.games.drivers import perft, played
 from tests.games.openspiel import assert_same_games
@@ -25,6 +28,11 @@ def test_outcomes():
     assert played("tictactoe", "a1 b1 c1 a2 b2 a3 c2 c3 b3").outcome == DRAW
     # The last cell completes a line: a win, not a draw.
     assert played("tictactoe", "a1 b1 c1 a2 b2 c2 b3 a3 c3").outcome == FIRST_WINS
+
+
+def test_its_file_stays_short():
+    """It is what people read before they write a game of their own."""
+    assert len(Path(tictactoe.__file__).read_text().splitlines()) < 80
 
 
 def test_planes_show_the_board_to_the_side_to_move():
