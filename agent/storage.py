@@ -32,7 +32,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink()
         if isinstance(error, OSError) and error.errno in _FULL:
             raise StorageFull(
-                f"disk full: {path} needs {_megabytes(len(data))}, {_megabytes(shutil.disk_usage(path.parent).free)} "
+                f"disk full: {path} needs {_amount(len(data))}, {_amount(shutil.disk_usage(path.parent).free)} "
                 "free; nothing written before is lost: free some space, then go on with `keima train --resume RUN`"
             ) from error
         raise
@@ -69,5 +69,5 @@ def remove_unfinished(folder: Path) -> list[Path]:
     return leftovers
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _amount(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
