@@ -146,7 +146,7 @@ def evaluate(
 
     loaded = load(game)
     shipped = Path(str(files("configs") / "positions" / f"{loaded.name}.txt"))
-    if positions is None and loaded.label == loaded.name and shipped.is_file():
+    if positions is None and loaded.spec == loaded.name and shipped.is_file():
         positions = shipped
     exhaustible = loaded.max_plies <= EXHAUSTIBLE_PLIES
     if positions is None and not exhaustible:

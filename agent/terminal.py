@@ -45,14 +45,17 @@ class Progress:
         """`live`: the line may be rewritten, as on a terminal; otherwise each stage is told once."""
         self._write = write
         self._live = live
-        self.stage = ""
-        """What is being done; may be changed at any time."""
+        self._stage = ("", time.monotonic())
+
+    def begin(self, stage: str) -> None:
+        """Says what is being done from now on; may be called by any thread."""
+        self._stage = (stage, time.monotonic())
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Shows the stage and the seconds while the block runs."""
+        """Shows the stage, and for how many seconds it has lasted, while the block runs."""
         done = threading.Event()
-        teller = threading.Thread(target=self._tell, args=(done, time.monotonic()), daemon=True)
+        teller = threading.Thread(target=self._tell, args=(done,), daemon=True)
         teller.start()
         try:
             yield
@@ -60,19 +63,20 @@ class Progress:
             done.set()
             teller.join()
 
-    def _tell(self, done: threading.Event, start_s: float) -> None:
+    def _tell(self, done: threading.Event) -> None:
+        told = ""
         if done.wait(PATIENCE_S):
             return
-        told = ""
         while True:
-            if self._live:
-                self._write(f"\r\033[K{self.stage} ... {time.monotonic() - start_s:.0f} s")
-            elif self.stage != told:
-                told = self.stage
-                self._write(f"{self.stage} ...\n")
-            if done.wait(0.25):
+            stage, start_s = self._stage
+            seconds = time.monotonic() - start_s
+            if seconds >= PATIENCE_S and (self._live or stage != told):
+                told = stage
+                self._write(f"\r\033[K{stage} ... {seconds:.0f} s" if self._live else f"{stage} ...\n")
+            if done.wait(0.1):
                 break
-        self._write("\r\033[K" if self._live else f"ready after {time.monotonic() - start_s:.0f} s\n")
+        if told and self._live:
+            self._write("\r\033[K")
 
 
 class Opponent:
@@ -114,13 +118,13 @@ class Opponent:
 
     def _prepare(self) -> None:
         try:
-            self._progress.stage = "compiling the search, once (later starts find it compiled)"
+            self._progress.begin("compiling the search, once (later starts find it compiled)")
             import mcts.search  # noqa: F401 (compiles on import)
 
-            self._progress.stage = "making the opponent ready"
+            self._progress.begin("making the opponent ready")
             player, self._introduction = self._make()
             if isinstance(player, Analyst):  # a first search compiles what is left; its tree serves the first move
-                self._progress.stage = "compiling the rules and the search, once (later starts find them compiled)"
+                self._progress.begin("compiling the rules and the search, once (later starts find them compiled)")
                 player.analyse(Position(self._game))
             self._player = player
         except BaseException as error:  # told to the user by the thread that waits for the player
@@ -298,7 +302,7 @@ def play(
     interactive = sys.stdin is not None and sys.stdin.isatty()
     decorated = sys.stdout is not None and sys.stdout.isatty() and not plain
     progress = Progress(_write, live=decorated)
-    progress.stage = "compiling the rules, once (later starts find them compiled)"
+    progress.begin("compiling the rules, once (later starts find them compiled)")
     with progress.shown():
         game = load(game_text)
         _ = game.kernels

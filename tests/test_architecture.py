@@ -3,10 +3,13 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ["games", "mcts", "agent", "selfplay"]  # each may import itself and those before it
@@ -102,3 +105,16 @@ def test_help_needs_neither_torch_nor_numba():
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "LOADED []"
     assert "Usage: keima train" in done.stdout
+
+
+def test_every_requirement_is_pinned_within_its_range():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {}
+    for line in (ROOT / "configs" / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[canonicalize_name(name)] = version
+    assert pins["torch"] == "2.13.0"
+    for requirement in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["dev"]]):
+        pinned = pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pinned), f"{requirement} is pinned to {pinned}"

@@ -193,25 +193,28 @@ def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_progress_speaks_up_after_a_while_only(monkeypatch, live: bool):
-    monkeypatch.setattr(terminal, "PATIENCE_S", 0.2)
+def test_progress_speaks_of_what_takes_long_only(monkeypatch, live: bool):
+    monkeypatch.setattr(terminal, "PATIENCE_S", 0.3)
     written = io.StringIO()
     progress = Progress(written.write, live=live)
-    progress.stage = "compiling the search, once"
+    progress.begin("compiling the search, once")
     with progress.shown():
         pass
     assert written.getvalue() == ""
     with progress.shown():
         time.sleep(0.6)
-        progress.stage = "loading"
+        progress.begin("something quick")
+        time.sleep(0.05)
+        progress.begin("loading")
         time.sleep(0.6)
     text = written.getvalue()
     if live:
         assert text.startswith("\r\033[Kcompiling the search, once ... 0 s")
-        assert "loading ... 1 s" in text
+        assert "\r\033[Kloading ... 0 s" in text
+        assert "quick" not in text
         assert text.endswith("\r\033[K")
     else:
-        assert text == "compiling the search, once ...\nloading ...\nready after 1 s\n"
+        assert text == "compiling the search, once ...\nloading ...\n"
 
 
 def test_play_connects_it_all_to_stdin_and_stdout(monkeypatch, capsys, tmp_path):
