@@ -109,7 +109,9 @@ def train(
             raise GameError(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
             )
-        _delete_run(folder)
+        from selfplay.run import delete_run
+
+        delete_run(folder)
     from selfplay.run import train as train_run
 
     return 0 if train_run(config, folder, minutes) else INTERRUPTED
@@ -264,17 +266,6 @@ def _evaluation_in_words(facts: dict[str, Any]) -> str:
         lines.append(f"keeps the exact value in {facts['value_preserving']:.1%} of {facts['positions']} positions")
         lines.append(f"plays a best move in {facts['optimal']:.1%} of them")
     return "\n".join(lines)
-
-
-def _delete_run(folder: Path) -> None:
-    """Deletes a run to make room for another. Raises GameError for a folder that is no run's."""
-    import shutil
-
-    from games.contract import GameError
-
-    if not (folder / "config.toml").is_file():
-        raise GameError(f"{folder}: expected a run's folder, but it has no config.toml; nothing was deleted")
-    shutil.rmtree(folder)
 
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:

@@ -78,6 +78,14 @@ def resume(folder: Path, minutes: float | None = None) -> bool:
     return TrainingRun(folder, load_config(str(folder / CONFIG_FILE))).go(minutes)
 
 
+def delete_run(folder: Path) -> None:
+    """Deletes a run to make room for another. Raises GameError for one being trained, and for a folder that is none."""
+    if not (folder / CONFIG_FILE).is_file():
+        raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}; nothing was deleted")
+    with _lock(folder):
+        shutil.rmtree(folder)
+
+
 class TrainingRun:
     """One start of a run, new or resumed."""
 
