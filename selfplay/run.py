@@ -19,6 +19,7 @@ A run's folder:
 import contextlib
 import fcntl
 import math
+import shutil
 import signal
 import threading
 import time

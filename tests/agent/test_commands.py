@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, what it answers to bad input, and with which exit code."""
 
+import fcntl
 import json
 import os
 import pty
@@ -240,6 +241,56 @@ def test_an_existing_run_is_not_overwritten(tmp_path):
     assert "--resume" in said
     assert "--overwrite" in said
     assert model.read_bytes() == before
+
+
+def test_overwriting_asks_what_it_would_delete(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "mine"
+    model = write_checkpoint(folder / "model.safetensors", "connect4")
+    line = ["train", "connect4", "--run", "mine", "--overwrite"]
+    assert commands.main(line) == 2
+    assert "expected a run's folder, but it has no config.toml; nothing was deleted" in capsys.readouterr().err
+    (folder / "config.toml").write_text("")
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert commands.main(line) == 2
+    assert "this run is being trained by another process" in capsys.readouterr().err
+    assert model.exists()
+    started = []
+    monkeypatch.setattr("selfplay.run.train", lambda config, folder, minutes: started.append((folder, minutes)) or True)
+    assert commands.main([*line, "--minutes", "0.5"]) == 0
+    assert started == [(Path("runs/mine"), 0.5)]
+    assert not folder.exists()
+
+
+def test_a_run_without_a_name_gets_a_free_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    started = []
+
+    def train(config, folder, minutes):
+        folder.mkdir(parents=True)
+        started.append((config.game, config.seed, str(folder)))
+        return len(started) < 3
+
+    monkeypatch.setattr("selfplay.run.train", train)
+    assert commands.main(["train", "othello:6", "--seed", "5"]) == 0
+    assert commands.main(["train", "othello:6", "--set", "seed=7", "--set", "search.simulations=8"]) == 0
+    assert commands.main(["train", "othello:6"]) == 130  # stopped by Ctrl-C before its time
+    assert started == [
+        ("othello:size=6", 5, "runs/othello"),
+        ("othello:size=6", 7, "runs/othello-2"),
+        ("othello:size=6", 0, "runs/othello-3"),
+    ]
+
+
+def test_resume_takes_a_name_or_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    resumed = []
+    monkeypatch.setattr("selfplay.run.resume", lambda folder, minutes: resumed.append((folder, minutes)) or True)
+    assert commands.main(["train", "--resume", "mine"]) == 0
+    assert commands.main(["train", "--resume", "runs/mine", "--minutes", "2"]) == 0
+    assert resumed == [(Path("runs/mine"), None), (Path("runs/mine"), 2.0)]
 
 
 # --- play and gtp
