@@ -23,7 +23,7 @@ from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, Game, 
 from mcts.random import seeded
 from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, write_improved_policy
 from mcts.simulation import BLOCKED, FULL, expand, is_finished, reuse_subtree, simulate, start_tree
-from mcts.tree import EDGE, NODE, ROOT, TREE, allocate
+from mcts.tree import EDGE, NODE, ROOT, TREE, allocate, default_max_edges
 
 
 class Evaluate(Protocol):
@@ -36,11 +36,11 @@ class Evaluate(Protocol):
 class SearchSettings:
     """How a tree is searched. Q is in [0, 1] in every constant below.
 
-    Defaults are for play; training adds noise (`gumbel_scale=1`, or `dirichlet_weight=0.25` with PUCT).
+    Defaults are for play; training has its own, with noise (see selfplay.config.SearchConfig).
     """
 
     simulations: int = 64
-    root_policy: Literal["gumbel", "puct"] = "gumbel"
+    root_policy: Literal["gumbel", "puct"] = "puct"
     leaves_per_batch: int = 1  # leaves of one tree evaluated together; more than 1 uses virtual loss
     max_considered: int = 16
     c_visit: float = 50.0
@@ -174,16 +174,16 @@ class Search:
     def __init__(
         self, game: Game, settings: SearchSettings, num_trees: int = 1, seed: int = 0, max_edges: int | None = None
     ) -> None:
-        """`max_edges`: storage for edges a tree; enough for every node's legal actions up to 64 a node by default."""
+        """`max_edges`: storage for edges a tree; see `mcts.tree.default_max_edges`."""
         if settings.simulations < 1:
             raise GameError(f"simulations: expected at least 1, got {settings.simulations}")
         self.game = game
         self.settings = settings
         self._kernels = game.kernels
         max_nodes = settings.simulations + settings.leaves_per_batch + 1
-        edges_needed = max_nodes * min(game.max_legal, 64) + game.max_legal
+        max_edges = max_edges or default_max_edges(max_nodes, game.max_legal)
         self._forest = allocate(
-            num_trees, max_nodes, max_edges or edges_needed, game.state_size, game.max_legal, seeded(seed, num_trees)
+            num_trees, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, num_trees)
         )
         self._record = settings.record()
         batch = num_trees * settings.leaves_per_batch

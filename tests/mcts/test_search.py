@@ -110,7 +110,7 @@ def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations
 
 def test_gumbel_noise_follows_gumbels_distribution():
     game = games.load("connect4")
-    search = Search(game, SearchSettings(simulations=1, gumbel_scale=1.0), 4000, seed=1)
+    search = Search(game, SearchSettings(simulations=1, root_policy="gumbel", gumbel_scale=1.0), 4000, seed=1)
     search.start(np.tile(game.new_state(), (4000, 1)))
     search.run(HashEvaluator(game))
     noise = search._forest.root_noise
@@ -141,7 +141,7 @@ def test_one_seed_one_result_and_another_seed_another():
     states = random_states(game, 8, seed=1, longest=20)
     visits = []
     for seed in (1, 1, 2):
-        search = Search(game, SearchSettings(simulations=40, gumbel_scale=1.0), 8, seed=seed)
+        search = Search(game, SearchSettings(simulations=40, root_policy="gumbel", gumbel_scale=1.0), 8, seed=seed)
         search.start(states)
         search.run(HashEvaluator(game))
         visits.append([search.root(b).visits.tolist() for b in range(8)])
