@@ -65,4 +65,4 @@ def next_gamma(rng, i, shape):
 
 def seeded(seed: int | tuple[int, ...], count: int) -> NDArray[np.uint64]:
     """States for `count` independent streams of one seed, uint64[count]."""
-    return np.random.SeedSequence(seed).generate_state(count, np.uint64)
+    return np.random.SeedSequence(seed).generate_state(count, np.uint64)  # type: ignore[return-value]

@@ -5,7 +5,8 @@ Dimensions: B trees, N nodes a tree, E edges a tree. A node's edges (its legal a
 stored: a simulation replays the moves from the root's state row, which keeps a tree small even where a state row
 carries a game's whole history.
 
-The memory of one tree is bounded: 56 bytes a node and 32 bytes an edge, and a tree that is full searches no further.
+The memory of one tree is bounded: 48 bytes a node, 4 for its place in the schedule, and 32 bytes an edge; a tree
+that is full searches no further.
 """
 
 from typing import NamedTuple
@@ -79,6 +80,15 @@ class Forest(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of all arrays together."""
         return sum(array.nbytes for array in self)
+
+
+def default_max_edges(max_nodes: int, max_legal: int) -> int:
+    """Edges for one tree: every legal action of every node, up to 2^20 edges (32 MB); 64 a node in larger trees.
+
+    Storage that a tree does not come to use is never touched, and so costs address space but no memory.
+    """
+    everything = max_nodes * max_legal
+    return max(min(everything, 1 << 20), max_nodes * min(max_legal, 64) + max_legal)
 
 
 def allocate(

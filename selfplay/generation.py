@@ -17,7 +17,7 @@ from mcts.random import next_below, next_exponential, next_uniform, seeded
 from mcts.search import FOREST_TYPES, SETTINGS_TYPE, Evaluate, SearchSettings
 from mcts.selection import GUMBEL, child_result, choose_root_edge, is_lost, result_value, write_improved_policy
 from mcts.simulation import expand, is_finished, simulate, start_tree
-from mcts.tree import ROOT, allocate
+from mcts.tree import ROOT, allocate, default_max_edges
 from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 
@@ -78,8 +78,8 @@ FREE, FINISHED = 0, 1
 
 @kernel
 def begin_game(
-    reset, legal_actions, play, outcome, parameters, tree, nodes, edges, state, slot, records, plies, queues, counts,
-    settings, rng, b, actions,
+    reset, legal_actions, play, outcome, parameters, tree, nodes, edges, state, slot, records, plies, policies, queues,
+    counts, settings, rng, b, actions,
 ):  # fmt: skip
     """Puts a new game into the slot, some of them after random moves, and plants its tree."""
     counts[FREE] -= 1
@@ -89,6 +89,8 @@ def begin_game(
     random_plies = 0
     if next_uniform(rng, b) < settings["opening_random_share"]:
         random_plies = 1 + int(next_exponential(rng, b, settings["opening_random_mean_plies"]))
+        # No game is longer; one whose max_plies is wrong is found out by its next move, not by writing past the record.
+        random_plies = min(random_plies, plies.shape[1] - 1)
     while True:
         reset(state, parameters)
         record["plies"] = 0
@@ -106,6 +108,7 @@ def begin_game(
         random_plies = next_below(rng, b, random_plies)  # it ended on the way: again, shorter
     for k in range(record["plies"]):  # no targets for these
         record["policies"] += plies[slot["record"], k]["legal_count"]
+    policies[slot["record"], : record["policies"]] = 0.0  # the record's last game had some here
     slot["policy_plies_left"] = 0
     if settings["opening_policy_mean_plies"] > 0:
         slot["policy_plies_left"] = int(next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5)
@@ -137,6 +140,18 @@ def draw(weights, count, rng, b):
             if threshold <= 0:
                 break
     return last
+
+
+@kernel
+def draw_at_temperature(logits, count, temperature, rng, b):
+    """An index below `count`, drawn from softmax(logits / temperature). Overwrites logits[:count]."""
+    highest = -np.inf
+    for k in range(count):
+        highest = max(highest, logits[k])
+    for k in range(count):
+        # Less the highest first: at a low temperature every weight would vanish otherwise.
+        logits[k] = np.exp((logits[k] - highest) / temperature)
+    return draw(logits, count, rng, b)
 
 
 @kernel
@@ -176,9 +191,9 @@ def make_move(
     if slot["policy_plies_left"] > 0:
         slot["policy_plies_left"] -= 1
         for k in range(count):
-            scratch[k] = np.exp(edges[first + k]["logit"] / play_settings["opening_policy_temperature"])
+            scratch[k] = edges[first + k]["logit"]
             policies[slot["record"], start + k] = 0.0
-        chosen = draw(scratch, count, rng, b)
+        chosen = draw_at_temperature(scratch, count, play_settings["opening_policy_temperature"], rng, b)
         value, proven, flags = np.nan, ONGOING, RANDOM_OPENING
     else:
         write_policy_target(nodes, edges, settings, scratch)
@@ -186,8 +201,8 @@ def make_move(
             policies[slot["record"], start + k] = scratch[k]
         if record["plies"] < play_settings["move_temperature_plies"] and play_settings["move_temperature"] > 0:
             for k in range(count):
-                scratch[k] **= 1.0 / play_settings["move_temperature"]
-            chosen = draw(scratch, count, rng, b)
+                scratch[k] = np.log(scratch[k])
+            chosen = draw_at_temperature(scratch, count, play_settings["move_temperature"], rng, b)
         else:
             chosen = choose_root_edge(nodes, edges, noise, settings, scratch)
         proven, flags = root["result"], HAS_POLICY_TARGET
@@ -231,7 +246,7 @@ def _step(
         if slot["leaf"] == NO_LEAF:
             begin_game(
                 reset, legal_actions, play, outcome, parameters, tree, nodes[b], edges[b], root_states[b],
-                slot, records, plies, queues, counts, play_settings[0], rng, b, actions,
+                slot, records, plies, policies, queues, counts, play_settings[0], rng, b, actions,
             )  # fmt: skip
         else:
             expand(tree, nodes[b], edges[b], slot["leaf"], logits[b], values[b], root_noise[b], settings[0], rng, b)
@@ -260,7 +275,7 @@ def _step(
                 counts[FINISHED] += 1
                 begin_game(
                     reset, legal_actions, play, outcome, parameters, tree, nodes[b], edges[b], root_states[b],
-                    slot, records, plies, queues, counts, play_settings[0], rng, b, actions,
+                    slot, records, plies, policies, queues, counts, play_settings[0], rng, b, actions,
                 )  # fmt: skip
             elif records[slot["record"]]["plies"] == plies.shape[1]:
                 return -1
@@ -288,7 +303,7 @@ class SelfPlay:
             self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
         slots = play.slots
         max_nodes = search.simulations + 2
-        max_edges = max_nodes * min(game.max_legal, 64) + game.max_legal
+        max_edges = default_max_edges(max_nodes, game.max_legal)
         self._forest = allocate(slots, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, slots))
         self._slots = np.zeros(slots, SLOT)
         self._slots["leaf"] = NO_LEAF
