@@ -1,17 +1,20 @@
 """Checkpoints: one safetensors file of weights, with what must be known to use them in its metadata.
 
-A checkpoint is data, whoever it comes from: reading one runs no code of its maker's. Metadata is one JSON text under
-the key "keima": the network's config, the game with its parameters and rules version, the run, the step, and the
-strength that was measured.
+A checkpoint is data, whoever it comes from: reading one runs no code of its maker's, and takes no more memory than
+the file's size. Metadata is one JSON text under the key "keima": the network's config, the game with its parameters
+and rules version, the run, the step, the strength that was measured, and a checksum over all of it and the weights.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -30,7 +33,7 @@ class CheckpointError(GameError):
     """A checkpoint cannot be used. The message is for the user."""
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Metadata:
     """What a checkpoint says of itself."""
 
@@ -55,28 +58,55 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, network: Network, metadata: Metadata) -> None:
     """Writes weights and metadata atomically: after a crash the file is the old one or the new one, whole."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    text = json.dumps({"format": FORMAT, **asdict(metadata)})
-    write_atomically(path, save(tensors, {"keima": text}))
+    write_tensors(path, network.state_dict(), {"format": FORMAT, **asdict(metadata)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], values: dict[str, Any]) -> None:
+    """Writes tensors and JSON values, with a checksum over both, as one safetensors file; atomically."""
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({**values, "checksum": _checksum(own, values)})
+    write_atomically(path, save(own, {"keima": text}))
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], values: dict[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16)
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)} ".encode())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """A file's tensors and its metadata. Raises CheckpointError."""
+    """The tensors and values that `write_tensors` wrote. Raises CheckpointError.
+
+    A file without a checksum, as another program may make it, is taken as it is.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("keima", "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected a safetensors checkpoint, but it is damaged ({error})") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a checkpoint, but it cannot be read ({_one_line(error)})") from None
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        reason = _one_line(error)
+        raise CheckpointError(f"{path}: expected a safetensors checkpoint, but it is damaged ({reason})") from None
     try:
         values = json.loads(text)
         if not isinstance(values, dict):
             raise TypeError
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise CheckpointError(f"{path}: expected a checkpoint of Keima; its metadata is missing or broken") from None
+    checksum = values.pop("checksum", None)
+    if checksum is not None and checksum != _checksum(tensors, values):
+        raise CheckpointError(f"{path}: expected the checkpoint that was written, but it is damaged (wrong checksum)")
     return tensors, values
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def resolve(path: Path) -> Path:
@@ -94,8 +124,9 @@ def _parse_metadata(path: Path, values: dict[str, Any]) -> Metadata:
         raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}; made by another version of Keima")
     try:
         return Metadata(**values)
-    except TypeError as error:
-        raise CheckpointError(f"{path}: its metadata is not what it should be: {error}") from None
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:1])
+        raise CheckpointError(f"{path}: its metadata is not what it should be: {' '.join(what.split())}") from None
 
 
 def load_checkpoint(path: str | Path, game: Game | None = None) -> Checkpoint:
@@ -111,22 +142,41 @@ def load_checkpoint(path: str | Path, game: Game | None = None) -> Checkpoint:
         # Only shipped games: a game file elsewhere is code, which a checkpoint must not be able to name and run.
         if metadata.game.partition(":")[0] not in names():
             raise CheckpointError(f"{file}: it is for the game {metadata.game!r}; give that game's file too")
-        game = load(metadata.game)
+        try:
+            game = load(metadata.game)
+        except GameError as error:
+            raise CheckpointError(f"{file}: it is for a game that is not there ({_one_line(error)})") from None
     if metadata.game.partition(":")[0] != game.name:
-        raise CheckpointError(f"{file}: expected a checkpoint of {game.name}, got one of {metadata.game}")
+        raise CheckpointError(f"{file}: expected a checkpoint of {game.name}, got one of {metadata.game!r}")
     if metadata.rules_version != game.rules_version:
         raise CheckpointError(
             f"{file}: made for version {metadata.rules_version} of {game.name}'s rules; these are {game.rules_version}"
         )
     if metadata.game != game.label and game.policy_planes == 0:
-        raise CheckpointError(f"{file}: expected a checkpoint of {game.label}, got one of {metadata.game}")
+        raise CheckpointError(f"{file}: expected a checkpoint of {game.label}, got one of {metadata.game!r}")
     try:
-        network = Network(game, NetworkConfig(**metadata.network))
-        network.load_state_dict(tensors)
-    except (ValidationError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        network = _build(game, NetworkConfig(**metadata.network), tensors)
+    except (ValidationError, ValueError, RuntimeError, TypeError) as error:
+        reason = _one_line(error)
         raise CheckpointError(f"{file}: its weights do not fit the network it describes ({reason})") from None
+    if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
+        raise CheckpointError(f"{file}: some of its weights are not numbers; use a checkpoint made before that")
     return Checkpoint(network.eval(), metadata, game, file)
+
+
+def _build(game: Game, config: NetworkConfig, tensors: Mapping[str, torch.Tensor]) -> Network:
+    """The network of these weights. Raises ValueError or RuntimeError where they are not those of such a network."""
+    with torch.device("meta"):  # shapes alone: a network that the file only claims to hold may be of any size
+        network = Network(game, config)
+    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            wanted, got = expected.get(name, "nothing"), found.get(name, "nothing")
+            raise ValueError(f"{name!r}: expected {wanted}, got {got}")
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(dict(tensors))
+    return network
 
 
 def latest_checkpoint(game_name: str, runs: Path = Path("runs")) -> Path | None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from agent.network import Network
+from games.contract import GameError
 
 
 def default_device() -> torch.device:
@@ -19,7 +20,7 @@ def default_device() -> torch.device:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 has instructions of its own there; emulated, it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     capability = torch.backends.cpu.get_cpu_capability()
     flags = _cpu_flags()
     return "AVX512" in capability and ("avx512_bf16" in flags or "amx_bf16" in flags)
@@ -49,9 +50,15 @@ class TorchEvaluator:
         self._network = network.for_inference().to(self.device, self.dtype)
 
     def __call__(self, planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Planes float32 [n, C, H, W] -> logits float32 [n, A], values float32 [n] in [-1, 1] of the side to move."""
+        """Planes float32 [n, C, H, W] -> logits float32 [n, A], values float32 [n] in [-1, 1] of the side to move.
+
+        Raises GameError where the network gives something that is not a number.
+        """
         with torch.inference_mode():
             logits, values = self._network.judge(torch.from_numpy(planes).to(self.device, self.dtype))
+            if not (logits.isfinite().all() and values.isfinite().all()):
+                # A search would follow NaN nowhere, and never come back.
+                raise GameError("the network's answers are not numbers: its training failed, or its input is wrong")
             return logits.cpu().numpy(), values.cpu().numpy()
 
 

@@ -53,7 +53,7 @@ class ConvNorm(nn.Module):
 
     def fold(self) -> None:
         """Makes the normalization part of the convolution's weights; only right in evaluation mode."""
-        self.convolution = fuse_conv_bn_eval(self.convolution, self.norm)  # type: ignore[type-var]
+        self.convolution = fuse_conv_bn_eval(self.convolution, self.norm)  # type: ignore[type-var,arg-type]
         self.norm = nn.Identity()
 
 
@@ -64,8 +64,8 @@ class Block(nn.Module):
         super().__init__()
         self.first = ConvNorm(channels, channels, 3)
         self.second = ConvNorm(channels, channels, 3)
-        self.pooled_channels = pooled_channels
-        self.from_pool = nn.Linear(3 * pooled_channels, channels) if pooled_channels else None
+        self.pooled_channels = min(pooled_channels, channels)
+        self.from_pool = nn.Linear(3 * self.pooled_channels, channels) if pooled_channels else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.first(x))

@@ -11,7 +11,7 @@ class NetworkConfig(BaseModel):
     blocks: int = Field(4, ge=1, le=80, description="Residual blocks of two 3x3 convolutions.")
     channels: int = Field(32, ge=4, le=1024, description="Channels of the residual tower.")
     global_pooling_every: int = Field(2, ge=0, description="Every how many blocks one pools the board; 0: none does.")
-    pooled_channels: int = Field(8, ge=1, description="Channels that a pooling block pools.")
+    pooled_channels: int = Field(8, ge=1, description="Channels that a pooling block pools, at most all.")
     policy_channels: int = Field(8, ge=1, description="Channels in the policy head.")
     value_channels: int = Field(8, ge=1, description="Channels in the value head.")
     value_hidden: int = Field(64, ge=1, description="Width of the value head's hidden layer.")

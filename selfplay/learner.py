@@ -6,7 +6,6 @@ the step it would have made next, to the bit on the same machine.
 """
 
 import copy
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from agent.checkpoint import CheckpointError, read_tensors
+from agent.checkpoint import CheckpointError, read_tensors, write_tensors
 from agent.inference import default_device, has_fast_bfloat16
 from agent.network import Network, Outputs
-from agent.storage import write_atomically
 from games.contract import Game
 from selfplay.config import TrainConfig
 from selfplay.sampling import Batch
@@ -71,6 +68,7 @@ class Learner:
         options = self.config.learner
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * min(1.0, (self.step + 1) / max(options.warmup_steps, 1))
+        statistics = [buffer.clone() for buffer in self.network.buffers()]
         tensors = {name: torch.from_numpy(array).to(self.device) for name, array in batch._asdict().items()}
         planes = tensors["planes"].contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._fast_bfloat16):
@@ -86,9 +84,12 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.max_gradient_norm)
-        if math.isfinite(float(norm)):  # a step along NaN would end the run; the diagnosis tells of it
+        if math.isfinite(float(norm)):
             self.optimizer.step()
             self._average()
+        else:  # a step along NaN would end the run; the diagnosis tells of it
+            for buffer, before in zip(self.network.buffers(), statistics, strict=True):
+                buffer.copy_(before)  # the normalizations have seen the NaN
         self.step += 1
         shown = {name: float(value.detach()) for name, value in parts.items()}
         return Losses(**shown, total=float(total.detach()), gradient_norm=float(norm))
@@ -134,9 +135,7 @@ class Learner:
         tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-        metadata = {"format": STATE_FORMAT, "step": self.step, "progress": progress}
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        write_atomically(path, save(tensors, {"keima": json.dumps(metadata)}))
+        write_tensors(path, tensors, {"format": STATE_FORMAT, "step": self.step, "progress": progress})
 
     def load_state(self, path: Path) -> dict[str, Any]:
         """Takes a saved state over and returns the run's progress. Raises CheckpointError."""

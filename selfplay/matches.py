@@ -60,7 +60,8 @@ def play_match(game: Game, ours: Choose, theirs: Choose, pairs: int, opening_pli
 
 def _opening(game: Game, plies: int, random: np.random.Generator) -> tuple[NDArray[np.int64], list[int]]:
     while True:
-        state, moves = game.new_state(), []
+        state = game.new_state()
+        moves: list[int] = []
         while len(moves) < plies and game.outcome(state) == ONGOING:
             moves.append(int(random.choice(game.legal(state))))
             game.kernels.play(state, moves[-1])

@@ -22,7 +22,7 @@ class Report:
 
     def __init__(self, folder: Path, step: int) -> None:
         """step: the training steps made; what an earlier start wrote of later ones, which were not saved, goes."""
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._progress = (folder / PROGRESS_FILE).open("a", encoding="utf-8")
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
