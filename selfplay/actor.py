@@ -1,34 +1,31 @@
 """An actor: one process that plays games with the newest weights and hands them over in segments.
 
-It talks to the training run over a pipe in small messages; weights come as files whose version the run announces.
-It ends when told to, and when the run is gone.
+It sends small messages to the training run over a pipe. Nothing is sent to it: weights are files, numbered in the
+order they are made, and it looks which there are. So the run never waits for an actor, whatever state that one is in.
 """
 
 import contextlib
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from games.contract import GameError
 from selfplay.segment import Segment
 
 BEAT_SECONDS = 1.0
 """How often an actor shows that it is alive and what it has done."""
-
-
-@dataclass(frozen=True)
-class Announce:
-    """From the run: these weights are ready."""
-
-    version: int
-    path: Path
+LOOK_SECONDS = 0.005
+"""How often an actor that waits for weights looks for them."""
 
 
 @dataclass(frozen=True)
 class Beat:
-    """From an actor: alive; work since the last beat. The first one says that everything is compiled and loaded."""
+    """From an actor: alive; work since the last beat. The first one says that everything is compiled."""
 
     evaluations: int
     moves: int
@@ -50,26 +47,49 @@ class ActorTask:
     """What an actor is to do."""
 
     config: Path
+    weights: Path
+    """The folder of weights; see `weights_path`."""
     actor: int
     seed: tuple[int, ...]
-    lockstep: bool
-    """Whether weights change only between segments, and always to the same version: then one actor's games depend
-    on the seed alone. Otherwise the newest are taken as they come."""
+    first_version: int | None
+    """None: play with the newest weights, taken as they come. Otherwise lockstep: begin with these, and change them
+    only between segments, always to the same version, so that one actor's games depend on the seed alone."""
+
+
+def weights_path(folder: Path, version: int) -> Path:
+    """The file of a version of the weights."""
+    return folder / f"{version:08d}.safetensors"
+
+
+def newest_version(folder: Path) -> int:
+    """The newest version of the weights there is; -1 where there is none."""
+    versions = (name.removesuffix(".safetensors") for name in os.listdir(folder))
+    return max((int(version) for version in versions if version.isdecimal()), default=-1)
 
 
 def run_actor(task: ActorTask, connection: Connection) -> None:
     """The process's entry point."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run decides what follows
+    threading.Thread(target=_end_with_run, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(5)  # so that the learner gets the time it needs, and the replay ratio is kept
     try:
         _play(task, connection)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError):
         pass  # the run is gone
     except Exception as error:
+        reason = str(error) if isinstance(error, GameError) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
-            connection.send(Failed(f"{type(error).__name__}: {error}"))
+            connection.send(Failed(reason))
         raise SystemExit(1) from None
+
+
+def _end_with_run() -> None:
+    """Ends this process when the run is gone, even while it compiles."""
+    run = multiprocessing.parent_process()
+    assert run is not None  # actors are always started by a run
+    run.join()
+    os._exit(1)
 
 
 def _play(task: ActorTask, connection: Connection) -> None:
@@ -86,9 +106,6 @@ def _play(task: ActorTask, connection: Connection) -> None:
     config = load_config(str(task.config))
     game = load(config.game)
     games = SelfPlay(game, config.search, config.selfplay, task.seed)
-    first: Announce = connection.recv()
-    evaluator = TorchEvaluator(load_checkpoint(first.path, game).network)
-    version = first.version
     connection.send(Beat(0, 0, 0.0))
     last_beat, evaluations, moves, waited_s = time.monotonic(), 0, 0, 0.0
 
@@ -98,31 +115,34 @@ def _play(task: ActorTask, connection: Connection) -> None:
             connection.send(Beat(games.evaluations - evaluations, games.moves - moves, waited_s))
             last_beat, evaluations, moves, waited_s = time.monotonic(), games.evaluations, games.moves, 0.0
 
-    def take(announced: Announce) -> None:
-        nonlocal version
-        try:
-            evaluator.update(load_checkpoint(announced.path, game).network)
-            version = announced.version
-        except CheckpointError:
-            # Newer weights took the file's place while it was being read; they have been announced too.
-            if task.lockstep:
-                raise
+    def wait_for(wanted: int) -> None:
+        nonlocal waited_s
+        before = time.monotonic()
+        while newest_version(task.weights) < wanted:
+            time.sleep(LOOK_SECONDS)
+            beat()
+        waited_s += time.monotonic() - before
 
+    lockstep = task.first_version is not None
+    version = task.first_version if task.first_version is not None else newest_version(task.weights)
+    wait_for(version)
+    evaluator = TorchEvaluator(load_checkpoint(weights_path(task.weights, version), game).network)
     segments = 0
     while True:
-        if not task.lockstep and connection.poll():
-            while connection.poll():
-                newest: Announce = connection.recv()
-            take(newest)
+        if not lockstep and (newest := newest_version(task.weights)) > version:
+            with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
+                evaluator.update(load_checkpoint(weights_path(task.weights, newest), game).network)
+                version = newest
         games.step(evaluator)
         beat()
-        if games.finished_positions >= config.selfplay.segment_positions:
-            before = time.monotonic()
-            connection.send(games.take_finished(task.actor, version))
-            segments += 1
+        if games.finished_positions < config.selfplay.segment_positions:
+            continue
+        before = time.monotonic()
+        connection.send(games.take_finished(task.actor, version))
+        waited_s += time.monotonic() - before
+        segments += 1
+        if lockstep and segments > 1:
             # One segment behind: while this actor plays, the learner works on the segment before.
-            while task.lockstep and version < first.version + segments - 1:
-                if connection.poll(BEAT_SECONDS):
-                    take(connection.recv())
-                beat()
-            waited_s += time.monotonic() - before
+            version += 1
+            wait_for(version)
+            evaluator.update(load_checkpoint(weights_path(task.weights, version), game).network)

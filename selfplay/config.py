@@ -42,7 +42,7 @@ class SearchConfig(_Section):
     c_puct: float = Field(1.25, ge=0, description="puct: weight of exploration.")
     c_puct_base: float = Field(19652.0, gt=0, description="puct: visits after which exploration grows.")
     fpu_reduction: float = Field(
-        0.2, ge=0, description="puct: how much worse than its parent an untried move is taken."
+        0.1, ge=0, description="puct: how much worse than its parent an untried move is taken."
     )
     dirichlet_weight: float = Field(0.25, ge=0, le=1, description="puct: share of noise in the root's priors.")
     dirichlet_total: float = Field(10.83, gt=0, description="puct: the noise's alpha, summed over the legal moves.")
@@ -115,6 +115,7 @@ class RunConfig(_Section):
     """The run as a whole."""
 
     minutes: float = Field(20.0, gt=0, description="How long to train, in minutes; pauses between resumes not counted.")
+    max_steps: int = Field(0, ge=0, description="Training steps after which it ends, even before its minutes; 0: none.")
     measure_every_minutes: float = Field(2.0, gt=0, description="Minutes between measurements of strength.")
     measure_simulations: int = Field(64, ge=0, description="Simulations a move then, beside the raw policy.")
     checkpoint_minutes: float = Field(1.0, gt=0, description="Minutes between checkpoints.")

@@ -1,36 +1,41 @@
 """The actors' processes: started, listened to, replaced when they die or hang, stopped."""
 
-import contextlib
 import multiprocessing
 import os
+import queue
+import signal
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from games.contract import GameError
-from selfplay.actor import ActorTask, Announce, Beat, Failed, Message, run_actor
+from selfplay.actor import ActorTask, Beat, Failed, Message, run_actor
 from selfplay.segment import Segment
 
 START_SECONDS = 300.0
 """How long an actor may take to load and, the first time, to compile, before it counts as hung."""
-MAX_FAILURES = 5
-"""Failures in a row, without a segment in between, after which a run gives up."""
+MAX_FAILURES = 3
+"""Failures of an actor and its replacements in a row, without a segment in between, after which a run gives up."""
 
 
 class ActorsFailed(GameError):  # noqa: N818 (what happened, in the user's words)
     """Actors keep failing, so that a run cannot go on."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Actor:
     number: int
     process: BaseProcess
     connection: Connection
-    heard: float  # time.monotonic() of its last message
+    silent_s: float = 0.0
     ready: bool = False
+    taken: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Released when its segment is taken out of the inbox."""
 
 
 class ActorPool:
@@ -39,24 +44,30 @@ class ActorPool:
     def __init__(
         self,
         config: Path,
+        weights: Path,
         count: int,
         seed: tuple[int, ...],
         *,
-        lockstep: bool,
         hung_seconds: float,
         on_event: Callable[[str], None],
     ) -> None:
-        """config: the run's config file. on_event: told in words when an actor is replaced."""
+        """config, weights: the run's config file and its folder of weights; see `ActorTask`.
+
+        on_event: told in words when an actor is replaced.
+        """
         self._context = multiprocessing.get_context("spawn")  # torch's and numba's threads do not survive a fork
         self._config = config
+        self._weights = weights
         self._seed = seed
-        self._lockstep = lockstep
         self._hung_seconds = hung_seconds
         self._on_event = on_event
         self._count = count
         self._actors: list[_Actor] = []
-        self._announced: Announce | None = None
-        self._failures = 0
+        self._inbox: queue.SimpleQueue[tuple[_Actor, Message | None]] = queue.SimpleQueue()
+        self._complete: int | None = None
+        self._looked = time.monotonic()
+        self._failures = [0] * count  # of each actor, in a row
+        self._ending = False
         self.restarts = 0
         """Actors replaced so far."""
         self.evaluations = 0
@@ -65,9 +76,14 @@ class ActorPool:
         self.waited_s = 0.0
         """Seconds the actors report to have waited for the learner, all together."""
 
-    def start(self, first: Announce) -> None:
-        """Starts every actor with these weights."""
-        self._announced = first
+    def start(self, complete_version: int | None = None) -> None:
+        """Starts every actor.
+
+        complete_version: for lockstep (see `ActorTask`), the weights' version when all segments handed over so far
+        are trained on; each further segment makes one version more.
+        """
+        self._complete = complete_version
+        self._looked = time.monotonic()
         self._actors = [self._spawn(number) for number in range(self._count)]
 
     @property
@@ -84,83 +100,131 @@ class ActorPool:
     def process_ids(self) -> list[int]:
         return [actor.process.pid or 0 for actor in self._actors]
 
-    def announce(self, weights: Announce) -> None:
-        """Tells every actor of new weights."""
-        self._announced = weights
-        for actor in self._actors:
-            with contextlib.suppress(OSError):  # it is dead, which `receive` sees to
-                actor.connection.send(weights)
-
     def receive(self, timeout: float) -> list[Segment]:
         """The segments that have come in, waiting up to `timeout` seconds for the first message.
 
         Replaces actors that have died or hung. Raises ActorsFailed when that does not help.
         """
-        segments = []
-        for ready in wait([actor.connection for actor in self._actors], timeout):
-            actor = next(a for a in self._actors if a.connection is ready)
-            try:
-                message: Message = actor.connection.recv()
-            except (EOFError, OSError):
-                self._replace(actor, "died")
-                continue
-            actor.heard = time.monotonic()
-            if isinstance(message, Segment):
-                self._failures = 0
-                segments.append(message)
-            elif isinstance(message, Beat):
-                actor.ready = True
-                self.evaluations += message.evaluations
-                self.moves += message.moves
-                self.waited_s += message.waited_s
-            elif isinstance(message, Failed):
-                self._replace(actor, f"failed ({message.reason})")
+        segments: list[Segment] = []
+        try:
+            self._handle(*self._inbox.get(timeout > 0, timeout or None), segments)
+            for _ in range(self._inbox.qsize()):
+                self._handle(*self._inbox.get_nowait(), segments)
+        except queue.Empty:
+            pass
         self._replace_hung()
         return segments
 
-    def excuse_silence(self) -> None:
-        """Forgets how long actors have been silent: they were not listened to."""
-        for actor in self._actors:
-            actor.heard = time.monotonic()
+    def expect_end(self) -> None:
+        """From now on actors are not replaced: what ends the run may have ended them too. For signal handlers."""
+        self._ending = True
 
     def stop(self) -> None:
         """Ends every actor; games under way are lost."""
+        self._ending = True
         for actor in self._actors:
             actor.process.kill()
-            actor.connection.close()
         for actor in self._actors:
             actor.process.join(10)
+            actor.taken.release()
         self._actors = []
 
+    def _handle(self, actor: _Actor, message: Message | None, segments: list[Segment]) -> None:
+        if isinstance(message, Segment):  # a good one, even where its actor has died since
+            self._failures[actor.number] = 0
+            if self._complete is not None:
+                self._complete += 1
+            segments.append(message)
+            actor.taken.release()
+        if actor not in self._actors:
+            return
+        actor.silent_s = 0.0
+        if isinstance(message, Beat):
+            actor.ready = True
+            self.evaluations += message.evaluations
+            self.moves += message.moves
+            self.waited_s += message.waited_s
+        elif isinstance(message, Failed):
+            self._replace(actor, f"failed: {message.reason}")
+        elif message is None:
+            actor.process.join(10)
+            self._replace(actor, f"died ({_ending_in_words(actor.process.exitcode)})")
+
     def _spawn(self, number: int) -> _Actor:
-        ours, theirs = self._context.Pipe()
+        ours, theirs = self._context.Pipe(duplex=False)
         # The number of restarts makes a replacement play other games than those it replaces.
-        task = ActorTask(self._config, number, (*self._seed, number, self.restarts), self._lockstep)
+        seed = (*self._seed, number, self.restarts)
+        task = ActorTask(self._config, self._weights, number, seed, self._complete)
         process = self._context.Process(
             target=run_actor, args=(task, theirs), daemon=True, name=f"keima-actor-{number}"
         )
-        process.start()
+        _start_deaf_to_interrupts(process)
         theirs.close()  # so that the pipe ends with the actor
-        ours.send(self._announced)
-        return _Actor(number, process, ours, time.monotonic())
+        actor = _Actor(number, process, ours)
+        threading.Thread(target=self._read, args=(actor,), daemon=True, name=f"reader-{number}").start()
+        return actor
+
+    def _read(self, actor: _Actor) -> None:
+        """Brings an actor's messages to the inbox, None when there are no more.
+
+        In a thread of its own, for an actor may stop in the middle of a message. One segment at a time: while it is
+        not taken the pipe fills, and then the actor waits.
+        """
+        with actor.connection:
+            try:
+                while True:
+                    message = actor.connection.recv()
+                    self._inbox.put((actor, message))
+                    if isinstance(message, Segment):
+                        actor.taken.acquire()
+            except (EOFError, OSError):
+                self._inbox.put((actor, None))
 
     def _replace_hung(self) -> None:
         now = time.monotonic()
+        # A long time between two looks is the run's own doing: it measured, or was stopped with Ctrl-Z. What actors
+        # have sent since may not be in the inbox yet.
+        passed = min(now - self._looked, self._hung_seconds / 10)
+        self._looked = now
         for actor in list(self._actors):
+            actor.silent_s += passed
             allowed = self._hung_seconds if actor.ready else max(START_SECONDS, self._hung_seconds)
-            if now - actor.heard > allowed:
+            if actor.silent_s > allowed:
                 self._replace(actor, f"was silent for {allowed:.0f} s")
 
     def _replace(self, actor: _Actor, what: str) -> None:
+        if self._ending:
+            return
         actor.process.kill()
         actor.process.join(10)
-        actor.connection.close()
+        actor.taken.release()
+        self._actors.remove(actor)
         self.restarts += 1
-        self._failures += 1
-        if self._failures >= MAX_FAILURES:
-            raise ActorsFailed(f"actors failed {self._failures} times in a row; the last one {what}")
+        self._failures[actor.number] += 1
+        if self._failures[actor.number] >= MAX_FAILURES:
+            raise ActorsFailed(f"actor {actor.number} and its replacements end before they get anywhere: it {what}")
         self._on_event(f"actor {actor.number} {what}; a new one takes its place")
-        self._actors[self._actors.index(actor)] = self._spawn(actor.number)
+        self._actors.append(self._spawn(actor.number))
+
+
+def _start_deaf_to_interrupts(process: BaseProcess) -> None:
+    """Starts a process that Ctrl-C, which reaches the whole group, does not interrupt: not even before its first line.
+
+    Blocked signals stay blocked in a child. Multiprocessing's tracker unblocks them when it starts: so it goes first.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ending_in_words(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+    return f"{name}, perhaps short of memory" if -exit_code == signal.SIGKILL else name
 
 
 def available_cores() -> int:

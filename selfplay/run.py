@@ -12,7 +12,7 @@ A run's folder:
     model.safetensors       the newest averaged network: what to play with
     checkpoints/            that network at earlier times
     games/                  the replay store
-    weights/                what actors are told to load; passing
+    weights/                the newest averaged networks, numbered, for the actors; passing
     tensorboard/, progress.jsonl, run.log
 """
 
@@ -33,12 +33,12 @@ from typing import IO
 import numpy as np
 import torch
 
-from agent.checkpoint import MODEL_FILE, Metadata, save_checkpoint
+from agent.checkpoint import MODEL_FILE, CheckpointError, Metadata, save_checkpoint
 from agent.inference import make_evaluator
 from agent.storage import remove_unfinished, write_atomically
 from games import load
 from games.contract import GameError
-from selfplay.actor import Announce
+from selfplay.actor import weights_path
 from selfplay.config import TrainConfig, load_config, to_toml
 from selfplay.diagnosis import Diagnosis, Health, RecentBatch, WaitMeter, diagnose, recent_batch, recent_games
 from selfplay.learner import Learner, Losses
@@ -47,8 +47,8 @@ from selfplay.pool import ActorPool, available_cores
 from selfplay.replay import ReplayStore, ReplayWindow
 from selfplay.report import Report, calibration, game_as_text
 from selfplay.sampling import Batch, Sampler
-from selfplay.segment import Segment
-from selfplay.strength import Strength, StrengthMeter
+from selfplay.segment import DamagedSegment, Segment
+from selfplay.strength import StrengthMeter
 
 CONFIG_FILE = "config.toml"
 STATE_FILE = "learner.safetensors"
@@ -60,6 +60,10 @@ SAVE_SHARE = 0.05
 """The share of time that saving the state may take; until it is earned, finished segments go unsaved, to be redone."""
 
 
+class _Interrupted(BaseException):
+    """Raised by the first Ctrl-C where work may be broken off; elsewhere it is only noted."""
+
+
 def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bool:
     """Starts a run in `folder`, which must not hold one; see `TrainingRun.go` for what is returned.
 
@@ -68,15 +72,19 @@ def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bo
     if minutes is not None:
         config = config.model_copy(update={"run": config.run.model_copy(update={"minutes": minutes})})
     folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    if (folder / CONFIG_FILE).exists():
+        raise GameError(f"{folder}: holds a run; go on with it by --resume {folder}, or give the new one another name")
     write_atomically(folder / CONFIG_FILE, to_toml(config).encode())
-    return TrainingRun(folder, config).go()
+    return TrainingRun(folder, config, lock).go()
 
 
 def resume(folder: Path, minutes: float | None = None) -> bool:
     """Goes on with the run in `folder` to the end of its minutes, or for `minutes` more."""
     if not (folder / CONFIG_FILE).is_file():
         raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}")
-    return TrainingRun(folder, load_config(str(folder / CONFIG_FILE))).go(minutes)
+    lock = _lock(folder)
+    return TrainingRun(folder, load_config(str(folder / CONFIG_FILE)), lock).go(minutes)
 
 
 def delete_run(folder: Path) -> None:
@@ -90,11 +98,12 @@ def delete_run(folder: Path) -> None:
 class TrainingRun:
     """One start of a run, new or resumed."""
 
-    def __init__(self, folder: Path, config: TrainConfig) -> None:
+    def __init__(self, folder: Path, config: TrainConfig, lock: IO[str]) -> None:
+        """lock: what `_lock(folder)` gave; closed when the run ends."""
         self.folder = folder
         self.config = config
         self.game = load(config.game)
-        self._lock = _lock(folder)
+        self._lock = lock
         actors = config.selfplay.actors
         self.num_actors = available_cores() if actors == "auto" else actors
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
@@ -104,8 +113,13 @@ class TrainingRun:
             (folder / part).mkdir(exist_ok=True)
         for part in ("", "checkpoints", "weights"):
             remove_unfinished(folder / part)
+        for weights in (folder / "weights").glob("*.safetensors"):
+            weights.unlink()  # of an earlier start, which may have been ahead of what it saved
         self.games = self.positions = self.next_segment = 0  # folded so far
         self.elapsed_s = 0.0
+        self.budget_s = 60 * config.run.minutes
+        """Where `elapsed_s` is to end."""
+        self._saved_positions = 0
         self.strengths: list[tuple[float, float, str]] = []  # (minutes, headline, text)
         if (folder / STATE_FILE).exists():
             self._load_state()
@@ -114,18 +128,20 @@ class TrainingRun:
             self.game.label,
             self.game.rules_version,
             max_disk_bytes=int(config.replay.max_disk_gb * 1e9),
-            # What the learner has not come to yet is on disk too, and its window reaches back further.
-            window=lambda total: (
-                config.replay.window(total) + (MAX_PENDING + self.num_actors) * 2 * config.selfplay.segment_positions
-            ),
+            # All that has come since the state was saved, and the window as it was then: a resumed run needs both.
+            window=lambda total: total - self._saved_positions + config.replay.window(self._saved_positions),
         )
         self.window = ReplayWindow()
-        self.pending: deque[tuple[int, Segment]] = deque()
+        self.pending: deque[tuple[int, Segment | None]] = deque()
+        """Segments that wait to be folded, oldest first, by index; None: still on disk."""
         self._fill_window()
+        self.version = self.next_segment - (self.learner.step < self._steps_due())
+        """Of the weights: how many segments were folded and trained on, to the last step, when they were made."""
         self.sampler = Sampler(self.game, config.seed, value_mix=config.learner.value_target_mix)
         self.meter = StrengthMeter(self.game, config.run.measure_simulations)
         self.report = Report(folder, self.learner.step)
         self._stopped = threading.Event()
+        self._may_break_off = False
         self._learner_wait = WaitMeter()
         self._losses: list[Losses] = []
         self._last_losses: Losses | None = None
@@ -146,52 +162,75 @@ class TrainingRun:
 
         minutes: how long from here; by default to the end of the config's minutes.
         """
-        budget_s = 60 * self.config.run.minutes if minutes is None else self.elapsed_s + 60 * minutes
-        if self.elapsed_s >= budget_s:
-            raise GameError(
-                f"{self.folder}: already trained for its {self.elapsed_s / 60:.1f} minutes; give --minutes for more"
-            )
-        self._budget_s = budget_s
+        if minutes is not None:
+            self.budget_s = self.elapsed_s + 60 * minutes
+        self._refuse_if_finished()
         seed = (self.config.seed, self.store.total_games)  # a resumed run plays other games than its first start
-        pool = ActorPool(
-            *(self.folder / CONFIG_FILE, self.num_actors, seed),
-            lockstep=self.num_actors == 1,
+        self._pool = ActorPool(
+            *(self.folder / CONFIG_FILE, self.folder / "weights", self.num_actors, seed),
             hung_seconds=self.config.run.hung_seconds,
             on_event=self._log,
         )
-        self._pool = pool
-        with self._interruptible(), Panel() as panel:
-            self._panel = panel
-            self._log(f"{'resumed' if self.learner.step else 'started'} at step {self.learner.step}")
-            self._show("compiling the rules and the search (once)" if not self.elapsed_s else "starting the actors")
-            try:
-                if not (self.folder / STATE_FILE).exists():
-                    self._save()
-                pool.start(self._write_weights())
-                self._wait_for_actors()
-                self._train_until(budget_s)
-            finally:
-                pool.stop()
-            finished = self.elapsed_s >= budget_s
-            self._save()
-            if finished:
-                self._show("measuring the strength")
-                self._measure()
-            self._save_model(checkpoint=True)
-            self._log(f"{'finished' if finished else 'stopped'} at step {self.learner.step}")
-            self._show("finished" if finished else "stopped")
-        self.report.close()
-        self._say_farewell(finished)
-        return finished
+        try:
+            with self._interruptible(), Panel() as panel:
+                self._panel = panel
+                self._run()
+        finally:
+            self.close()
+        self._say_farewell()
+        return self._is_finished() and not self._stopped.is_set()
+
+    def close(self) -> None:
+        """Lets go of the run's folder."""
+        with contextlib.suppress(OSError):  # what could not be written has been told of
+            self.report.close()
+        self._lock.close()
+
+    def _run(self) -> None:
+        self._log(f"{'resumed' if self.learner.step else 'started'} at step {self.learner.step}")
+        if not self.next_segment and self.pending:
+            self._log(f"no state of the learner: it trains anew on the {self.store.num_positions} positions there are")
+        self._show("compiling the rules and the search (once)" if not self.elapsed_s else "starting the actors")
+        try:
+            if not (self.folder / STATE_FILE).exists():
+                self._save()
+            self._write_weights()
+            # One actor in lockstep, or its games would depend on when it sees which weights.
+            self._pool.start(self.next_segment + len(self.pending) if self.num_actors == 1 else None)
+            self._wait_for_actors()
+            self._train()
+        finally:
+            self._pool.stop()
+        self._save()
+        finished = self._is_finished()
+        if finished and not self._stopped.is_set():
+            self._measure()
+        self._save_model(checkpoint=True)
+        self._log(f"{'finished' if finished else 'stopped'} at step {self.learner.step}")
+        self._show("finished" if finished else "stopped")
+
+    def _is_finished(self) -> bool:
+        return self.elapsed_s >= self.budget_s or 0 < self.config.run.max_steps <= self.learner.step
+
+    def _refuse_if_finished(self) -> None:
+        if 0 < self.config.run.max_steps <= self.learner.step:
+            raise GameError(
+                f"{self.folder}: already trained for its {self.learner.step} steps; raise max_steps in its "
+                f"{CONFIG_FILE} for more"
+            )
+        if self._is_finished():
+            raise GameError(
+                f"{self.folder}: already trained for its {self.elapsed_s / 60:.1f} minutes; give --minutes for more"
+            )
 
     def _wait_for_actors(self) -> None:
         while self._pool.num_ready == 0 and not self._stopped.is_set():
             self._take_segments(self._pool.receive(0.2))
             self._show()
 
-    def _train_until(self, budget_s: float) -> None:
+    def _train(self) -> None:
         clock = time.monotonic()
-        while self.elapsed_s < budget_s and not self._stopped.is_set():
+        while not self._is_finished() and not self._stopped.is_set():
             if self.learner.step < self._steps_due():
                 self._step()
                 if self.learner.step == self._steps_due():
@@ -211,8 +250,6 @@ class TrainingRun:
     def _listen(self, timeout: float) -> None:
         if len(self.pending) < MAX_PENDING + self.num_actors:
             self._take_segments(self._pool.receive(timeout))
-        else:
-            self._pool.excuse_silence()
 
     def _take_segments(self, segments: list[Segment]) -> None:
         for segment in segments:
@@ -228,12 +265,16 @@ class TrainingRun:
     def _fold_next(self) -> None:
         """Takes the oldest waiting segment into the window."""
         index, segment = self.pending.popleft()
-        self.window.append(segment)
-        self.games += segment.num_games
-        self.positions += segment.num_positions
         self.next_segment = index + 1
-        self._newest = segment
-        self.window.drop_oldest_to(self.config.replay.window(self.positions))
+        if segment is None:
+            with contextlib.suppress(DamagedSegment):  # moved aside and told of in the store's messages
+                segment = self.store.read(index)
+        if segment is not None:
+            self.window.append(segment)
+            self.games += segment.num_games
+            self.positions += segment.num_positions
+            self._newest = segment
+            self.window.drop_oldest_to(self.config.replay.window(self.positions))
         if self.learner.step >= self._steps_due():
             self._finish_segment()
 
@@ -244,7 +285,8 @@ class TrainingRun:
 
     def _finish_segment(self) -> None:
         """All steps that the newest segment allows are made: its weights go out, and the state to disk."""
-        self._pool.announce(self._write_weights())
+        self.version += 1
+        self._write_weights()
         if self._losses:
             self._last_losses = _mean(self._losses)
             self._losses = []
@@ -273,9 +315,11 @@ class TrainingRun:
             "positions": self.positions,
             "next_segment": self.next_segment,
             "elapsed_s": self.elapsed_s,
+            "budget_s": self.budget_s,
             "strengths": self.strengths,
         }
         self.learner.save_state(self.folder / STATE_FILE, progress)
+        self._saved_positions = self.positions
         self._save_cost_s = time.monotonic() - before
         self._rates.saved()
         self.report.progress(
@@ -288,31 +332,35 @@ class TrainingRun:
         )
 
     def _load_state(self) -> None:
-        progress = self.learner.load_state(self.folder / STATE_FILE)
+        path = self.folder / STATE_FILE
+        try:
+            progress = self.learner.load_state(path)
+        except CheckpointError as error:
+            raise GameError(
+                f"{error}; move it away, and --resume {self.folder} trains anew on the games, which are all there"
+            ) from None
         self.games, self.positions = int(progress["games"]), int(progress["positions"])
         self.next_segment, self.elapsed_s = int(progress["next_segment"]), float(progress["elapsed_s"])
+        self.budget_s = max(self.budget_s, float(progress["budget_s"]))
         self.strengths = [tuple(entry) for entry in progress["strengths"]]
+        self._saved_positions = self.positions
 
     def _fill_window(self) -> None:
         """Brings back the window as the saved state had it; later segments wait to be folded."""
         self.store.raise_totals(self.games, self.positions)
         for index in self.store.indices:
-            try:
-                segment = self.store.read(index)
-            except ValueError:  # damaged: moved aside and told of in the store's messages
-                continue
             if index >= self.next_segment:
-                self.pending.append((index, segment))
-            else:
-                self.window.append(segment)
+                self.pending.append((index, None))
+                continue
+            with contextlib.suppress(DamagedSegment):  # moved aside and told of in the store's messages
+                self.window.append(self.store.read(index))
                 self.window.drop_oldest_to(self.config.replay.window(self.positions))
 
-    def _write_weights(self) -> Announce:
-        path = self.folder / "weights" / f"{self.next_segment:08d}.safetensors"
-        save_checkpoint(path, self.learner.averaged, self._metadata())
-        for old in sorted(path.parent.glob("*.safetensors"))[:-KEPT_WEIGHTS]:
+    def _write_weights(self) -> None:
+        folder = self.folder / "weights"
+        save_checkpoint(weights_path(folder, self.version), self.learner.averaged, self._metadata())
+        for old in sorted(folder.glob("*.safetensors"))[:-KEPT_WEIGHTS]:
             old.unlink(missing_ok=True)
-        return Announce(self.next_segment, path)
 
     def _save_model(self, *, checkpoint: bool) -> None:
         metadata = self._metadata()
@@ -334,16 +382,21 @@ class TrainingRun:
 
     # --- what is told
 
-    def _measure(self) -> Strength:
+    def _measure(self) -> None:
         self._show("measuring the strength")
-        strength = self.meter.measure(make_evaluator(self.learner.averaged))
+        try:
+            self._may_break_off = True
+            strength = self.meter.measure(make_evaluator(self.learner.averaged))
+            self._may_break_off = False
+        except _Interrupted:
+            self._may_break_off = False
+            return
         self._figures = strength.figures
         self.strengths.append((self.elapsed_s / 60, strength.headline, strength.text))
         self.report.scalars({f"strength/{name}": v for name, v in strength.figures.items()}, self.learner.step)
         if self._newest is not None:
             self.report.text("sample game", game_as_text(self.game, self._newest, 0), self.learner.step)
         self._log(f"step {self.learner.step}, {self.games} games: {strength.text}")
-        return strength
 
     def _write_report(self) -> None:
         losses, batch = self._last_losses, self._recent_batch
@@ -416,7 +469,7 @@ class TrainingRun:
                 run=self.folder.name,
                 game=self.game.label,
                 elapsed_s=self.elapsed_s,
-                budget_s=self._budget_s,
+                budget_s=self.budget_s,
                 phase=phase,
                 games=self.games,
                 positions=self.positions,
@@ -436,11 +489,12 @@ class TrainingRun:
         )
 
     def _log(self, text: str) -> None:
-        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
+        # A full disk stops what must be saved; a line lost here is no reason.
+        with contextlib.suppress(OSError), (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.elapsed_s / 60:7.2f} min  {text}\n")
         self._panel.message(text)
 
-    def _say_farewell(self, finished: bool) -> None:
+    def _say_farewell(self) -> None:
         model, game = self.folder / MODEL_FILE, self.game.spec
         print()
         if self.strengths:
@@ -448,8 +502,10 @@ class TrainingRun:
         print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")
         print(f"Play it:  keima play {game} --model {model}")
         print(f"Look:     tensorboard --logdir {self.folder.parent}")
-        more = "--minutes 20" if finished else ""
-        print(f"Go on:    keima train --resume {self.folder} {more}".rstrip())
+        if self.elapsed_s >= self.budget_s:
+            print(f"Go on:    keima train --resume {self.folder} --minutes 20")
+        elif not self._is_finished():
+            print(f"Go on:    keima train --resume {self.folder}")
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -462,6 +518,9 @@ class TrainingRun:
             if self._stopped.is_set():
                 raise KeyboardInterrupt
             self._stopped.set()
+            self._pool.expect_end()
+            if self._may_break_off:
+                raise _Interrupted
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
