@@ -24,7 +24,7 @@ help:
 	@echo "make clean     remove $(VENV) and the caches; runs/ stays"
 	@echo
 	@echo "Each makes the environment first where it is missing. On Linux pip's torch brings CUDA along, some gigabytes;"
-	@echo "without a GPU: make install PIP_OPTIONS='--extra-index-url https://download.pytorch.org/whl/cpu'"
+	@echo "PIP_OPTIONS='--extra-index-url ...' with torch's own index of CPU builds spares a machine without a GPU these."
 
 install: $(STAMP)
 
