@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from games.contract import GameError
@@ -24,18 +25,28 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
-        _write_and_sync(temporary, data)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException as error:
+        with telling_of_full_disk(path, len(data)):
+            _write_and_sync(temporary, data)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise StorageFull(
-                f"disk full: {path} needs {_amount(len(data))}, {_amount(shutil.disk_usage(path.parent).free)} "
-                "free; nothing written before is lost: free some space, then go on with `keima train --resume RUN`"
-            ) from error
         raise
+
+
+@contextlib.contextmanager
+def telling_of_full_disk(path: Path, size: int) -> Iterator[None]:
+    """Around writing `size` bytes to `path`: raises StorageFull where there is no room for them."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StorageFull(
+            f"disk full: {path} needs {_amount(size)}, {_amount(shutil.disk_usage(path.parent).free)} "
+            "free; nothing written before is lost: free some space, then go on with `keima train --resume RUN`"
+        ) from error
 
 
 def _write_and_sync(path: Path, data: bytes) -> None:

@@ -1,15 +1,24 @@
 """What a run tells TensorBoard and its progress file."""
 
+import io
 import json
 import math
+import os
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+from torch.utils.tensorboard.summary import scalar
+from torch.utils.tensorboard.summary import text as as_summary
 
+from agent.storage import telling_of_full_disk
 from games.contract import Game
 from selfplay.segment import RANDOM_OPENING, Segment
 
@@ -18,31 +27,56 @@ PROGRESS_FILE = "progress.jsonl"
 
 
 class Report:
-    """A run's TensorBoard events and progress file; both go on where an earlier start of the run left them."""
+    """A run's TensorBoard events and progress file; both go on where an earlier start of the run left them.
+
+    What is told is on disk when the call returns, whatever happens to the process then. Raises StorageFull (see
+    agent.storage) on a full disk.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
         """step: the training steps made; what an earlier start wrote of later ones, which were not saved, goes."""
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        self._progress = (folder / PROGRESS_FILE).open("a", encoding="utf-8")
+        events = folder / "tensorboard"
+        events.mkdir(exist_ok=True)
+        # TensorBoard reads the files in the order of their names.
+        name = f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+        self._events = (events / name).open("xb", buffering=0)
+        self._write_event(Event(file_version="brain.Event:2"))
+        self._write_event(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+        path = folder / PROGRESS_FILE
+        self._progress = path.open("ab", buffering=0)
+        self._progress.truncate(path.read_bytes().rfind(b"\n") + 1)  # a full disk may have left half a line
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Figures by name, `group/name`; those that are not finite are left out."""
-        for name, value in values.items():
-            if math.isfinite(value):
-                self._writer.add_scalar(name, value, step)
+        found = [scalar(name, value).value[0] for name, value in values.items() if math.isfinite(value)]
+        self._write_event(Event(step=step, summary=Summary(value=found)))
 
     def text(self, name: str, text: str, step: int) -> None:
         """A text, kept as it is laid out."""
-        self._writer.add_text(name, "\n".join("    " + line for line in text.splitlines()), step)
+        laid_out = "\n".join("    " + line for line in text.splitlines())
+        self._write_event(Event(step=step, summary=as_summary(name, laid_out)))
 
     def progress(self, values: dict[str, Any]) -> None:
         """Appends a line to the progress file."""
-        self._progress.write(json.dumps(values) + "\n")
-        self._progress.flush()
+        _append(self._progress, (json.dumps(values) + "\n").encode())
 
     def close(self) -> None:
-        self._writer.close()
+        self._events.close()
         self._progress.close()
+
+    def _write_event(self, event: Event) -> None:
+        # Not by SummaryWriter: it keeps events back for minutes, and a full disk ends its thread with a traceback.
+        event.wall_time = time.time()
+        record = io.BytesIO()
+        RecordWriter(record).write(event.SerializeToString())
+        _append(self._events, record.getvalue())
+
+
+def _append(file: io.FileIO, data: bytes) -> None:
+    with telling_of_full_disk(Path(file.name), len(data)):
+        rest = memoryview(data)
+        while rest:  # a write may take less than it is given
+            rest = rest[file.write(rest) :]
 
 
 def calibration(

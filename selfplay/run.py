@@ -72,19 +72,19 @@ def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bo
     if minutes is not None:
         config = config.model_copy(update={"run": config.run.model_copy(update={"minutes": minutes})})
     folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
-    if (folder / CONFIG_FILE).exists():
-        raise GameError(f"{folder}: holds a run; go on with it by --resume {folder}, or give the new one another name")
-    write_atomically(folder / CONFIG_FILE, to_toml(config).encode())
-    return TrainingRun(folder, config, lock).go()
+    with _lock(folder):
+        if (folder / CONFIG_FILE).exists():
+            raise GameError(f"{folder}: holds a run: go on with --resume {folder}, or name another")
+        write_atomically(folder / CONFIG_FILE, to_toml(config).encode())
+        return TrainingRun(folder, config).go()
 
 
 def resume(folder: Path, minutes: float | None = None) -> bool:
     """Goes on with the run in `folder` to the end of its minutes, or for `minutes` more."""
     if not (folder / CONFIG_FILE).is_file():
         raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}")
-    lock = _lock(folder)
-    return TrainingRun(folder, load_config(str(folder / CONFIG_FILE)), lock).go(minutes)
+    with _lock(folder):
+        return TrainingRun(folder, load_config(str(folder / CONFIG_FILE))).go(minutes)
 
 
 def delete_run(folder: Path) -> None:
@@ -96,14 +96,12 @@ def delete_run(folder: Path) -> None:
 
 
 class TrainingRun:
-    """One start of a run, new or resumed."""
+    """One start of a run, new or resumed. Its folder must be locked."""
 
-    def __init__(self, folder: Path, config: TrainConfig, lock: IO[str]) -> None:
-        """lock: what `_lock(folder)` gave; closed when the run ends."""
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
         self.folder = folder
         self.config = config
         self.game = load(config.game)
-        self._lock = lock
         actors = config.selfplay.actors
         self.num_actors = available_cores() if actors == "auto" else actors
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
@@ -176,15 +174,9 @@ class TrainingRun:
                 self._panel = panel
                 self._run()
         finally:
-            self.close()
+            self.report.close()
         self._say_farewell()
         return self._is_finished() and not self._stopped.is_set()
-
-    def close(self) -> None:
-        """Lets go of the run's folder."""
-        with contextlib.suppress(OSError):  # what could not be written has been told of
-            self.report.close()
-        self._lock.close()
 
     def _run(self) -> None:
         self._log(f"{'resumed' if self.learner.step else 'started'} at step {self.learner.step}")
