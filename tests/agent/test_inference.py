@@ -1,0 +1,192 @@
+"""The evaluator against the network it holds: types, precision, fresh weights, batches of any size."""
+
+import numpy as np
+import pytest
+import torch
+
+import games
+from agent import inference
+from agent.inference import TorchEvaluator, default_device, has_fast_bfloat16, make_evaluator
+from agent.network import Network
+from agent.network_config import NetworkConfig
+from games.contract import ONGOING, GameError
+
+SMALL = NetworkConfig(blocks=2, channels=16)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine the threads of so small a network wait for each other
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_network(game, seed=0):
+    torch.manual_seed(seed)
+    network = Network(game, SMALL)
+    network(torch.from_numpy(random_planes(game, 64, seed)))  # in training mode: the normalizations see something
+    return network
+
+
+def random_planes(game, count, seed=0):
+    """Planes [count, C, H, W] of random positions."""
+    random = np.random.default_rng(seed)
+    planes = []
+    while len(planes) < count:
+        state = game.new_state()
+        for _ in range(random.integers(20)):
+            if game.outcome(state) == ONGOING:
+                state = game.after(state, int(random.choice(game.legal(state))))
+        planes.append(game.planes(state))
+    return np.stack(planes)
+
+
+def expected_answers(network, planes):
+    """What the network itself says in evaluation mode."""
+    training = network.training
+    with torch.no_grad():
+        logits, values = network.eval().judge(torch.from_numpy(planes))
+    network.train(training)
+    return logits.numpy(), values.numpy()
+
+
+@pytest.mark.parametrize("name", ["connect4", "othello:6", "breakthrough:5,5"])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_answers_are_what_the_compiled_search_takes(name, channels_last, count):
+    game = games.load(name)
+    network = make_network(game)
+    if channels_last:  # as a learner's network lies in memory
+        network.to(memory_format=torch.channels_last)
+    for evaluator in (TorchEvaluator(network), TorchEvaluator(network, CPU, torch.float32)):
+        logits, values = evaluator(random_planes(game, count))
+        assert (logits.shape, values.shape) == ((count, game.num_actions), (count,))
+        for array in (logits, values):
+            assert array.dtype == np.float32
+            assert array.flags.c_contiguous
+        assert np.abs(values).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["connect4", "othello:6"])
+def test_float32_is_the_network(name):
+    game = games.load(name)
+    network = make_network(game)
+    planes = random_planes(game, 100)
+    found = TorchEvaluator(network, CPU, torch.float32)(planes)
+    for own, expected in zip(found, expected_answers(network, planes), strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["connect4", "othello:6"])
+def test_bfloat16_is_nearly_the_network(name):
+    game = games.load(name)
+    network = make_network(game)
+    planes = random_planes(game, 200)
+    logits, values = TorchEvaluator(network, CPU, torch.bfloat16)(planes)
+    expected_logits, expected_values = expected_answers(network, planes)
+    np.testing.assert_allclose(values, expected_values, atol=0.03)
+    np.testing.assert_allclose(logits, expected_logits, atol=0.1)
+    assert np.abs(logits - expected_logits).max() > 0  # it is another arithmetic
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_a_position_is_judged_alike_in_any_company(dtype, tolerance):
+    game = games.load("connect4")
+    evaluator = TorchEvaluator(make_network(game), CPU, dtype)
+    planes = random_planes(game, 48)
+    together = evaluator(planes)
+    for size in (1, 5, 17):
+        for start in range(0, 48, size):
+            part = evaluator(planes[start : start + size])
+            for own, whole in zip(part, together, strict=True):
+                np.testing.assert_allclose(own, whole[start : start + size], atol=tolerance)
+
+
+def test_the_same_batch_gives_the_same_bits():
+    game = games.load("connect4")
+    network, planes = make_network(game), random_planes(game, 33)
+    first, second = TorchEvaluator(network)(planes), TorchEvaluator(network)(planes)
+    for own, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_update_takes_the_weights_as_they_are_and_nothing_later():
+    game = games.load("connect4")
+    network, planes = make_network(game), random_planes(game, 8)
+    evaluator = TorchEvaluator(network, CPU, torch.float32)
+    before = evaluator(planes)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.01)
+    np.testing.assert_array_equal(evaluator(planes)[0], before[0])  # its own copy
+    evaluator.update(network)
+    np.testing.assert_allclose(evaluator(planes)[0], expected_answers(network, planes)[0], atol=1e-5)
+    assert np.abs(evaluator(planes)[0] - before[0]).max() > 1e-3
+    other = make_network(game, seed=1)
+    evaluator.update(other)
+    np.testing.assert_allclose(evaluator(planes)[1], expected_answers(other, planes)[1], atol=1e-5)
+
+
+def test_answers_are_no_views_of_what_the_next_call_overwrites():
+    game = games.load("connect4")
+    evaluator = make_evaluator(make_network(game))
+    planes = random_planes(game, 8)
+    logits, values = evaluator(planes)
+    kept = logits.copy(), values.copy()
+    planes[:] = 0
+    evaluator(planes)
+    np.testing.assert_array_equal(logits, kept[0])
+    np.testing.assert_array_equal(values, kept[1])
+
+
+def test_the_network_is_left_in_training():
+    game = games.load("connect4")
+    network = make_network(game)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    TorchEvaluator(network)(random_planes(game, 16))
+    assert network.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("head", ["policy", "value"])
+def test_answers_that_are_no_numbers_are_an_error(head):
+    game = games.load("connect4")
+    network = make_network(game)
+    weight = network.policy.dense.bias if head == "policy" else network.value.outcome.bias
+    weight.data[0] = float("nan")
+    with pytest.raises(GameError, match="not numbers"):
+        TorchEvaluator(network)(random_planes(game, 4))
+
+
+def test_precision_follows_the_processor(monkeypatch):
+    network = make_network(games.load("tictactoe"))
+    for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(inference, "has_fast_bfloat16", lambda device, fast=fast: fast)
+        assert make_evaluator(network).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("capability", "flags", "fast"),
+    [
+        ("AVX512", {"avx512f", "avx512_bf16"}, True),
+        ("AVX512", {"avx512f", "amx_bf16"}, True),
+        ("AVX512", {"avx512f"}, False),
+        ("AVX2", {"avx2"}, False),
+        ("AVX2", {"avx512_bf16"}, False),  # torch was told to do without
+        ("DEFAULT", set(), False),
+    ],
+)
+def test_bfloat16_only_where_it_has_instructions(monkeypatch, capability, flags, fast):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(inference, "_cpu_flags", lambda: flags)
+    assert has_fast_bfloat16(CPU) is fast
+
+
+def test_the_device_is_the_gpu_where_there_is_one(monkeypatch):
+    for there, kind in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert default_device().type == kind
