@@ -164,6 +164,37 @@ def _start_trees(
         start_tree(legal_actions, outcome, trees[b], nodes[b], edges[b], root_states[b], simulations, actions)
 
 
+@numba.njit(
+    types.void(*(*FOREST_TYPES, _settings, types.float64[::1], types.int64[::1])),
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _choose(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, scratch, chosen):
+    """Fills chosen[b] with the action to play in tree b, -1 where the game is over."""
+    for b in range(len(trees)):
+        chosen[b] = -1
+        if nodes[b, ROOT]["num_edges"] > 0:
+            k = choose_root_edge(nodes[b], edges[b], root_noise[b], settings[0], scratch)
+            chosen[b] = edges[b, nodes[b, ROOT]["first_edge"] + k]["action"]
+
+
+@numba.njit(types.void(*(*FOREST_TYPES, _settings, _int, types.float64[::1])), cache=True, error_model="numpy")
+def _improve(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, b, policy):
+    """Fills policy[:n] with tree b's improved policy over the root's n edges."""
+    write_improved_policy(nodes[b], edges[b], nodes[b, ROOT], settings[0], policy)
+
+
+@numba.njit(
+    types.boolean(_trees, _nodes, _edges, _int, types.Array(_nodes.dtype, 1, "C"), types.Array(_edges.dtype, 1, "C")),
+    cache=True,
+    nogil=True,
+)
+def _reuse(trees, nodes, edges, action, spare_nodes, spare_edges):
+    """Makes the child by `action` the root of the first tree; False where there is nothing to keep."""
+    return reuse_subtree(trees[0], nodes[0], edges[0], action, spare_nodes, spare_edges)
+
+
 class Search:
     """B trees of one game, searched side by side with shared evaluator calls.
 
@@ -216,12 +247,12 @@ class Search:
         """
         if len(self._forest.trees) != 1:
             raise ValueError("advance is for a search of one tree")
-        nodes, edges, state = self._forest.nodes[0], self._forest.edges[0], self._forest.root_states[0]
+        trees, nodes, edges, state = *self._forest[:3], self._forest.root_states[0]
         kept = False
         if self.settings.root_policy == "puct":
             if self._spare is None:
-                self._spare = np.zeros_like(nodes), np.zeros_like(edges)
-            kept = reuse_subtree(self._forest.trees[0], nodes, edges, action, *self._spare)
+                self._spare = np.zeros_like(nodes[0]), np.zeros_like(edges[0])
+            kept = _reuse(trees, nodes, edges, action, *self._spare)
         self._kernels.play(state, action)
         if not kept:
             self.start(state.copy())
@@ -247,14 +278,9 @@ class Search:
 
     def chosen_actions(self) -> NDArray[np.int64]:
         """The action to play in each tree, [num_trees]; -1 where the game is over."""
-        return np.array([self._chosen_action(b) for b in range(len(self._forest.trees))])
-
-    def _chosen_action(self, b: int) -> int:
-        nodes, edges = self._forest.nodes[b], self._forest.edges[b]
-        if nodes[ROOT]["num_edges"] == 0:
-            return -1
-        k = choose_root_edge(nodes, edges, self._forest.root_noise[b], self._record[0], self._scratch)
-        return int(edges[nodes[ROOT]["first_edge"] + k]["action"])
+        chosen = np.empty(len(self._forest.trees), np.int64)
+        _choose(*self._forest, self._record, self._scratch, chosen)
+        return chosen
 
     def root(self, tree: int = 0) -> RootSummary:
         """What was found at a tree's root."""
@@ -270,7 +296,7 @@ class Search:
             values[i] = result_value(int(results[i]), player)
         policy = np.zeros(self.game.max_legal)
         if count:
-            write_improved_policy(nodes, edges, root, self._record[0], policy)
+            _improve(*self._forest, self._record, tree, policy)
         value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / max(int(root["visits"]), 1)
         return RootSummary(
             actions=own["action"],
