@@ -1,0 +1,189 @@
+"""The pool over actors that stand in for the real one, and misbehave; the real one is in test_actor.py."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from selfplay import pool as pool_module
+from selfplay.actor import weights_path
+from selfplay.pool import MAX_FAILURES, ActorPool, ActorsFailed
+from selfplay.segment import Segment
+from tests.selfplay import fake_actors
+from tests.selfplay.kill_and_resume import is_alive
+
+
+@pytest.fixture
+def make_pool(tmp_path, monkeypatch):
+    """A started pool of the given actors; `events` gets what it tells."""
+    pools = []
+
+    def make(actor, count=1, hung_seconds=60.0, complete_version=None):
+        monkeypatch.setattr(pool_module, "run_actor", actor)
+        events: list[str] = []
+        pool = ActorPool(
+            tmp_path / "config.toml", tmp_path, count, (5,), hung_seconds=hung_seconds, on_event=events.append
+        )
+        pools.append(pool)
+        pool.start(complete_version)
+        return pool, events
+
+    yield make
+    for pool in pools:
+        pool.stop()
+
+
+def receive(pool, count=1, timeout_s=30.0) -> list[Segment]:
+    """The next `count` segments at least."""
+    segments: list[Segment] = []
+    deadline = time.monotonic() + timeout_s
+    while len(segments) < count:
+        assert time.monotonic() < deadline, "no segments came"
+        segments += pool.receive(0.1)
+    return segments
+
+
+def receive_until(pool, condition, timeout_s=30.0) -> list[Segment]:
+    segments: list[Segment] = []
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        segments += pool.receive(0.1)
+    return segments
+
+
+def test_segments_and_figures_come_from_every_actor(make_pool):
+    pool, events = make_pool(fake_actors.plays, count=2)
+    seen: set[int] = set()
+    receive_until(pool, lambda: pool.num_ready == 2)
+    while seen != {0, 1}:
+        seen |= {segment.actor for segment in receive(pool)}
+    assert pool.states == ("playing", "playing")
+    assert pool.evaluations >= 1000
+    assert pool.moves >= 100
+    assert events == []
+
+
+def test_a_killed_actor_is_replaced_by_one_that_plays_other_games(make_pool):
+    pool, events = make_pool(fake_actors.plays)
+    first = receive(pool)[0]
+    os.kill(pool.process_ids[0], signal.SIGKILL)
+    receive_until(pool, lambda: events)
+    assert events == ["actor 0 died (SIGKILL, perhaps short of memory); a new one takes its place"]
+    assert pool.restarts == 1
+    replacements = receive(pool, 3)
+    assert not any(segment.actions.tobytes() == first.actions.tobytes() for segment in replacements)
+
+
+def test_a_stopped_actor_is_replaced(make_pool):
+    pool, events = make_pool(fake_actors.plays, hung_seconds=1.5)
+    receive(pool)
+    stopped = pool.process_ids[0]
+    os.kill(stopped, signal.SIGSTOP)
+    receive_until(pool, lambda: events)
+    assert events == ["actor 0 was silent for 2 s; a new one takes its place"]
+    assert not is_alive(stopped)
+    receive(pool, 3)
+
+
+def test_an_actor_that_stops_in_the_middle_of_a_message_holds_up_nobody(make_pool):
+    pool, events = make_pool(fake_actors.stops_in_a_message, hung_seconds=1.5)
+    receive_until(pool, lambda: pool.num_ready)
+    longest = 0.0
+    while not events:
+        start = time.monotonic()
+        pool.receive(0.1)
+        longest = max(longest, time.monotonic() - start)
+        assert longest < 10
+    assert events[0].startswith("actor 0 was silent")
+    receive(pool, 2)
+
+
+def test_time_in_which_the_run_does_not_look_is_not_silence(make_pool):
+    pool, events = make_pool(fake_actors.plays, hung_seconds=1.0)
+    receive(pool)
+    os.kill(pool.process_ids[0], signal.SIGSTOP)  # as Ctrl-Z stops the run with all its actors
+    time.sleep(2)
+    os.kill(pool.process_ids[0], signal.SIGCONT)
+    receive(pool, 5)
+    assert events == []
+
+
+def test_actors_wait_while_nobody_takes_their_segments(make_pool):
+    pool, _ = make_pool(fake_actors.plays_large, count=2)
+    receive(pool)
+    time.sleep(1)
+    assert pool._inbox.qsize() <= 4  # a segment and a sign of life of each
+    receive(pool, 6)
+
+
+@pytest.mark.parametrize(
+    ("actor", "what"),
+    [
+        (fake_actors.raises, "failed: nosuch: a game went on after max_plies = 3 moves"),
+        (fake_actors.crashes, "died (SIGSEGV)"),
+    ],
+)
+def test_actors_that_keep_failing_end_the_run_with_the_reason(make_pool, actor, what):
+    pool, events = make_pool(actor)
+    with pytest.raises(ActorsFailed) as raised:
+        receive(pool)
+    assert str(raised.value) == f"actor 0 and its replacements end before they get anywhere: it {what}"
+    assert events == [f"actor 0 {what}; a new one takes its place"] * (MAX_FAILURES - 1)
+
+
+def test_failures_are_counted_anew_after_a_segment(make_pool):
+    pool, events = make_pool(fake_actors.plays)
+    for number in range(MAX_FAILURES + 1):
+        receive(pool, 2)
+        os.kill(pool.process_ids[0], signal.SIGKILL)
+        receive_until(pool, lambda: len(events) > number)  # noqa: B023 (called at once)
+    receive(pool, 2)
+
+
+def test_lockstep_counts_what_was_handed_over(make_pool, tmp_path, monkeypatch):
+    weights_path(tmp_path, 7).touch()
+    tasks = []
+    real = pool_module.ActorTask
+    monkeypatch.setattr(pool_module, "ActorTask", lambda *args: tasks.append(real(*args)) or tasks[-1])
+    pool, events = make_pool(fake_actors.plays, complete_version=7)
+    received = len(receive(pool, 2))  # it waits then, for weights that nobody makes
+    os.kill(pool.process_ids[0], signal.SIGKILL)
+    received += len(receive_until(pool, lambda: events))
+    assert [task.first_version for task in tasks] == [7, 7 + received]
+    assert tasks[0].seed != tasks[1].seed
+
+
+def test_interrupts_do_not_reach_actors_even_before_their_first_line(make_pool):
+    pool, events = make_pool(fake_actors.tells_of_signals)
+    receive_until(pool, lambda: events)
+    assert "SIGINT blocked: True" in events[0]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_nothing_is_replaced_when_the_end_is_expected(make_pool):
+    pool, events = make_pool(fake_actors.plays)
+    receive(pool)
+    pool.expect_end()
+    (actor,) = pool.process_ids
+    os.kill(actor, signal.SIGTERM)
+    for _ in range(10):
+        pool.receive(0.1)
+    assert events == []
+    assert not is_alive(actor)
+
+
+def test_stopping_leaves_no_process_and_no_thread(make_pool):
+    pool, _ = make_pool(fake_actors.plays_large, count=2)
+    receive(pool)
+    actors = pool.process_ids
+    start = time.monotonic()
+    pool.stop()
+    assert time.monotonic() - start < 5
+    assert not any(map(is_alive, actors))
+    deadline = time.monotonic() + 5
+    while any(thread.name.startswith("reader-") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "a thread still reads"
+        time.sleep(0.05)
