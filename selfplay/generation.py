@@ -88,9 +88,9 @@ def begin_game(
     record["policies"] = 0
     random_plies = 0
     if next_uniform(rng, b) < settings["opening_random_share"]:
-        random_plies = 1 + int(next_exponential(rng, b, settings["opening_random_mean_plies"]))
         # No game is longer; one whose max_plies is wrong is found out by its next move, not by writing past the record.
-        random_plies = min(random_plies, plies.shape[1] - 1)
+        longest = plies.shape[1] - 1
+        random_plies = int(min(1 + next_exponential(rng, b, settings["opening_random_mean_plies"]), longest))
     while True:
         reset(state, parameters)
         record["plies"] = 0
@@ -111,7 +111,8 @@ def begin_game(
     policies[slot["record"], : record["policies"]] = 0.0  # the record's last game had some here
     slot["policy_plies_left"] = 0
     if settings["opening_policy_mean_plies"] > 0:
-        slot["policy_plies_left"] = int(next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5)
+        policy_plies = next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5
+        slot["policy_plies_left"] = int(min(policy_plies, plies.shape[1]))
     start_tree(legal_actions, outcome, tree, nodes, edges, state, settings["simulations"], actions)
 
 

@@ -1,0 +1,204 @@
+"""Slow, obvious twins of self-play and of the sampler, and what tests of both need."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from games.contract import DRAW, ONGOING, PLAYER, Game
+from mcts.random import next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
+from selfplay.config import SearchConfig, SelfplayConfig
+from selfplay.generation import search_settings
+from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+from tests.mcts.naive import NaiveSearch, softmax
+
+
+class LinearEvaluator:
+    """A made-up network, a fixed random matrix: quick, and without an opinion that a test could know."""
+
+    def __init__(self, game: Game, seed: int = 0, scale: float = 1.0):
+        random = np.random.default_rng(seed)
+        inputs = game.num_planes * game.shape[0] * game.shape[1]
+        self.weights = random.normal(size=(inputs, game.num_actions + 1)) * scale
+        self.calls: list[int] = []
+
+    def __call__(self, planes):
+        self.calls.append(len(planes))
+        # No matrix product, whose rounding would depend on the size of the batch.
+        answers = np.stack([(p.reshape(-1, 1) * self.weights).sum(0) for p in planes]).astype(np.float32)
+        return answers[:, :-1].copy(), np.tanh(answers[:, -1])
+
+    def judge(self, planes):
+        logits, values = self(planes[None])
+        return logits[0], values[0]
+
+
+@dataclass
+class PlayedGame:
+    """One game as a segment has it, a list entry a ply."""
+
+    actions: list[int] = field(default_factory=list)
+    policies: list[list[float]] = field(default_factory=list)
+    root_values: list[float] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    proven: list[int] = field(default_factory=list)
+    outcome: int = ONGOING
+
+    def add(self, action, policy, value, flags, proven):
+        self.actions.append(int(action))
+        self.policies.append(list(policy))
+        self.root_values.append(float(value))
+        self.flags.append(int(flags))
+        self.proven.append(int(proven))
+
+
+def games_of(segment: Segment) -> list[PlayedGame]:
+    """A segment taken apart."""
+    found = []
+    ply = entry = 0
+    for length, outcome in zip(segment.game_lengths, segment.outcomes, strict=True):
+        game = PlayedGame(outcome=int(outcome))
+        for p in range(ply, ply + length):
+            policy = segment.policies[entry : entry + segment.legal_counts[p]].tolist()
+            entry += int(segment.legal_counts[p])
+            game.add(segment.actions[p], policy, segment.root_values[p], segment.flags[p], segment.proven[p])
+        ply += int(length)
+        found.append(game)
+    assert (ply, entry) == (segment.num_plies, len(segment.policies))
+    return found
+
+
+class NaiveSelfPlay:
+    """The games of one slot, one after the other, with one search object a move."""
+
+    def __init__(self, game: Game, search: SearchConfig, play: SelfplayConfig, judge, seed, slots: int, slot: int):
+        self.game = game
+        self.settings = search_settings(search)
+        self.options = play
+        self.judge = judge
+        self.rng = seeded(seed, slots)[slot : slot + 1].copy()
+
+    def play_game(self) -> PlayedGame:
+        played = PlayedGame()
+        state = self.opening(played)
+        policy_plies = 0
+        if self.options.opening_policy_mean_plies > 0:
+            policy_plies = int(next_exponential(self.rng, 0, self.options.opening_policy_mean_plies) + 0.5)
+        while self.game.outcome(state) == ONGOING:
+            search = self.evaluated_root(state)
+            if policy_plies > 0:
+                policy_plies -= 1
+                action = self.policy_move(search, played)
+            else:
+                action = self.searched_move(search, played)
+            state = self.game.after(state, action)
+        played.outcome = self.game.outcome(state)
+        return played
+
+    def opening(self, played: PlayedGame):
+        """Uniformly random moves; fewer where the game ended on the way."""
+        plies = 0
+        if next_uniform(self.rng, 0) < self.options.opening_random_share:
+            plies = 1 + int(next_exponential(self.rng, 0, self.options.opening_random_mean_plies))
+            plies = min(plies, self.game.max_plies - 1)
+        while True:
+            state, moves = self.game.new_state(), []
+            while len(moves) < plies and self.game.outcome(state) == ONGOING:
+                legal = self.game.legal(state)
+                moves.append((int(legal[next_below(self.rng, 0, len(legal))]), len(legal)))
+                state = self.game.after(state, moves[-1][0])
+            if self.game.outcome(state) == ONGOING:
+                break
+            plies = next_below(self.rng, 0, plies)
+        for action, count in moves:
+            played.add(action, [0.0] * count, math.nan, RANDOM_OPENING, ONGOING)
+        return state
+
+    def evaluated_root(self, state) -> NaiveSearch:
+        """A search whose root has been evaluated, with its noise."""
+        s = self.settings
+        search = NaiveSearch(self.game, s, state)
+        search.expand(search.simulate(), lambda at: self.judge(self.game.planes(at)))
+        actions = search.root.actions
+        if s.root_policy == "gumbel":
+            search.noise = dict.fromkeys(actions, 0.0)
+            if s.gumbel_scale > 0:
+                search.noise = {a: s.gumbel_scale * next_gumbel(self.rng, 0) for a in actions}
+        elif s.dirichlet_weight > 0:
+            noise = [next_gamma(self.rng, 0, s.dirichlet_total / len(actions)) for _ in actions]
+            for a, part in zip(actions, noise, strict=True):
+                own = (1 - s.dirichlet_weight) * search.root.priors[a]
+                search.root.priors[a] = own + s.dirichlet_weight * part / sum(noise)
+        return search
+
+    def policy_move(self, search: NaiveSearch, played: PlayedGame) -> int:
+        logits = search.root.logits
+        weights = softmax({a: x / self.options.opening_policy_temperature for a, x in logits.items()})
+        action = self.drawn(weights)
+        played.add(action, [0.0] * len(weights), math.nan, RANDOM_OPENING, ONGOING)
+        return action
+
+    def searched_move(self, search: NaiveSearch, played: PlayedGame) -> int:
+        search.run(lambda at: self.judge(self.game.planes(at)))
+        root = search.root
+        target = search.improved_policy(root) if self.settings.root_policy == "gumbel" else self.visit_shares(search)
+        if len(played.actions) < self.options.move_temperature_plies and self.options.move_temperature > 0:
+            action = self.drawn({a: p ** (1 / self.options.move_temperature) for a, p in target.items()})
+        else:
+            action = search.chosen_action()
+        value = np.mean(root.values) if root.result == ONGOING else search.exact(root.result, root.player)
+        played.add(action, target.values(), value, HAS_POLICY_TARGET, root.result)
+        return action
+
+    def visit_shares(self, search: NaiveSearch) -> dict[int, float]:
+        root = search.root
+        if root.result == root.player:
+            weights = {a: float(search.result_of(root, a) == root.player) for a in root.actions}
+        else:
+            weights = {a: 0.0 if search.lost(root, a) else float(root.visits[a]) for a in root.actions}
+        total = sum(weights.values())
+        return {a: w / total if total else 1 / len(weights) for a, w in weights.items()}
+
+    def drawn(self, weights: dict[int, float]) -> int:
+        threshold = sum(weights.values()) * next_uniform(self.rng, 0)
+        for action, weight in weights.items():
+            threshold -= weight
+            if weight > 0 and threshold <= 0:
+                return action
+        return max(a for a in weights if weights[a] > 0)
+
+
+def symmetric(array, permutation):
+    """The contract's definition: after[i] = before[permutation[i]]."""
+    return np.array([array[j] for j in permutation])
+
+
+def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: float):
+    """The training sample of a game's ply, as Batch's fields, from the definitions."""
+    state = game.new_state()
+    for action in played.actions[:ply]:
+        state = game.after(state, action)
+    me, height_width = state[PLAYER], game.shape[0] * game.shape[1]
+    planes = np.stack([symmetric(p.reshape(-1), symmetry.cells).reshape(game.shape) for p in game.planes(state)])
+
+    policy, legal = np.zeros(game.num_actions), np.zeros(game.num_actions, bool)
+    target = np.array(played.policies[ply], np.float64)
+    policy[game.legal(state)] = target / target.sum()
+    legal[game.legal(state)] = True
+
+    result = played.outcome if played.proven[ply] == ONGOING else played.proven[ply]
+    outcome = np.array([result == me, result == DRAW, result == 1 - me], np.float64)
+    if played.proven[ply] == ONGOING:
+        win = (1 + played.root_values[ply]) / 2
+        outcome = (1 - value_mix) * outcome + value_mix * np.array([win, 0, 1 - win])
+
+    for action in played.actions[ply:]:
+        state = game.after(state, action)
+    owners, points = np.zeros(height_width), 0.0
+    if game.has_ownership:
+        found = np.zeros(height_width, np.int8)
+        game.kernels.ownership(state, found)
+        owners = symmetric(found if me == 0 else -found, symmetry.cells)
+    if game.has_score:
+        points = game.kernels.score(state) * (1 if me == 0 else -1) / game.max_score
+    return planes, symmetric(policy, symmetry.actions), symmetric(legal, symmetry.actions), outcome, owners, points
