@@ -120,8 +120,9 @@ def _play(task: ActorTask, connection: Connection) -> None:
         before = time.monotonic()
         while newest_version(task.weights) < wanted:
             time.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            waited_s, before = waited_s + now - before, now
             beat()
-        waited_s += time.monotonic() - before
 
     lockstep = task.first_version is not None
     version = task.first_version if task.first_version is not None else newest_version(task.weights)
