@@ -18,8 +18,6 @@ from cyclopts.validators import Number
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-EXHAUSTIBLE_PLIES = 9
-"""Games at most this long are evaluated over all their lines, where there are no positions."""
 RUNS = Path("runs")
 """Where runs are kept: below the folder that the command is typed in."""
 
@@ -143,6 +141,7 @@ def evaluate(
     from importlib.resources import files
 
     from agent.evaluation import evaluate_positions, losing_lines, read_positions
+    from agent.solvers import EXHAUSTIBLE_PLIES
     from games import load
     from games.contract import GameError
 
@@ -150,8 +149,7 @@ def evaluate(
     shipped = Path(str(files("configs") / "positions" / f"{loaded.name}.txt"))
     if positions is None and loaded.spec == loaded.name and shipped.is_file():
         positions = shipped
-    exhaustible = loaded.max_plies <= EXHAUSTIBLE_PLIES
-    if positions is None and not exhaustible:
+    if positions is None and loaded.max_plies > EXHAUSTIBLE_PLIES:
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
     scored = read_positions(positions, loaded) if positions is not None else []
 
@@ -172,10 +170,8 @@ def evaluate(
         "simulations": simulations,
     }
     start_s = time.monotonic()
-    if positions is not None:
-        facts |= {"positions": len(scored), **dataclasses.asdict(evaluate_positions(scored, choose))}
-    else:
-        facts |= dataclasses.asdict(losing_lines(loaded, choose))
+    result = evaluate_positions(scored, choose) if positions is not None else losing_lines(loaded, choose)
+    facts |= {"positions" if name == "count" else name: value for name, value in dataclasses.asdict(result).items()}
     facts["seconds"] = round(time.monotonic() - start_s, 3)
     print(json.dumps(facts) if as_json else _evaluation_in_words(facts))
 
@@ -259,13 +255,18 @@ def gtp(
 
 def _evaluation_in_words(facts: dict[str, Any]) -> str:
     how = f"{facts['simulations']} simulations" if facts["simulations"] else "its policy alone"
-    lines = [f"{facts['model']} (step {facts['step']}), {how}, in {facts['seconds']:.1f} s:"]
+    said = f"{facts['model']} (step {facts['step']}), {how}, in {facts['seconds']:.1f} s:\n"
     if "lines" in facts:
-        lines.append(f"loses {facts['losses']} of {facts['lines']} lines of play against every opponent's move")
-    else:
-        lines.append(f"keeps the exact value in {facts['value_preserving']:.1%} of {facts['positions']} positions")
-        lines.append(f"plays a best move in {facts['optimal']:.1%} of them")
-    return "\n".join(lines)
+        return f"{said}loses {facts['losses']} of {facts['lines']} lines of play against every opponent's move"
+
+    def share(name: str) -> str:
+        low, high = facts[f"{name}_interval"]
+        return f"{facts[name]:.1%} (95 % interval {low:.1%} to {high:.1%})"
+
+    return (
+        f"{said}keeps the exact value in {share('value_preserving')} of {facts['positions']} positions\n"
+        f"plays a best move in {share('optimal')}"
+    )
 
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:

@@ -15,7 +15,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from games.contract import Game, GameError
 from games.position import Position
 
 if TYPE_CHECKING:
+    from agent.solvers import Solver
     from mcts.search import Evaluate
 
 PlayerFor = Callable[[Game], "Player"]
@@ -81,7 +82,7 @@ class ExactPlayer:
 
     name = "exact"
 
-    def __init__(self, solver: Any) -> None:
+    def __init__(self, solver: "Solver") -> None:
         self._solver = solver
 
     def choose(self, position: Position) -> int:

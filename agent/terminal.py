@@ -64,6 +64,10 @@ class Progress:
             teller.join()
 
     def _tell(self, done: threading.Event) -> None:
+        with contextlib.suppress(OSError):  # a closed output is for the thread that plays to say
+            self._tell_stages(done)
+
+    def _tell_stages(self, done: threading.Event) -> None:
         told = ""
         if done.wait(PATIENCE_S):
             return

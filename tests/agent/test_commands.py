@@ -199,7 +199,7 @@ def test_corrupt_checkpoint(tmp_path, checkpoint):
 
 def test_checkpoint_of_another_game(tmp_path, checkpoint):
     said = complaint(keima("gtp", "tictactoe", "--model", checkpoint, folder=tmp_path))
-    assert "expected a checkpoint of tictactoe, got one of connect4" in said
+    assert "expected a checkpoint of tictactoe, got one of 'connect4'" in said
 
 
 def test_positions_file_with_a_bad_line(tmp_path, checkpoint):
@@ -394,17 +394,24 @@ def test_evaluate_as_json(tmp_path, checkpoint):
     assert result["positions"] == 2
     assert result["simulations"] == 0
     assert 0 <= result["optimal"] <= result["value_preserving"] <= 1
+    low, high = result["value_preserving_interval"]
+    assert 0 <= low <= result["value_preserving"] <= high <= 1
 
 
 def test_evaluate_plays_every_line_of_tictactoe(tmp_path, monkeypatch, capsys):
     model = write_checkpoint(tmp_path / "model.safetensors", "tictactoe")
     monkeypatch.chdir(tmp_path)
-    assert commands.main(["evaluate", "tictactoe", "--model", str(model), "--simulations", "300", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["losses"] == 0  # so many simulations see through tic-tac-toe with any net
-    assert result["lines"] > 50
-    assert commands.main(["evaluate", "tictactoe", "--model", str(model), "--simulations", "0"]) == 0
-    assert "loses" in capsys.readouterr().out
+    line = ["evaluate", "tictactoe", "--model", str(model), "--simulations"]
+    assert commands.main([*line, "0", "--json"]) == 0
+    raw = json.loads(capsys.readouterr().out)
+    assert raw["lines"] == raw["losses"] + raw["draws"] + raw["wins"]
+    assert raw["losses"] > 0  # it never learnt anything
+    assert commands.main([*line, "32"]) == 0
+    said = capsys.readouterr().out
+    assert "32 simulations" in said
+    searched = re.search(r"loses (\d+) of (\d+) lines of play against every opponent's move", said)
+    assert searched is not None
+    assert int(searched[1]) / int(searched[2]) < raw["losses"] / raw["lines"]
 
 
 def test_the_command_that_is_tested_is_the_one_installed_here():
