@@ -102,7 +102,8 @@ def train(
         folder = _run_folder(run, must_exist=False)
     else:
         folder = _new_run_folder(Path(config.game.partition(":")[0]).stem)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    # Hidden files alone are what a run leaves that was killed before it was one.
+    if folder.exists() and (not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir())):
         if not overwrite:
             raise GameError(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"

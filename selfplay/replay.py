@@ -143,10 +143,11 @@ class ReplayStore:
                 continue
             yield segment
 
-    def raise_totals(self, games: int, positions: int) -> None:
+    def raise_totals(self, games: int, positions: int, next_index: int = 0) -> None:
         """Sets the totals to at least what a checkpoint remembers: its segments may since be damaged or deleted."""
         self.total_games = max(self.total_games, games)
         self.total_positions = max(self.total_positions, positions)
+        self._next_index = max(self._next_index, next_index)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"segment-{index:08d}.safetensors"

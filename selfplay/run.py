@@ -33,7 +33,7 @@ from typing import IO
 import numpy as np
 import torch
 
-from agent.checkpoint import MODEL_FILE, CheckpointError, Metadata, save_checkpoint
+from agent.checkpoint import MODEL_FILE, CheckpointError, Metadata, read_metadata, save_checkpoint
 from agent.inference import make_evaluator
 from agent.storage import remove_unfinished, write_atomically
 from games import load
@@ -119,6 +119,7 @@ class TrainingRun:
         """Where `elapsed_s` is to end."""
         self._saved_positions = 0
         self.strengths: list[tuple[float, float, str]] = []  # (minutes, headline, text)
+        self._figures: dict[str, float] = {}  # of the last one
         if (folder / STATE_FILE).exists():
             self._load_state()
         self.store = ReplayStore(
@@ -147,7 +148,6 @@ class TrainingRun:
         self._recent_batch: RecentBatch | None = None
         self._newest: Segment | None = None
         self._diagnoses: list[Diagnosis] = []
-        self._figures: dict[str, float] = {}
         self._calibration: tuple[float, list[float]] = (math.nan, [])
         self._save_cost_s = 0.0
         self._due = {"measure": self.elapsed_s + 60 * config.run.measure_every_minutes, "checkpoint": self.elapsed_s}
@@ -186,11 +186,12 @@ class TrainingRun:
         try:
             if not (self.folder / STATE_FILE).exists():
                 self._save()
-            self._write_weights()
-            # One actor in lockstep, or its games would depend on when it sees which weights.
-            self._pool.start(self.next_segment + len(self.pending) if self.num_actors == 1 else None)
-            self._wait_for_actors()
-            self._train()
+            if not self._is_finished():
+                self._write_weights()
+                # One actor in lockstep, or its games would depend on when it sees which weights.
+                self._pool.start(self.next_segment + len(self.pending) if self.num_actors == 1 else None)
+                self._wait_for_actors()
+                self._train()
         finally:
             self._pool.stop()
         self._save()
@@ -205,6 +206,11 @@ class TrainingRun:
         return self.elapsed_s >= self.budget_s or 0 < self.config.run.max_steps <= self.learner.step
 
     def _refuse_if_finished(self) -> None:
+        try:
+            if read_metadata(self.folder / MODEL_FILE).step != self.learner.step:
+                return  # it was killed before it had saved its net: that is made up for
+        except CheckpointError:  # so also here
+            return
         if 0 < self.config.run.max_steps <= self.learner.step:
             raise GameError(
                 f"{self.folder}: already trained for its {self.learner.step} steps; raise max_steps in its "
@@ -309,6 +315,7 @@ class TrainingRun:
             "elapsed_s": self.elapsed_s,
             "budget_s": self.budget_s,
             "strengths": self.strengths,
+            "figures": self._figures,
         }
         self.learner.save_state(self.folder / STATE_FILE, progress)
         self._saved_positions = self.positions
@@ -335,11 +342,12 @@ class TrainingRun:
         self.next_segment, self.elapsed_s = int(progress["next_segment"]), float(progress["elapsed_s"])
         self.budget_s = max(self.budget_s, float(progress["budget_s"]))
         self.strengths = [tuple(entry) for entry in progress["strengths"]]
+        self._figures = progress["figures"]
         self._saved_positions = self.positions
 
     def _fill_window(self) -> None:
         """Brings back the window as the saved state had it; later segments wait to be folded."""
-        self.store.raise_totals(self.games, self.positions)
+        self.store.raise_totals(self.games, self.positions, self.next_segment)
         for index in self.store.indices:
             if index >= self.next_segment:
                 self.pending.append((index, None))

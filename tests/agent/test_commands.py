@@ -261,6 +261,9 @@ def test_overwriting_asks_what_it_would_delete(tmp_path, monkeypatch, capsys):
     assert commands.main([*line, "--minutes", "0.5"]) == 0
     assert started == [(Path("runs/mine"), 0.5)]
     assert not folder.exists()
+    folder.mkdir()
+    (folder / ".lock").touch()  # all that is left where a run was killed before it had a config
+    assert commands.main(["train", "connect4", "--run", "mine"]) == 0
 
 
 def test_a_run_without_a_name_gets_a_free_one(tmp_path, monkeypatch):

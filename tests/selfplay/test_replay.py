@@ -202,8 +202,8 @@ def test_vanished_segment_is_reported(tmp_path, random):
 def test_everything_gone_totals_restored_from_a_checkpoint(tmp_path, random):
     store = open_store(tmp_path)
     store.append(random_segment(random))
-    store.raise_totals(100, 2000)
-    store.append(random_segment(random))
+    store.raise_totals(100, 2000, next_index=9)
+    assert store.append(random_segment(random)) == 9  # what was folded is not taken for new
     assert store.total_games == 105
     assert open_store(tmp_path).total_games == 105
     store.raise_totals(1, 1)

@@ -1,0 +1,342 @@
+"""Training runs: started, stopped in every way, resumed. Most with actors that stand in for the real one."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent import storage
+from agent.checkpoint import load_checkpoint
+from agent.storage import StorageFull
+from games.contract import GameError
+from selfplay import pool as pool_module
+from selfplay import run as run_module
+from selfplay.config import TrainConfig, load_config
+from selfplay.run import resume, train
+from tests.selfplay import fake_actors
+from tests.selfplay.kill_and_resume import (
+    CONFIG,
+    Started,
+    assert_is_uninterrupted_fold,
+    assert_same_state,
+    is_alive,
+    kill_and_resume,
+    look,
+    progress_lines,
+    state_of,
+)
+
+MAX_STEPS = 60
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """Where a run is to be; its actors are those that stand in."""
+    monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
+    threads = torch.get_num_threads()
+    yield tmp_path / "run"
+    torch.set_num_threads(threads)
+
+
+def tiny(folder: Path, *overrides: str) -> TrainConfig:
+    path = folder.parent / "given.toml"
+    path.write_text(CONFIG.format(actors=1))
+    return load_config(str(path), [f"run.max_steps={MAX_STEPS}", *overrides])
+
+
+def interrupted(folder: Path, config: TrainConfig, steps: int) -> bool:
+    """Trains, with Ctrl-C when `steps` steps have been saved."""
+
+    def interrupt() -> None:
+        while not (lines := progress_lines(folder)) or lines[-1]["step"] < steps:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        return train(config, folder)
+    finally:
+        thread.join()
+
+
+def test_a_run_ends_at_its_steps_and_leaves_a_net(folder, capsys):
+    assert train(tiny(folder), folder)
+    assert look(folder, None).counters["step"] == MAX_STEPS
+    assert load_checkpoint(folder).metadata.step == MAX_STEPS
+    assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
+    said = capsys.readouterr().out
+    assert f"keima play tictactoe --model {folder / 'model.safetensors'}" in said
+    assert "--resume" not in said
+    with pytest.raises(GameError, match=f"already trained for its {MAX_STEPS} steps; raise max_steps"):
+        resume(folder)
+
+
+def test_a_finished_run_that_was_killed_before_it_saved_its_net_makes_up_for_it(folder, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.StrengthMeter, "measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(folder), folder)
+    assert state_of(folder)[1] == MAX_STEPS
+    segments = {path: path.read_bytes() for path in (folder / "games").iterdir()}
+    assert resume(folder)
+    assert load_checkpoint(folder).metadata.step == MAX_STEPS
+    assert load_checkpoint(folder).metadata.strength
+    assert segments == {path: path.read_bytes() for path in (folder / "games").iterdir()}
+    with pytest.raises(GameError, match="already trained"):
+        resume(folder)
+
+
+def test_ctrl_c_saves_and_a_resumed_run_goes_on(folder, capsys):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert not interrupted(folder, tiny(folder), steps=20)
+    assert handlers == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    seen = look(folder, None)
+    assert 20 <= seen.counters["step"] < MAX_STEPS
+    assert f"keima train --resume {folder}" in capsys.readouterr().out
+    assert resume(folder)
+    assert look(folder, seen).counters["step"] == MAX_STEPS
+    assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
+
+
+def test_ctrl_c_breaks_off_a_measurement(folder, monkeypatch):
+    started_s = []
+
+    def endless(*_):
+        started_s.append(time.monotonic())
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(run_module.StrengthMeter, "measure", endless)
+    assert not train(tiny(folder, "run.measure_every_minutes=0.0001"), folder)
+    assert time.monotonic() - started_s[0] < 5
+    look(folder, None)
+
+
+def test_a_second_ctrl_c_ends_at_once_and_leaves_no_actor(folder, monkeypatch):
+    actors = []
+
+    def interrupted_twice(run):
+        actors.extend(run._pool.process_ids)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", interrupted_twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(folder), folder)
+    assert actors
+    assert not any(map(is_alive, actors))
+    monkeypatch.undo()
+    monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
+    assert resume(folder)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 3, 9, 20])
+def test_a_full_disk_ends_a_run_and_nothing_is_lost(folder, monkeypatch, writes):
+    """The disk is full after so many files were written."""
+    left = [writes]
+    write = storage._write_and_sync
+
+    def write_until_full(path: Path, data: bytes) -> None:
+        if left[0] <= 0:
+            path.write_bytes(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        left[0] -= 1
+        write(path, data)
+
+    monkeypatch.setattr(storage, "_write_and_sync", write_until_full)
+    config = tiny(folder)
+    with pytest.raises(StorageFull, match=r"disk full: .* go on with `keima train --resume RUN`"):
+        train(config, folder)
+    monkeypatch.setattr(storage, "_write_and_sync", write)
+    assert not list(folder.rglob("*.writing"))
+    if not (folder / "config.toml").exists():
+        assert train(config, folder)
+    else:
+        seen = look(folder, None) if (folder / "learner.safetensors").exists() else None
+        assert resume(folder)
+        look(folder, seen)
+    assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
+
+
+def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
+    report = run_module.Report
+    told = []
+
+    class FullLater(report):
+        def progress(self, values):
+            told.append(values)
+            if len(told) == 2:
+                os.write(self._progress.fileno(), b'{"step": 1')  # all there was room for
+                with storage.telling_of_full_disk(Path(self._progress.name), 100):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            super().progress(values)
+
+    monkeypatch.setattr(run_module, "Report", FullLater)
+    with pytest.raises(StorageFull):
+        train(tiny(folder), folder)
+    monkeypatch.setattr(run_module, "Report", report)
+    assert resume(folder)
+    look(folder, None)
+    assert len(progress_lines(folder)) >= 3
+
+
+# --- what cannot be resumed, or started
+
+
+def test_a_run_belongs_to_one_process(folder):
+    folder.mkdir()
+    with run_module._lock(folder):
+        with pytest.raises(GameError, match="this run is being trained by another process"):
+            train(tiny(folder), folder)
+        (folder / "config.toml").touch()
+        with pytest.raises(GameError, match="this run is being trained by another process"):
+            resume(folder)
+    assert (folder / "config.toml").read_bytes() == b""
+
+
+def test_an_existing_run_is_not_overwritten(folder):
+    folder.mkdir()
+    (folder / "config.toml").write_text("mine")
+    with pytest.raises(GameError, match=f"holds a run: go on with --resume {folder}"):
+        train(tiny(folder), folder)
+    assert (folder / "config.toml").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_run(folder):
+    folder.mkdir()
+    with pytest.raises(GameError, match=f"{folder}: expected a run's folder, but it has no config.toml"):
+        resume(folder)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[: len(text) // 2] + "\x00", "not valid TOML"),
+        (
+            lambda text: text.replace("slots", "slotz"),
+            "unknown option selfplay.slotz; the nearest there is: selfplay.s",
+        ),
+        (lambda text: text.replace("channels = 8", "channels = 16"), "not hold the state of this run's learner"),
+    ],
+)
+def test_a_config_that_was_damaged(folder, damage, message):
+    assert train(tiny(folder, "run.max_steps=5"), folder)
+    path = folder / "config.toml"
+    path.write_text(damage(path.read_text()))
+    before = {file: file.read_bytes() for file in [*folder.glob("*.*"), *folder.glob("games/*")]}
+    with pytest.raises(GameError, match=message) as raised:
+        resume(folder)
+    assert str(folder) in str(raised.value)
+    assert before == {file: file.read_bytes() for file in before}
+
+
+def test_a_damaged_state_is_told_and_training_is_made_again_from_the_games(folder):
+    assert train(tiny(folder), folder)
+    path = folder / "learner.safetensors"
+    shutil.copy(path, folder.parent / "before.safetensors")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(GameError, match=r"damaged.* move it away, and --resume .* trains anew on the games"):
+        resume(folder)
+    path.unlink()
+    assert resume(folder)
+    assert_same_state(path, folder.parent / "before.safetensors")
+    assert "trains anew on the" in (folder / "run.log").read_text()
+
+
+def test_damaged_games_are_left_out(folder):
+    assert train(tiny(folder, "run.max_steps=30"), folder)
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace("max_steps = 30", f"max_steps = {MAX_STEPS}"))
+    next_segment = state_of(folder)[2]["next_segment"]
+    files = sorted((folder / "games").glob("*.safetensors"))
+    assert len(files) >= next_segment
+    damaged = [files[0], *files[next_segment:]]  # one of the window, and all that are still to be folded
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:-7])
+    assert resume(folder)
+    assert state_of(folder)[1] == MAX_STEPS
+    assert len(list((folder / "games").glob("*.damaged"))) == len(damaged)
+
+
+# --- time
+
+
+def test_minutes_are_counted_over_all_starts(folder):
+    assert train(tiny(folder, "run.max_steps=0"), folder, minutes=0.01)
+    elapsed_s = state_of(folder)[2]["elapsed_s"]
+    assert 0.6 <= elapsed_s < 5
+    assert load_config(str(folder / "config.toml")).run.minutes == 0.01
+    with pytest.raises(GameError, match=r"already trained for its 0.0 minutes; give --minutes for more"):
+        resume(folder)
+    assert resume(folder, minutes=0.01)
+    assert state_of(folder)[2]["elapsed_s"] >= elapsed_s + 0.6
+
+
+def test_a_resumed_run_keeps_the_goal_it_was_given_last(folder, monkeypatch):
+    assert train(tiny(folder, "run.max_steps=0"), folder, minutes=0.01)
+    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert not resume(folder, minutes=0.02)
+    monkeypatch.undo()
+    monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
+    goal_s = state_of(folder)[2]["budget_s"]
+    assert goal_s >= 1.2 + 0.6
+    assert resume(folder)
+    assert goal_s <= state_of(folder)[2]["elapsed_s"] < goal_s + 5
+
+
+# --- with real actors, as commands
+
+
+def test_with_one_actor_a_run_repeats_itself_to_the_bit(tmp_path):
+    """Two runs; the second one's learner and actor are held up now and then."""
+    (tmp_path / "config.toml").write_text(CONFIG.format(actors=1))
+    for name in ("plain", "held_up"):
+        folder = tmp_path / name
+        arguments = ["config.toml", "--run", folder, "--seed", "7", "--set", f"run.max_steps={MAX_STEPS}"]
+        with Started(tmp_path / "output.txt", *arguments, folder=folder) as run:
+            if name == "held_up":
+                run.wait_for_steps(0)
+                (actor,) = run.actors()
+                for stopped in (actor, run.process.pid, actor):
+                    os.kill(stopped, signal.SIGSTOP)
+                    time.sleep(0.4)
+                    os.kill(stopped, signal.SIGCONT)
+                    time.sleep(0.1)
+            assert run.process.wait(90) == 0, run.output.read_text()
+    left, right = tmp_path / "plain", tmp_path / "held_up"
+    assert_same_state(left / "learner.safetensors", right / "learner.safetensors")
+    segments = [path.name for path in sorted((left / "games").iterdir()) if (right / "games" / path.name).exists()]
+    assert len(segments) >= 4
+    for name in segments:
+        assert (left / "games" / name).read_bytes() == (right / "games" / name).read_bytes(), name
+    versions = [json.loads(line)["next_segment"] for line in (left / "progress.jsonl").read_text().splitlines()]
+    assert versions[-1] >= 4
+
+
+def test_a_game_that_breaks_its_own_promise_is_named(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(pool_module, "MAX_FAILURES", 2)
+    monkeypatch.chdir(tmp_path)
+    rules = (Path(run_module.__file__).parent.parent / "games" / "tictactoe.py").read_text()
+    assert "max_plies = CELLS" in rules
+    (tmp_path / "endless.py").write_text(rules.replace("max_plies = CELLS", "max_plies = 6"))
+    with pytest.raises(GameError, match="it failed: endless: a game went on after max_plies = 6 moves"):
+        train(load_config("./endless.py", ["selfplay.actors=1", "selfplay.slots=8"]), tmp_path / "run")
+    assert capfd.readouterr().err == ""  # of the actors: no traceback
+
+
+def test_kills_at_random_moments_lose_nothing(tmp_path):
+    """A few of what `python -m tests.selfplay.kill_and_resume` does fifty times."""
+    assert "nothing lost" in kill_and_resume(tmp_path, kills=3, seed=1, actors=1, longest_s=1.0)
