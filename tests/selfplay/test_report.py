@@ -1,5 +1,6 @@
 """What a run tells, read back as TensorBoard reads it."""
 
+import errno
 import json
 import math
 
@@ -9,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import games
+from agent.storage import StorageFull
 from games.contract import DRAW, ONGOING, SECOND_WINS
 from selfplay.report import PROGRESS_FILE, Report, calibration, game_as_text
 from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
@@ -81,9 +83,57 @@ def test_a_run_killed_before_it_saved_a_step_begins_anew(tmp_path):
     assert curve(tmp_path, "loss") == [(0, 9.0), (3, 7.0)]
 
 
-def test_events_are_on_disk_after_close_and_nothing_else_is(tmp_path):
-    Report(tmp_path, step=0).close()
+def test_what_is_told_is_on_disk_when_the_call_returns(tmp_path):
+    """A killed run never closes its report."""
+    report = Report(tmp_path, step=0)
+    for step in range(1, 4):
+        report.scalars({"loss": float(step)}, step)
+        assert curve(tmp_path, "loss")[-1] == (step, float(step))
+    report.text("game", "1. a1", 3)
+    assert texts(tmp_path, "game") == ["    1. a1"]
+    again = Report(tmp_path, step=3)  # while the killed one's file is as it was left
+    again.scalars({"loss": 4.0}, 4)
+    assert curve(tmp_path, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+    report.close()
+    again.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [PROGRESS_FILE, "tensorboard"]
+
+
+class FullDisk:
+    """A file on a disk with room for so many more bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room, self.name = file, room, file.name
+
+    def write(self, data):
+        if self.room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self.file.write(data[: self.room])
+        self.room -= written
+        return written
+
+    def close(self):
+        self.file.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 20])
+def test_a_full_disk_is_one_line_and_costs_only_what_was_being_told(tmp_path, room):
+    report = Report(tmp_path, step=0)
+    report.scalars({"loss": 1.0}, 1)
+    report.progress({"step": 1})
+    report._events, report._progress = FullDisk(report._events, room), FullDisk(report._progress, min(room, 5))
+    with pytest.raises(StorageFull, match="disk full"):
+        report.scalars({"loss": 2.0}, 2)
+    with pytest.raises(StorageFull, match="disk full"):
+        report.progress({"step": 2})
+    report.close()
+    report = Report(tmp_path, step=1)
+    report.scalars({"loss": 3.0}, 2)
+    report.progress({"step": 3})
+    report.close()
+    assert curve(tmp_path, "loss") == [(1, 1.0), (2, 3.0)]
+    lines = (tmp_path / PROGRESS_FILE).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 3]
 
 
 # --- the progress file
