@@ -6,7 +6,7 @@ negative loses. Moves are in the game's notation, with commas between them unles
 is the initial position. Empty lines and those that begin with # are comments.
 
     145773277725 3 4 0 0 1 -2 0        Connect Four
-    b2,a1 1 x 0 0 x 0 0 0 1            tic-tac-toe
+    b2,a2 1 1 1 x x 0 1 1 1            tic-tac-toe
 """
 
 import math
