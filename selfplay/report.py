@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from selfplay.segment import RANDOM_OPENING, Segment
 
 PROGRESS_FILE = "progress.jsonl"
 """One JSON object a line for each state of the run that was saved; the last one is where it stands."""
+
+_RATE_S = 5.0
 
 
 class Report:
@@ -77,6 +79,35 @@ def _append(file: io.FileIO, data: bytes) -> None:
         rest = memoryview(data)
         while rest:  # a write may take less than it is given
             rest = rest[file.write(rest) :]
+
+
+class Rates:
+    """Speeds over the last few seconds."""
+
+    def __init__(self, positions: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """positions: how many there were at the start."""
+        self._clock = clock
+        self._updated = clock()
+        self._evaluations, self._positions, self._waited_s = 0, positions, 0.0
+        self.evaluations_per_s = math.nan
+        self.positions_per_s = math.nan
+        self.actors_waiting = 0.0
+        """The share of their time that actors waited for the learner."""
+
+    def update(self, evaluations: int, positions: int, waited_s: float) -> None:
+        """Takes the totals so far; waited_s: the mean actor's.
+
+        Actors tell of their work once a second, and games come in segments: less than _RATE_S would show how these
+        happen to fall.
+        """
+        passed = self._clock() - self._updated
+        if passed < _RATE_S:
+            return
+        self.evaluations_per_s = (evaluations - self._evaluations) / passed
+        self.positions_per_s = (positions - self._positions) / passed
+        self.actors_waiting = min((waited_s - self._waited_s) / passed, 1.0)
+        self._updated += passed
+        self._evaluations, self._positions, self._waited_s = evaluations, positions, waited_s
 
 
 def calibration(

@@ -45,7 +45,7 @@ from selfplay.learner import Learner, Losses
 from selfplay.panel import Panel, Progress
 from selfplay.pool import ActorPool, available_cores
 from selfplay.replay import ReplayStore, ReplayWindow
-from selfplay.report import Report, calibration, game_as_text
+from selfplay.report import Rates, Report, calibration, game_as_text
 from selfplay.sampling import Batch, Sampler
 from selfplay.segment import DamagedSegment, Segment
 from selfplay.strength import StrengthMeter
@@ -151,7 +151,8 @@ class TrainingRun:
         self._calibration: tuple[float, list[float]] = (math.nan, [])
         self._save_cost_s = 0.0
         self._due = {"measure": self.elapsed_s + 60 * config.run.measure_every_minutes, "checkpoint": self.elapsed_s}
-        self._rates = _Rates()
+        self._rates = Rates(self.positions)
+        self._saved_s = time.monotonic()
 
     # --- the run
 
@@ -292,7 +293,7 @@ class TrainingRun:
             outcomes, policies = self.learner.judge(self._last_batch)
             self._recent_batch = recent_batch(outcomes, self._last_batch.outcome, policies, self._last_batch.legal)
             self._calibration = calibration(outcomes, self._last_batch.outcome)
-        if self._rates.seconds_since_save() >= self._save_cost_s / SAVE_SHARE:
+        if time.monotonic() - self._saved_s >= self._save_cost_s / SAVE_SHARE:
             self._save()
             self._write_report()
 
@@ -319,8 +320,8 @@ class TrainingRun:
         }
         self.learner.save_state(self.folder / STATE_FILE, progress)
         self._saved_positions = self.positions
-        self._save_cost_s = time.monotonic() - before
-        self._rates.saved()
+        self._saved_s = time.monotonic()
+        self._save_cost_s = self._saved_s - before
         self.report.progress(
             {
                 "step": self.learner.step,
@@ -404,7 +405,7 @@ class TrainingRun:
             return
         recent = recent_games(self.window.views())
         pool, rates = self._pool, self._rates
-        actors_waiting = rates.update(pool.evaluations, self.positions, pool.waited_s, self.num_actors)
+        rates.update(pool.evaluations, self.positions, pool.waited_s / self.num_actors)
         learner_waiting = self._learner_wait.take_share()
         health = Health(
             elapsed_s=self.elapsed_s,
@@ -415,7 +416,7 @@ class TrainingRun:
             batch=batch,
             loss=losses.total,
             learner_waiting=learner_waiting,
-            actors_waiting=actors_waiting,
+            actors_waiting=rates.actors_waiting,
             replay_ratio=self._replay_ratio(),
             replay_messages=tuple(self.store.messages),
             actor_restarts=self._pool.restarts,
@@ -440,7 +441,7 @@ class TrainingRun:
                 "speed/evaluations_per_second": rates.evaluations_per_s,
                 "speed/positions_per_second": rates.positions_per_s,
                 "speed/learner_waiting": learner_waiting,
-                "speed/actors_waiting": actors_waiting,
+                "speed/actors_waiting": rates.actors_waiting,
                 "replay/ratio": self._replay_ratio(),
                 "replay/window_positions": self.window.num_positions,
                 "replay/games": self.games,
@@ -528,32 +529,6 @@ class TrainingRun:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-class _Rates:
-    """Speeds between reports."""
-
-    def __init__(self) -> None:
-        self._saved = self._reported = time.monotonic()
-        self._evaluations = self._positions = 0
-        self._waited_s = 0.0
-        self.evaluations_per_s = self.positions_per_s = math.nan
-
-    def update(self, evaluations: int, positions: int, waited_s: float, actors: int) -> float:
-        """Takes the totals so far; returns the share of their time that actors have waited since the last call."""
-        now = time.monotonic()
-        passed = max(now - self._reported, 1e-9)
-        self.evaluations_per_s = (evaluations - self._evaluations) / passed
-        self.positions_per_s = (positions - self._positions) / passed
-        share = (waited_s - self._waited_s) / passed / actors
-        self._reported, self._evaluations, self._positions, self._waited_s = now, evaluations, positions, waited_s
-        return min(share, 1.0)
-
-    def saved(self) -> None:
-        self._saved = time.monotonic()
-
-    def seconds_since_save(self) -> float:
-        return time.monotonic() - self._saved
 
 
 def _mean(losses: list[Losses]) -> Losses:

@@ -12,7 +12,7 @@ from tensorboard.util import tensor_util
 import games
 from agent.storage import StorageFull
 from games.contract import DRAW, ONGOING, SECOND_WINS
-from selfplay.report import PROGRESS_FILE, Report, calibration, game_as_text
+from selfplay.report import PROGRESS_FILE, Rates, Report, calibration, game_as_text
 from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 
 
@@ -234,3 +234,18 @@ def test_a_game_as_text():
     assert drawn[0] == "  1. X a3     value +0.00"
     assert drawn[-1] == "draw"
     assert len(drawn) == 9 + 4 + 3
+
+
+def test_rates_are_those_of_the_last_seconds_and_of_this_start():
+    time_s = 100.0
+    rates = Rates(positions=1000, clock=lambda: time_s)
+    assert math.isnan(rates.positions_per_s)
+    time_s += 1
+    rates.update(500, 1100, 0.5)
+    assert math.isnan(rates.positions_per_s)  # too short a time to tell
+    time_s += 9
+    rates.update(5000, 1200, 2.5)
+    assert (rates.evaluations_per_s, rates.positions_per_s, rates.actors_waiting) == (500, 20, 0.25)
+    time_s += 10
+    rates.update(5000, 1200, 22.5)
+    assert (rates.evaluations_per_s, rates.positions_per_s, rates.actors_waiting) == (0, 0, 1)
