@@ -231,7 +231,7 @@ class Search:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the trees' storage."""
+        """Bytes of the trees' storage; `advance` takes as much again, once, to move a subtree through."""
         return self._forest.nbytes
 
     def start(self, states: NDArray[np.int64]) -> None:

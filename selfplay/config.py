@@ -54,16 +54,18 @@ class SelfplayConfig(_Section):
     actors: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto", description='Processes that play; "auto": one a core.'
     )
-    slots: int = Field(256, ge=1, le=65536, description="Games an actor plays at once, evaluated in one batch.")
+    slots: int = Field(128, ge=1, le=65536, description="Games an actor plays at once, evaluated in one batch.")
     segment_positions: int = Field(
-        4096, ge=1, description="Training positions in finished games at which an actor hands them over."
+        2048, ge=1, description="Training positions in finished games at which an actor hands them over."
     )
-    opening_random_share: float = Field(0.1, ge=0, le=1, description="Games that begin with moves drawn uniformly.")
+    opening_random_share: float = Field(
+        0.1, ge=0, le=1, description="Share of games that begin with moves drawn uniformly."
+    )
     opening_random_mean_plies: float = Field(
-        4.0, ge=0, description="How many such moves on average (exponential distribution)."
+        4.0, ge=0, description="About how many such moves: one, and an exponential draw of this mean."
     )
     opening_policy_mean_plies: float = Field(
-        2.0, ge=0, description="Moves drawn from the network's policy at the start of the other games, on average."
+        2.0, ge=0, description="Moves then drawn from the network's policy before the search takes over, on average."
     )
     opening_policy_temperature: float = Field(1.0, gt=0, description="Temperature at which these are drawn.")
     move_temperature: float = Field(
