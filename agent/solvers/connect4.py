@@ -186,7 +186,7 @@ def openings(plies: int) -> list[str]:
 
 
 def write_openings(path: Path, plies: int, solver: Connect4Solver) -> None:
-    """Solves every position after `plies` moves and writes them, a line each: the moves, the seven scores.
+    """Solves every position after `plies` moves and writes them in the format of agent/evaluation.py.
 
     A file that is there already is gone on with. This is how connect4_openings.txt was made:
 
@@ -203,7 +203,7 @@ def write_openings(path: Path, plies: int, solver: Connect4Solver) -> None:
                 solved[key] = solver._score(own ^ stones, stones | move)
             scores.append(-solved[key])
         with path.open("a") as file:
-            file.write(" ".join([moves, *map(str, scores)]) + "\n")
+            file.write(" ".join([moves or "-", *map(str, scores)]) + "\n")
 
 
 @functools.cache
@@ -211,7 +211,7 @@ def _read_openings() -> dict[int, int]:
     """By `_opening_key`, the scores of the positions in the file, of those a move later and of all before them."""
     lines = OPENINGS.read_text().splitlines()
     solved = _scores_of_lines(lines)
-    for plies in reversed(range(len(lines[0].split()[0]))):
+    for plies in reversed(range(len(lines[0].split()[0].strip("-")))):
         for moves in openings(plies):
             own, stones = _cells_after(moves)
             replies = [solved[_opening_key(own ^ stones, stones | move)] for move in _moves(stones)]
@@ -224,7 +224,7 @@ def _scores_of_lines(lines: list[str]) -> dict[int, int]:
     solved = {}
     for line in lines:
         moves, *scores = line.split()
-        own, stones = _cells_after(moves)
+        own, stones = _cells_after(moves.strip("-"))
         solved[_opening_key(own, stones)] = max(map(int, scores))
         for move, score in zip(_moves(stones), scores, strict=True):
             solved[_opening_key(own ^ stones, stones | move)] = -int(score)
