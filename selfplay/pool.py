@@ -36,6 +36,14 @@ class _Actor:
     ready: bool = False
     taken: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Released when its segment is taken out of the inbox."""
+    gone: bool = False
+
+    def end(self) -> None:
+        """Kills the process. What it has sent whole still comes in."""
+        self.process.kill()
+        self.process.join(10)
+        self.gone = True
+        self.taken.release()
 
 
 class ActorPool:
@@ -125,8 +133,7 @@ class ActorPool:
         for actor in self._actors:
             actor.process.kill()
         for actor in self._actors:
-            actor.process.join(10)
-            actor.taken.release()
+            actor.end()
         self._actors = []
 
     def _handle(self, actor: _Actor, message: Message | None, segments: list[Segment]) -> None:
@@ -175,7 +182,7 @@ class ActorPool:
                 while True:
                     message = actor.connection.recv()
                     self._inbox.put((actor, message))
-                    if isinstance(message, Segment):
+                    if isinstance(message, Segment) and not actor.gone:
                         actor.taken.acquire()
             except (EOFError, OSError):
                 self._inbox.put((actor, None))
@@ -195,9 +202,7 @@ class ActorPool:
     def _replace(self, actor: _Actor, what: str) -> None:
         if self._ending:
             return
-        actor.process.kill()
-        actor.process.join(10)
-        actor.taken.release()
+        actor.end()
         self._actors.remove(actor)
         self.restarts += 1
         self._failures[actor.number] += 1
