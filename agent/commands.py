@@ -139,17 +139,14 @@ def evaluate(
     import json
     import time
     from functools import partial
-    from importlib.resources import files
 
-    from agent.evaluation import evaluate_positions, losing_lines, read_positions
+    from agent.evaluation import evaluate_positions, losing_lines, read_positions, shipped_positions
     from agent.solvers import EXHAUSTIBLE_PLIES
     from games import load
     from games.contract import GameError
 
     loaded = load(game)
-    shipped = Path(str(files("configs") / "positions" / f"{loaded.name}.txt"))
-    if positions is None and loaded.spec == loaded.name and shipped.is_file():
-        positions = shipped
+    positions = positions or shipped_positions(loaded)
     if positions is None and loaded.max_plies > EXHAUSTIBLE_PLIES:
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
     scored = read_positions(positions, loaded) if positions is not None else []

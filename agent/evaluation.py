@@ -9,6 +9,7 @@ is the initial position. Empty lines and those that begin with # are comments.
     b2,a2 1 1 1 x x 0 1 1 1            tic-tac-toe
 """
 
+import importlib.resources
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -143,6 +144,12 @@ def read_positions(path: Path, game: Game) -> list[ScoredPosition]:
     if not positions:
         raise GameError(f"{path}: expected a position a line, got none")
     return positions
+
+
+def shipped_positions(game: Game) -> Path | None:
+    """The file of scored positions that comes with a game and its usual parameters; None where none does."""
+    path = Path(str(importlib.resources.files("configs"))) / "positions" / f"{game.name}.txt"
+    return path if game.spec == game.name and path.is_file() else None
 
 
 def write_positions(path: Path, game: Game, positions: Iterable[ScoredPosition], comment: str = "") -> None:

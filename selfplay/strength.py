@@ -4,20 +4,16 @@ Positions with exact scores where they are shipped (`configs/positions/GAME.txt`
 is small enough to be solved by exhaustion, and games against random playouts for the rest.
 """
 
-import importlib.resources
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from agent.evaluation import ScoredPosition, evaluate_positions, losing_lines, read_positions
-
+from agent.evaluation import ScoredPosition, evaluate_positions, losing_lines, read_positions, shipped_positions
+from agent.solvers import EXHAUSTIBLE_PLIES
 from games.contract import Game
 from mcts.rollout import RolloutEvaluator
 from mcts.search import Evaluate, SearchSettings, choose_actions
 from selfplay.matches import play_match
 
-EXHAUSTIBLE_PLIES = 9
-"""Games at most this long are measured over all their lines."""
 ROLLOUT_PLAYOUTS = 200
 MATCH_PAIRS = 12
 
@@ -42,9 +38,9 @@ class StrengthMeter:
         self.game = game
         self.simulations = simulations
         self._positions: list[ScoredPosition] = []
-        file = importlib.resources.files("configs") / "positions" / f"{game.name}.txt"
-        if game.source == game.name and game.spec == game.name and file.is_file():
-            self._positions = read_positions(Path(str(file)), game)
+        file = shipped_positions(game)
+        if file is not None:
+            self._positions = read_positions(file, game)
 
     def measure(self, evaluate: Evaluate) -> Strength:
         """Seconds of work: a few tens of thousands of evaluations."""
@@ -78,7 +74,7 @@ class StrengthMeter:
             result = losing_lines(self.game, choose)
             how = f"{simulations}_simulations" if simulations else "raw"
             figures[f"lost_lines_{how}"] = result.losses / result.lines
-            words.append(f"{result.losses} of {result.lines} {_with(simulations)}")
+            words.append(f"{result.losses} of {result.lines:,} {_with(simulations)}")
         return Strength(
             figures,
             1 - result.losses / result.lines,
