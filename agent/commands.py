@@ -8,9 +8,12 @@ Exit codes: 0; 2 for bad usage, bad input and closed pipes, with one line on std
 
 import contextlib
 import os
+import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -61,7 +64,29 @@ def games() -> None:
     print("\nParameters follow a colon: othello:6 or gomoku:9,win=4. A path to a .py file is a game, too.")
 
 
+@contextlib.contextmanager
+def _ended_by_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the process at once, where nothing is lost by that.
+
+    KeyboardInterrupt would not do: raised while modules are loaded or code is compiled, it may be swallowed there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"\nkeima: interrupted\n" if os.isatty(2) else b"keima: interrupted\n")
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @app.command
+@_ended_by_interrupts()  # until the run has handlers of its own, which save what there is
 def train(
     game: str | None = None,
     /,

@@ -321,7 +321,7 @@ def kill_and_resume(scratch: Path, kills: int, seed: int, actors: int, longest_s
         arguments = ["--resume", folder] if (folder / "config.toml").exists() else ["config.toml", "--run", folder]
         with Started(output, *arguments, folder=folder) as run:
             if early:  # while it starts
-                time.sleep(dice.uniform(0.3, 4))
+                time.sleep(dice.uniform(1.5, 5))
             else:
                 run.wait_for_steps(int(seen.counters["step"]) if seen else 0)
                 time.sleep(dice.uniform(0, longest_s))
