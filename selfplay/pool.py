@@ -75,6 +75,7 @@ class ActorPool:
         self._complete: int | None = None
         self._looked = time.monotonic()
         self._failures = [0] * count  # of each actor, in a row
+        self._reasons: set[str] | None = set()  # why actors failed, until the first segment comes
         self._ending = False
         self.restarts = 0
         """Actors replaced so far."""
@@ -139,6 +140,7 @@ class ActorPool:
     def _handle(self, actor: _Actor, message: Message | None, segments: list[Segment]) -> None:
         if isinstance(message, Segment):  # a good one, even where its actor has died since
             self._failures[actor.number] = 0
+            self._reasons = None
             if self._complete is not None:
                 self._complete += 1
             segments.append(message)
@@ -152,7 +154,11 @@ class ActorPool:
             self.moves += message.moves
             self.waited_s += message.waited_s
         elif isinstance(message, Failed):
+            if self._reasons is not None and message.reason in self._reasons:
+                raise ActorsFailed(f"no actor gets anywhere: {message.reason}")  # nor would the next one
             self._replace(actor, f"failed: {message.reason}")
+            if self._reasons is not None:
+                self._reasons.add(message.reason)
         elif message is None:
             actor.process.join(10)
             self._replace(actor, f"died ({_ending_in_words(actor.process.exitcode)})")

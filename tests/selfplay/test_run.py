@@ -142,7 +142,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_no_actor(folder, monkeypatch):
     assert resume(folder)
 
 
-@pytest.mark.parametrize("writes", [0, 1, 3, 9, 20])
+@pytest.mark.parametrize("writes", [0, 2, 5, 20])
 def test_a_full_disk_ends_a_run_and_nothing_is_lost(folder, monkeypatch, writes):
     """The disk is full after so many files were written."""
     left = [writes]
@@ -327,12 +327,11 @@ def test_with_one_actor_a_run_repeats_itself_to_the_bit(tmp_path):
 
 
 def test_a_game_that_breaks_its_own_promise_is_named(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(pool_module, "MAX_FAILURES", 2)
     monkeypatch.chdir(tmp_path)
     rules = (Path(run_module.__file__).parent.parent / "games" / "tictactoe.py").read_text()
     assert "max_plies = CELLS" in rules
     (tmp_path / "endless.py").write_text(rules.replace("max_plies = CELLS", "max_plies = 6"))
-    with pytest.raises(GameError, match="it failed: endless: a game went on after max_plies = 6 moves"):
+    with pytest.raises(GameError, match="no actor gets anywhere: endless: a game went on after max_plies = 6 moves"):
         train(load_config("./endless.py", ["selfplay.actors=1", "selfplay.slots=8"]), tmp_path / "run")
     assert capfd.readouterr().err == ""  # of the actors: no traceback
 
