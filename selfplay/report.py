@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from torch.utils.tensorboard.summary import text as as_summary
 
 from agent.storage import telling_of_full_disk
 from games.contract import Game
+from selfplay.diagnosis import Health
+from selfplay.learner import Losses
 from selfplay.segment import RANDOM_OPENING, Segment
 
 PROGRESS_FILE = "progress.jsonl"
@@ -108,6 +111,32 @@ class Rates:
         self.actors_waiting = min((waited_s - self._waited_s) / passed, 1.0)
         self._updated += passed
         self._evaluations, self._positions, self._waited_s = evaluations, positions, waited_s
+
+
+def figures(health: Health, losses: Losses, measured: tuple[float, list[float]]) -> dict[str, float]:
+    """A run's figures by the names they have in TensorBoard. `measured`: what `calibration` returned."""
+    games, batch, (error, means) = health.games, health.batch, measured
+    first, second, draw = games.outcome_shares
+    found = {f"loss/{name}": float(value) for name, value in asdict(losses).items()}
+    if batch is not None:
+        found["loss/value_of_a_constant"] = batch.constant_value_loss
+        found["policy/network_entropy"] = batch.policy_entropy
+        found["value/spread"] = batch.value_spread
+    width = 2 / max(len(means), 1)
+    for i, mean in enumerate(means):
+        found[f"value/outcome_where_value_is_{-1 + (i + 0.5) * width:+.1f}"] = mean
+    return found | {
+        "policy/target_entropy": games.target_entropy,
+        "value/calibration_error": error,
+        "games/plies": games.mean_plies,
+        "games/first_player_wins": first,
+        "games/second_player_wins": second,
+        "games/draws": draw,
+        "games/distinct_share": games.distinct_share,
+        "speed/learner_waiting": health.learner_waiting,
+        "speed/actors_waiting": health.actors_waiting,
+        "replay/ratio": health.replay_ratio,
+    }
 
 
 def calibration(

@@ -19,8 +19,10 @@ A run's folder:
 import contextlib
 import fcntl
 import math
+import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -45,7 +47,7 @@ from selfplay.learner import Learner, Losses
 from selfplay.panel import Panel, Progress
 from selfplay.pool import ActorPool, available_cores
 from selfplay.replay import ReplayStore, ReplayWindow
-from selfplay.report import Rates, Report, calibration, game_as_text
+from selfplay.report import Rates, Report, calibration, figures, game_as_text
 from selfplay.sampling import Batch, Sampler
 from selfplay.segment import DamagedSegment, Segment
 from selfplay.strength import StrengthMeter
@@ -403,46 +405,28 @@ class TrainingRun:
         losses, batch = self._last_losses, self._recent_batch
         if losses is None or batch is None:
             return
-        recent = recent_games(self.window.views())
         pool, rates = self._pool, self._rates
         rates.update(pool.evaluations, self.positions, pool.waited_s / self.num_actors)
-        learner_waiting = self._learner_wait.take_share()
         health = Health(
             elapsed_s=self.elapsed_s,
             steps=self.learner.step,
             max_plies=self.game.max_plies,
             players=self.game.players,
-            games=recent,
+            games=recent_games(self.window.views()),
             batch=batch,
             loss=losses.total,
-            learner_waiting=learner_waiting,
+            learner_waiting=self._learner_wait.take_share(),
             actors_waiting=rates.actors_waiting,
             replay_ratio=self._replay_ratio(),
             replay_messages=tuple(self.store.messages),
             actor_restarts=self._pool.restarts,
         )
         self._diagnose(health)
-        error, bins = self._calibration
-        first, second, draw = recent.outcome_shares
         self.report.scalars(
             {
-                **{f"loss/{name}": value for name, value in asdict(losses).items()},
-                "loss/value_of_a_constant": batch.constant_value_loss,
-                "policy/target_entropy": recent.target_entropy,
-                "policy/network_entropy": batch.policy_entropy,
-                "value/spread": batch.value_spread,
-                "value/calibration_error": error,
-                **{f"value/outcome_where_value_is_{(i - 4.5) / 5:+.1f}": mean for i, mean in enumerate(bins)},
-                "games/plies": recent.mean_plies,
-                "games/first_player_wins": first,
-                "games/second_player_wins": second,
-                "games/draws": draw,
-                "games/distinct_share": recent.distinct_share,
+                **figures(health, losses, self._calibration),
                 "speed/evaluations_per_second": rates.evaluations_per_s,
                 "speed/positions_per_second": rates.positions_per_s,
-                "speed/learner_waiting": learner_waiting,
-                "speed/actors_waiting": rates.actors_waiting,
-                "replay/ratio": self._replay_ratio(),
                 "replay/window_positions": self.window.num_positions,
                 "replay/games": self.games,
                 "replay/positions": self.positions,
@@ -501,12 +485,13 @@ class TrainingRun:
         if self.strengths:
             print(f"Strength: {self.strengths[-1][2]}.")
         print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")
-        print(f"Play it:  keima play {game} --model {model}")
-        print(f"Look:     tensorboard --logdir {self.folder.parent}")
+        keima = "keima" if shutil.which("keima") else os.path.relpath(sys.argv[0])  # in an environment not activated
+        print(f"Play it:  {keima} play {game} --model {model}")
+        print(f"Look:     {keima.removesuffix('keima')}tensorboard --logdir {self.folder.parent}")
         if self.elapsed_s >= self.budget_s:
-            print(f"Go on:    keima train --resume {self.folder} --minutes 20")
+            print(f"Go on:    {keima} train --resume {self.folder} --minutes 20")
         elif not self._is_finished():
-            print(f"Go on:    keima train --resume {self.folder}")
+            print(f"Go on:    {keima} train --resume {self.folder}")
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
