@@ -115,6 +115,13 @@ class Opponent:
         assert self._player is not None
         return self._player
 
+    @contextlib.contextmanager
+    def thinking(self) -> Iterator[None]:
+        """Shows that the player thinks, while the block has it do so."""
+        self._progress.begin("thinking")
+        with self._progress.shown():
+            yield
+
     def introduction(self) -> str:
         """One line on who it is; empty while that is not known and once it was told."""
         told, self._introduction = self._introduction, ""
@@ -221,7 +228,8 @@ class TerminalGame:
         while not self._position.is_over and self._position.player != self._human:
             player = self._opponent.player()
             self._introduce()
-            action = player.choose(self._position)
+            with self._opponent.thinking():
+                action = player.choose(self._position)
             side = self._game.players[self._position.player]
             self._write(f"{side} plays {self._game.action_to_text(self._position.state, action)}\n")
             self._play(action)
@@ -266,10 +274,13 @@ class TerminalGame:
         self._introduce()
         state = self._position.state
         if not isinstance(player, Analyst):
-            best = self._game.action_to_text(state, player.choose(self._position))
+            with self._opponent.thinking():
+                best = self._game.action_to_text(state, player.choose(self._position))
             self._write(f"{player.name} would play {best}.\n")
             return
-        for candidate in player.analyse(self._position)[:3]:
+        with self._opponent.thinking():
+            candidates = player.analyse(self._position)[:3]
+        for candidate in candidates:
             facts = [f"policy {candidate.prior:.0%}"]
             if candidate.visits:
                 facts.append(f"searched {candidate.visits} times")
