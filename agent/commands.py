@@ -61,7 +61,7 @@ def games() -> None:
             meta = field.metadata
             accepted = " or ".join(meta["choices"]) or f"{meta['low']} to {meta['high']}"
             print(f"{'':<{width}}    {field.name}={field.default}: {meta['help']} ({accepted})")
-    print("\nParameters follow a colon: othello:6 or gomoku:9,win=4. A path to a .py file is a game, too.")
+    print("\nParameters follow a colon: othello:6 or gomoku:9,win=4. A path to a .py file is a game, too; it is code, and is run.")
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def train(
     """Train a net on a game, from nothing, by playing against itself.
 
     Args:
-        game: A game, as `keima games` lists them, or a config file (.toml).
+        game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config file (.toml).
         run: The run's name, a folder below runs/; one that does not exist yet by default.
         minutes: How long to train, in minutes.
         seed: With the same seed and one actor, a run repeats itself exactly.
@@ -214,7 +214,7 @@ def play(
     """Play against a net, or another player, line by line.
 
     Args:
-        game: A game, as `keima games` lists them.
+        game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
         model: A checkpoint or a run's folder; the newest net under runs/ by default.
         opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
         simulations: Simulations a move.
@@ -242,7 +242,7 @@ def gtp(
     """Speak the Go Text Protocol, version 2, on stdin and stdout, in the game's own notation.
 
     Args:
-        game: A game, as `keima games` lists them.
+        game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
         model: A checkpoint or a run's folder; the newest net under runs/ by default.
         opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
         simulations: Simulations a move.
