@@ -101,7 +101,7 @@ def train(
     """Train a net on a game, from nothing, by playing against itself.
 
     Args:
-        game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config file (.toml).
+        game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config (.toml).
         run: The run's name, a folder below runs/; one that does not exist yet by default.
         minutes: How long to train, in minutes.
         seed: With the same seed and one actor, a run repeats itself exactly.
