@@ -61,7 +61,8 @@ def games() -> None:
             meta = field.metadata
             accepted = " or ".join(meta["choices"]) or f"{meta['low']} to {meta['high']}"
             print(f"{'':<{width}}    {field.name}={field.default}: {meta['help']} ({accepted})")
-    print("\nParameters follow a colon: othello:6 or gomoku:9,win=4. A path to a .py file is a game, too; it is code, and is run.")
+    print("\nParameters follow a colon: othello:6 or gomoku:9,win=4.")
+    print("The path of a .py file is a game, too; the file is code, and is run.")
 
 
 @contextlib.contextmanager
