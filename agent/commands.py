@@ -168,6 +168,7 @@ def evaluate(
 
     from agent.evaluation import evaluate_positions, losing_lines, read_positions, shipped_positions
     from agent.solvers import EXHAUSTIBLE_PLIES
+    from agent.terminal import Progress
     from games import load
     from games.contract import GameError
 
@@ -194,7 +195,10 @@ def evaluate(
         "simulations": simulations,
     }
     start_s = time.monotonic()
-    result = evaluate_positions(scored, choose) if positions is not None else losing_lines(loaded, choose)
+    progress = Progress(_to_stderr, live=sys.stderr.isatty())
+    progress.begin("choosing moves")
+    with progress.shown():
+        result = evaluate_positions(scored, choose) if positions is not None else losing_lines(loaded, choose)
     facts |= {"positions" if name == "count" else name: value for name, value in dataclasses.asdict(result).items()}
     facts["seconds"] = round(time.monotonic() - start_s, 3)
     print(json.dumps(facts) if as_json else _evaluation_in_words(facts))
@@ -291,6 +295,11 @@ def _evaluation_in_words(facts: dict[str, Any]) -> str:
         f"{said}keeps the exact value in {share('value_preserving')} of {facts['positions']} positions\n"
         f"plays a best move in {share('optimal')}"
     )
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:
