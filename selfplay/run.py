@@ -22,7 +22,7 @@ import math
 import os
 import shutil
 import signal
-import sys
+import sysconfig
 import threading
 import time
 from collections import deque
@@ -485,9 +485,9 @@ class TrainingRun:
         if self.strengths:
             print(f"Strength: {self.strengths[-1][2]}.")
         print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")
-        keima = "keima" if shutil.which("keima") else os.path.relpath(sys.argv[0])  # in an environment not activated
+        keima = _command("keima")
         print(f"Play it:  {keima} play {game} --model {model}")
-        print(f"Look:     {keima.removesuffix('keima')}tensorboard --logdir {self.folder.parent}")
+        print(f"Look:     {_command('tensorboard')} --logdir {self.folder.parent}")
         if self.elapsed_s >= self.budget_s:
             print(f"Go on:    {keima} train --resume {self.folder} --minutes 20")
         elif not self._is_finished():
@@ -518,6 +518,12 @@ class TrainingRun:
 
 def _mean(losses: list[Losses]) -> Losses:
     return Losses(**{f.name: float(np.mean([getattr(one, f.name) for one in losses])) for f in fields(Losses)})
+
+
+def _command(name: str) -> str:
+    """How to call one of this environment's commands: with its path where the environment is not activated."""
+    path = Path(sysconfig.get_path("scripts")) / name
+    return name if shutil.which(name) or not path.is_file() else os.path.relpath(path)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -360,7 +360,7 @@ def test_actors_dying(healthy):
     diagnosis = the_diagnosis(dataclasses.replace(healthy, actor_restarts=5))
     assert diagnosis.code == "actors_dying"
     assert "5 times" in diagnosis.message
-    assert "--set selfplay.slots=128" in diagnosis.remedy
+    assert f"--set selfplay.slots={CONFIG.selfplay.slots // 2}" in diagnosis.remedy
 
 
 def test_several_at_once_the_worst_first(healthy):
