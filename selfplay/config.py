@@ -109,7 +109,7 @@ class LearnerConfig(_Section):
         0.25, ge=0, le=1, description="Share of the search's value in the value target; the rest is the outcome."
     )
     ema_decay: float = Field(
-        0.99, ge=0, lt=1, description="The averaged weights that play: what a step leaves of them."
+        0.998, ge=0, lt=1, description="The averaged weights that play: what a step leaves of them."
     )
 
 
