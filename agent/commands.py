@@ -25,6 +25,9 @@ RUNS = Path("runs")
 """Where runs are kept: below the folder that the command is typed in."""
 
 
+LOADING = "loading; the first time, compiling the search"
+
+
 def _version() -> str:
     from importlib.metadata import version
 
@@ -116,7 +119,8 @@ def train(
         if game is not None or run is not None or settings or seed is not None or overwrite:
             raise GameError("--resume goes on with the run's own settings: expected it alone or with --minutes")
         folder = _run_folder(resume, must_exist=True)
-        from selfplay.run import resume as resume_run
+        with _shown(LOADING):
+            from selfplay.run import resume as resume_run
 
         return 0 if resume_run(folder, minutes) else INTERRUPTED
     if game is None:
@@ -137,7 +141,8 @@ def train(
         from selfplay.run import delete_run
 
         delete_run(folder)
-    from selfplay.run import train as train_run
+    with _shown(LOADING):
+        from selfplay.run import train as train_run
 
     return 0 if train_run(config, folder, minutes) else INTERRUPTED
 
@@ -168,7 +173,6 @@ def evaluate(
 
     from agent.evaluation import evaluate_positions, losing_lines, read_positions, shipped_positions
     from agent.solvers import EXHAUSTIBLE_PLIES
-    from agent.terminal import Progress
     from games import load
     from games.contract import GameError
 
@@ -195,9 +199,7 @@ def evaluate(
         "simulations": simulations,
     }
     start_s = time.monotonic()
-    progress = Progress(_to_stderr, live=sys.stderr.isatty())
-    progress.begin("choosing moves")
-    with progress.shown():
+    with _shown("choosing moves"):
         result = evaluate_positions(scored, choose) if positions is not None else losing_lines(loaded, choose)
     facts |= {"positions" if name == "count" else name: value for name, value in dataclasses.asdict(result).items()}
     facts["seconds"] = round(time.monotonic() - start_s, 3)
@@ -297,9 +299,19 @@ def _evaluation_in_words(facts: dict[str, Any]) -> str:
     )
 
 
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+@contextlib.contextmanager
+def _shown(stage: str) -> Iterator[None]:
+    """Says on stderr what is being done, once it takes long."""
+    from agent.terminal import Progress
+
+    def write(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    progress = Progress(write, live=sys.stderr.isatty())
+    progress.begin(stage)
+    with progress.shown():
+        yield
 
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:
