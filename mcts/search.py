@@ -12,7 +12,7 @@ signature, which numba caches on disk and calls by address (a call costs some 5 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numba
 import numpy as np
@@ -308,21 +308,6 @@ class Search:
             value=float(value),
             proven=proven,
         )
-
-    def principal_variation(self, tree: int = 0) -> list[int]:
-        """The actions of the line that was searched most, from the root on."""
-        nodes, edges = self._forest.nodes[tree], self._forest.edges[tree]
-        line: list[int] = []
-        index: Any = ROOT
-        while nodes[index]["num_edges"] > 0:
-            first = nodes[index]["first_edge"]
-            own = edges[first : first + nodes[index]["num_edges"]]
-            best = own[int(np.argmax(own["visits"]))]
-            if best["visits"] == 0:
-                break
-            line.append(int(best["action"]))
-            index = best["child"]
-        return line
 
     @property
     def root_states(self) -> NDArray[np.int64]:

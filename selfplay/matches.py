@@ -1,15 +1,12 @@
 """Games between two players, all of them side by side, so that each player's network calls share batches."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.evaluation import Choose
 from games.contract import DRAW, ONGOING, PLAYER, Game
-
-Choose = Callable[[NDArray[np.int64]], NDArray[np.int64]]
-"""States [n, state_size], all of which go on -> the action played in each [n]."""
 
 
 @dataclass(frozen=True)
