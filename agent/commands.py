@@ -8,19 +8,18 @@ Exit codes: 0; 2 for bad usage, bad input and closed pipes, with one line on std
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
+from agent.interrupts import INTERRUPTED, ended_by_interrupts
+
 BAD_INPUT = 2
-INTERRUPTED = 130
 RUNS = Path("runs")
 """Where runs are kept: below the folder that the command is typed in."""
 
@@ -68,29 +67,8 @@ def games() -> None:
     print("The path of a .py file is a game, too; the file is code, and is run.")
 
 
-@contextlib.contextmanager
-def _ended_by_interrupts() -> Iterator[None]:
-    """Ctrl-C ends the process at once, where nothing is lost by that.
-
-    KeyboardInterrupt would not do: raised while modules are loaded or code is compiled, it may be swallowed there.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        os.write(2, b"\nkeima: interrupted\n" if os.isatty(2) else b"keima: interrupted\n")
-        os._exit(INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 @app.command
-@_ended_by_interrupts()  # until the run has handlers of its own, which save what there is
+@ended_by_interrupts()  # until the run has handlers of its own, which save what there is
 def train(
     game: str | None = None,
     /,
@@ -148,6 +126,7 @@ def train(
 
 
 @app.command
+@ended_by_interrupts()
 def evaluate(
     game: str,
     /,
@@ -191,7 +170,7 @@ def evaluate(
         raise GameError(f"evaluate: expected --model, a checkpoint or a run's folder; no net of {game} under {RUNS}/")
     checkpoint = load_checkpoint(path, loaded)
     settings = SearchSettings(simulations) if simulations else None
-    choose = partial(choose_actions, loaded, make_evaluator(checkpoint.network), settings=settings)
+    choose = partial(choose_actions, loaded, make_evaluator(loaded, checkpoint.network), settings=settings)
     facts: dict[str, Any] = {
         "game": loaded.label,
         "model": str(checkpoint.path),
@@ -207,6 +186,7 @@ def evaluate(
 
 
 @app.command
+@ended_by_interrupts()
 def play(
     game: str,
     /,
@@ -237,6 +217,7 @@ def play(
 
 
 @app.command
+@ended_by_interrupts()
 def gtp(
     game: str,
     /,

@@ -213,7 +213,7 @@ def network_player(path: Path, game: Game, simulations: int, *, seed: int = 0) -
 
     checkpoint = load_checkpoint(path, game)
     name = f"{checkpoint.metadata.run} at step {checkpoint.metadata.step}"
-    evaluate: Evaluate = make_evaluator(checkpoint.network)
+    evaluate: Evaluate = make_evaluator(game, checkpoint.network)
     if simulations == 0:
         return PolicyPlayer(f"{name}, policy alone", game, evaluate)
     # Leaves searched together cost strength where they are a large share of all simulations.

@@ -389,7 +389,7 @@ class TrainingRun:
         self._show("measuring the strength")
         try:
             self._may_break_off = True
-            strength = self.meter.measure(make_evaluator(self.learner.averaged))
+            strength = self.meter.measure(make_evaluator(self.game, self.learner.averaged))
             self._may_break_off = False
         except _Interrupted:
             self._may_break_off = False

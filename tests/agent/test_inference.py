@@ -6,7 +6,16 @@ import torch
 
 import games
 from agent import inference
-from agent.inference import TorchEvaluator, default_device, has_fast_bfloat16, make_evaluator
+from agent.inference import (
+    BACKENDS,
+    TorchEvaluator,
+    available_backends,
+    default_backend,
+    default_device,
+    has_fast_bfloat16,
+    make_evaluator,
+    random_positions_planes,
+)
 from agent.network import Network
 from agent.network_config import NetworkConfig
 from games.contract import ONGOING, GameError
@@ -131,14 +140,15 @@ def test_update_takes_the_weights_as_they_are_and_nothing_later():
 
 def test_answers_are_no_views_of_what_the_next_call_overwrites():
     game = games.load("connect4")
-    evaluator = make_evaluator(make_network(game))
-    planes = random_planes(game, 8)
-    logits, values = evaluator(planes)
-    kept = logits.copy(), values.copy()
-    planes[:] = 0
-    evaluator(planes)
-    np.testing.assert_array_equal(logits, kept[0])
-    np.testing.assert_array_equal(values, kept[1])
+    for backend in available_backends():
+        evaluator = make_evaluator(game, make_network(game), backend)
+        planes = random_planes(game, 8)
+        logits, values = evaluator(planes)
+        kept = logits.copy(), values.copy()
+        planes[:] = 0
+        evaluator(planes)
+        np.testing.assert_array_equal(logits, kept[0])
+        np.testing.assert_array_equal(values, kept[1])
 
 
 def test_the_network_is_left_in_training():
@@ -166,7 +176,60 @@ def test_precision_follows_the_processor(monkeypatch):
     network = make_network(games.load("tictactoe"))
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(inference, "has_fast_bfloat16", lambda device, fast=fast: fast)
-        assert make_evaluator(network).dtype == dtype
+        assert TorchEvaluator(network).dtype == dtype
+        assert ("torch-bf16" in available_backends()) is fast
+        assert ("openvino-bf16" in available_backends()) is fast
+        assert "torch-f32" in available_backends()
+
+
+def test_every_backend_that_is_available_works_and_says_its_name():
+    game = games.load("connect4")
+    network, planes = make_network(game), random_planes(game, 32)
+    expected = expected_answers(network, planes)
+    assert set(available_backends()) <= set(BACKENDS)
+    for backend in available_backends():
+        evaluator = make_evaluator(game, network, backend, batch_size=16)
+        assert evaluator.backend == backend
+        for own, right in zip(evaluator(planes), expected, strict=True):
+            np.testing.assert_allclose(own, right, atol=0.2)
+    assert make_evaluator(game, network).backend == default_backend()
+
+
+def test_the_default_is_as_precise_as_is_fast(monkeypatch):
+    for there, expected in (
+        (["torch-f32", "openvino-f32", "openvino-int8"], "openvino-f32"),
+        (["torch-f32", "torch-bf16", "openvino-f32", "openvino-bf16", "openvino-int8"], "openvino-bf16"),
+        (["torch-f32", "torch-bf16"], "torch-bf16"),
+        (["torch-f32", "openvino-f32", "cuda-f16"], "cuda-f16"),
+    ):
+        monkeypatch.setattr(inference, "available_backends", lambda there=there: there)
+        assert default_backend() == expected
+
+
+def test_a_backend_that_is_not_there_is_an_error(monkeypatch):
+    game = games.load("tictactoe")
+    monkeypatch.setattr(inference, "available_backends", lambda: ["torch-f32"])
+    with pytest.raises(GameError, match="backend openvino-int8 cannot run here: expected one of torch-f32"):
+        make_evaluator(game, make_network(game), "openvino-int8")
+    with pytest.raises(GameError, match="backend tpu is none of Keima's"):
+        make_evaluator(game, make_network(game), "tpu")
+
+
+def test_without_openvino_torch_does_it(monkeypatch):
+    monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: None)
+    assert all(backend.startswith(("torch", "cuda")) for backend in available_backends())
+    assert default_backend() in available_backends()
+
+
+@pytest.mark.parametrize("name", ["tictactoe", "connect4", "othello:6"])
+def test_random_positions_are_the_game_s(name):
+    game = games.load(name)
+    planes = random_positions_planes(game, 100, seed=1)
+    assert planes.shape == (100, game.num_planes, *game.shape)
+    assert planes.dtype == np.float32
+    assert np.isfinite(planes).all()
+    assert len(np.unique(planes.reshape(100, -1), axis=0)) > 50
+    np.testing.assert_array_equal(planes, random_positions_planes(game, 100, seed=1))
 
 
 @pytest.mark.parametrize(
