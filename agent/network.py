@@ -26,11 +26,12 @@ class Outputs(NamedTuple):
     value: Tensor  # [N, 3] logits of win, draw, loss
     ownership: Tensor | None  # [N, H * W] in [-1, 1]: the side to move's +1, the opponent's -1
     score: Tensor | None  # [N] final score over the game's max_score
+    reply: Tensor | None = None  # [N, A] logits of the opponent's next action, whatever one's own
+    soft_policy: Tensor | None = None  # [N, A] logits of the policy at a temperature
 
     def float(self) -> "Outputs":
         """The same in float32."""
-        parts = (self.ownership, self.score)
-        return Outputs(self.policy.float(), self.value.float(), *(None if p is None else p.float() for p in parts))
+        return Outputs(*(None if part is None else part.float() for part in self))  # type: ignore[arg-type]
 
 
 def pool(x: Tensor) -> Tensor:
@@ -133,6 +134,10 @@ class Network(nn.Module):
         self.policy = PolicyHead(game, config)
         self.value = ValueHead(game, config)
         self.ownership = nn.Conv2d(config.channels, 1, 1) if game.has_ownership else None
+        # Heads of their own, for what they teach the tower (KataGo); made last, so that with or without them the
+        # rest begins with the same weights.
+        self.reply = PolicyHead(game, config) if config.reply_head else None
+        self.soft_policy = PolicyHead(game, config) if config.soft_policy_head else None
 
     def trunk(self, planes: Tensor) -> Tensor:
         """[N, planes, H, W] -> [N, C, H, W]."""
@@ -145,7 +150,8 @@ class Network(nn.Module):
         x = self.trunk(planes)
         value, score = self.value(x)
         ownership = None if self.ownership is None else torch.tanh(self.ownership(x).flatten(1))
-        return Outputs(self.policy(x), value, ownership, score)
+        reply, soft_policy = (None if head is None else head(x) for head in (self.reply, self.soft_policy))
+        return Outputs(self.policy(x), value, ownership, score, reply, soft_policy)
 
     def judge(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """What the search needs, without the auxiliary heads: policy logits [N, A], values [N] in [-1, 1]."""
@@ -154,8 +160,9 @@ class Network(nn.Module):
         return self.policy(x).float(), outcome[:, 0] - outcome[:, 2]
 
     def for_inference(self) -> "Network":
-        """A copy in evaluation mode with its normalizations folded into the convolutions."""
+        """A copy in evaluation mode, its normalizations folded into the convolutions, without what only teaches."""
         folded = copy.deepcopy(self).eval().requires_grad_(False)
+        folded.reply = folded.soft_policy = None
         for module in list(folded.modules()):
             if isinstance(module, ConvNorm):
                 module.fold()

@@ -15,3 +15,7 @@ class NetworkConfig(BaseModel):
     policy_channels: int = Field(8, ge=1, description="Channels in the policy head.")
     value_channels: int = Field(8, ge=1, description="Channels in the value head.")
     value_hidden: int = Field(64, ge=1, description="Width of the value head's hidden layer.")
+    reply_head: bool = Field(False, description="Whether it learns to foresee the opponent's reply; in training only.")
+    soft_policy_head: bool = Field(
+        False, description="Whether it learns a policy that weighs lesser moves more; in training only."
+    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from games.contract import DRAW, ENCODE, LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, RESET, SCORE, Game, kernel
 from selfplay.replay import WindowArrays
+from selfplay.segment import HAS_POLICY_TARGET
 
 
 class Batch(NamedTuple):
@@ -25,6 +26,7 @@ class Batch(NamedTuple):
     outcome: NDArray[np.float32]  # [n, 3] win, draw, loss; sums to 1
     ownership: NDArray[np.float32]  # [n, H * W] at the end of the game: +1 own, -1 the opponent's, 0 nobody's
     score: NDArray[np.float32]  # [n] at the end of the game, over the game's max_score
+    reply: NDArray[np.float32]  # [n, A] the next ply's policy target; sums to 1, or all 0 where there is none
 
 
 @kernel
@@ -44,14 +46,31 @@ def turn(row, renamed):
         row[a] = before[renamed[a]]
 
 
+@kernel
+def put_target(target, state, legal_actions, found, policies, start):
+    """target[:] = the policy target of a state, whose entries begin at policies[start]; returns the legal actions.
+
+    found: room for these, which are in it afterwards.
+    """
+    count = legal_actions(state, found)
+    target[:] = 0.0
+    total = 0.0
+    for k in range(count):
+        total += half_to_float(policies[start + k])
+    for k in range(count):
+        target[found[k]] = half_to_float(policies[start + k]) / total
+    return count
+
+
 @numba.njit(
     types.void(
-        *(RESET, LEGAL_ACTIONS, PLAY, ENCODE, OWNERSHIP, SCORE, types.int64[::1], types.boolean, types.float64),
+        *(RESET, LEGAL_ACTIONS, PLAY, ENCODE, OWNERSHIP, SCORE, types.int64[::1], types.boolean, types.boolean),
+        types.float64,
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.int32[::1], types.int64[::1]),
-        *(types.int64[::1], types.float32[::1], types.int8[::1], types.uint16[::1]),
+        *(types.int64[::1], types.float32[::1], types.uint8[::1], types.int8[::1], types.uint16[::1]),
         *(types.int64[::1], types.int64[::1], types.int64[:, ::1], types.int64[:, ::1], types.float64),
         *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.boolean[:, ::1], types.float32[:, ::1]),
-        *(types.float32[:, ::1], types.float32[::1]),
+        *(types.float32[:, ::1], types.float32[::1], types.float32[:, ::1]),
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.float32[:, :, ::1]),
     ),
     cache=True,
@@ -59,10 +78,10 @@ def turn(row, renamed):
     error_model="numpy",
 )
 def _fill(
-    reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, max_score,
-    game_starts, game_lengths, outcomes, actions, game_of_ply, legal_starts, root_values, proven, policies,
+    reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, with_replies, max_score,
+    game_starts, game_lengths, outcomes, actions, game_of_ply, legal_starts, root_values, flags, proven, policies,
     chosen, symmetries, cell_maps, action_maps, value_mix,
-    planes, policy, legal, outcome, owners, scores, state, found, plain_owners, plain,
+    planes, policy, legal, outcome, owners, scores, replies, state, found, plain_owners, plain,
 ):  # fmt: skip
     """Replays the game of each chosen ply up to it and fills the sample's rows, turned by its symmetry."""
     width = planes.shape[3]
@@ -80,14 +99,8 @@ def _fill(
             for cell in range(len(cells)):
                 planes[i, c, cell // width, cell % width] = plain[c, cells[cell] // width, cells[cell] % width]
 
-        policy[i] = 0.0
         legal[i] = False
-        total = 0.0
-        count = legal_actions(state, found)
-        for k in range(count):
-            total += half_to_float(policies[legal_starts[ply] + k])
-        for k in range(count):
-            policy[i, found[k]] = half_to_float(policies[legal_starts[ply] + k]) / total
+        for k in range(put_target(policy[i], state, legal_actions, found, policies, legal_starts[ply])):
             legal[i, found[k]] = True
         if symmetries[i] != 0:
             turn(policy[i], renamed)
@@ -101,8 +114,18 @@ def _fill(
         outcome[i, 1] = (1.0 - mix) * (result == DRAW)
         outcome[i, 2] = (1.0 - mix) * (result == 1 - me) + mix * (1.0 - searched)
 
+        next_ply, end = ply, game_starts[game] + game_lengths[game]
+        # Searched by the opponent; not after the last ply, nor where one plays twice, nor in an opening.
+        if with_replies and ply + 1 < end and flags[ply + 1] & HAS_POLICY_TARGET:
+            play(state, actions[ply])
+            next_ply = ply + 1
+            if state[PLAYER] != me:
+                put_target(replies[i], state, legal_actions, found, policies, legal_starts[next_ply])
+                if symmetries[i] != 0:
+                    turn(replies[i], renamed)
+
         if to_the_end:
-            for k in range(ply, game_starts[game] + game_lengths[game]):
+            for k in range(next_ply, end):
                 play(state, actions[k])
             sign = 1.0 if me == 0 else -1.0
             ownership(state, plain_owners)
@@ -114,14 +137,18 @@ def _fill(
 class Sampler:
     """Draws batches from a window. The same window, seed and step give the same batch."""
 
-    def __init__(self, game: Game, seed: int, *, augment: bool = True, value_mix: float = 0.0) -> None:
+    def __init__(
+        self, game: Game, seed: int, *, augment: bool = True, value_mix: float = 0.0, replies: bool = False
+    ) -> None:
         """augment: turn every sample by a random symmetry of the game.
 
         value_mix: how much of the value target is the search's value instead of the game's outcome, 0 to 1.
+        replies: whether to fill the replies' targets.
         """
         self.game = game
         self.seed = seed
         self.value_mix = value_mix
+        self.replies = replies
         symmetries = game.symmetries() if augment else game.symmetries()[:1]
         self._cell_maps = np.array([s.cells for s in symmetries], np.int64)
         self._action_maps = np.array([s.actions for s in symmetries], np.int64)
@@ -145,13 +172,14 @@ class Sampler:
             outcome=np.empty((n, 3), np.float32),
             ownership=np.zeros((n, height * width), np.float32),
             score=np.zeros(n, np.float32),
+            reply=np.zeros((n, game.num_actions), np.float32),
         )
         k = game.kernels
         _fill(
-            *(k.reset, k.legal_actions, k.play, k.encode, k.ownership, k.score, self._parameters, self._to_the_end),
-            float(game.max_score),
+            *(k.reset, k.legal_actions, k.play, k.encode, k.ownership, k.score, self._parameters),
+            *(self._to_the_end, self.replies, float(game.max_score)),
             *(window.game_starts, window.game_lengths, window.outcomes, window.actions, window.game_of_ply),
-            *(window.legal_starts, window.root_values, window.proven, window.policies.view(np.uint16)),
+            *(window.legal_starts, window.root_values, window.flags, window.proven, window.policies.view(np.uint16)),
             *(plies, symmetries, self._cell_maps, self._action_maps, self.value_mix, *batch),
             np.empty(game.state_size, np.int64),
             np.empty(game.max_legal, np.int32),

@@ -95,6 +95,36 @@ def test_judge_is_forward_without_the_auxiliary_heads(name):
     assert values.abs().max() <= 1
 
 
+@pytest.mark.parametrize("name", ALL_GAMES)
+def test_the_heads_that_only_teach_change_nothing_that_plays(name):
+    game = games.load(name)
+    torch.manual_seed(3)
+    plain = Network(game, SMALL).eval()
+    torch.manual_seed(3)
+    taught = Network(game, SMALL.model_copy(update={"reply_head": True, "soft_policy_head": True})).eval()
+    own = taught.state_dict()
+    for key, tensor in plain.state_dict().items():
+        assert torch.equal(own.pop(key), tensor)
+    assert {key.partition(".")[0] for key in own} == {"reply", "soft_policy"}
+    planes = random_planes(game, 6)
+    outputs = taught(planes)
+    assert outputs.reply.shape == outputs.soft_policy.shape == (6, game.num_actions)
+    assert not torch.equal(outputs.reply, outputs.soft_policy)
+    assert plain(planes).reply is None
+    assert plain(planes).soft_policy is None
+
+    def refuse(*_):
+        raise AssertionError("computed where nobody asks for it")
+
+    for head in (taught.reply, taught.soft_policy):
+        head.register_forward_hook(refuse)
+    for one, other in zip(taught.judge(planes), plain.judge(planes), strict=True):
+        assert torch.equal(one, other)
+    folded = taught.for_inference()
+    assert folded.num_parameters == plain.for_inference().num_parameters
+    assert taught.reply is not None
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_values_stay_within_their_bounds_however_sure(dtype):
     game = games.load("connect4")
@@ -246,8 +276,8 @@ def test_parameters_are_counted():
 
 def test_outputs_in_float32():
     outputs = make_network(games.load("othello:6")).to(torch.bfloat16)(torch.zeros(1, 2, 6, 6, dtype=torch.bfloat16))
-    assert {part.dtype for part in outputs} == {torch.bfloat16}
-    assert {part.dtype for part in outputs.float()} == {torch.float32}
+    assert {part.dtype for part in outputs if part is not None} == {torch.bfloat16}
+    assert {part.dtype for part in outputs.float() if part is not None} == {torch.float32}
     connect4 = make_network(games.load("connect4"))(torch.zeros(1, 2, 6, 7)).float()
     assert connect4.ownership is None
     assert connect4.score is None

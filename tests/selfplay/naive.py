@@ -1,15 +1,16 @@
 """Slow, obvious twins of self-play and of the sampler, and what tests of both need."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from games.contract import DRAW, ONGOING, PLAYER, Game
 from mcts.random import next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
+from mcts.search import SearchSettings
 from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.generation import search_settings
-from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 from tests.mcts.naive import NaiveSearch, softmax
 
 
@@ -40,14 +41,16 @@ class PlayedGame:
     actions: list[int] = field(default_factory=list)
     policies: list[list[float]] = field(default_factory=list)
     root_values: list[float] = field(default_factory=list)
+    surprises: list[float] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
     proven: list[int] = field(default_factory=list)
     outcome: int = ONGOING
 
-    def add(self, action, policy, value, flags, proven):
+    def add(self, action, policy, value, surprise, flags, proven):
         self.actions.append(int(action))
         self.policies.append(list(policy))
         self.root_values.append(float(value))
+        self.surprises.append(float(surprise))
         self.flags.append(int(flags))
         self.proven.append(int(proven))
 
@@ -61,7 +64,8 @@ def games_of(segment: Segment) -> list[PlayedGame]:
         for p in range(ply, ply + length):
             policy = segment.policies[entry : entry + segment.legal_counts[p]].tolist()
             entry += int(segment.legal_counts[p])
-            game.add(segment.actions[p], policy, segment.root_values[p], segment.flags[p], segment.proven[p])
+            facts = (segment.root_values[p], segment.surprises[p], segment.flags[p], segment.proven[p])
+            game.add(segment.actions[p], policy, *facts)
         ply += int(length)
         found.append(game)
     assert (ply, entry) == (segment.num_plies, len(segment.policies))
@@ -74,6 +78,10 @@ class NaiveSelfPlay:
     def __init__(self, game: Game, search: SearchConfig, play: SelfplayConfig, judge, seed, slots: int, slot: int):
         self.game = game
         self.settings = search_settings(search)
+        fewer = min(search.simulations, play.fast_simulations)
+        self.fast = replace(
+            self.settings, simulations=fewer, gumbel_scale=0.0, dirichlet_weight=0.0, forced_playouts=0.0
+        )
         self.options = play
         self.judge = judge
         self.rng = seeded(seed, slots)[slot : slot + 1].copy()
@@ -85,12 +93,13 @@ class NaiveSelfPlay:
         if self.options.opening_policy_mean_plies > 0:
             policy_plies = int(next_exponential(self.rng, 0, self.options.opening_policy_mean_plies) + 0.5)
         while self.game.outcome(state) == ONGOING:
-            search = self.evaluated_root(state)
             if policy_plies > 0:
                 policy_plies -= 1
-                action = self.policy_move(search, played)
+                action = self.policy_move(self.evaluated_root(state, self.fast), played)
+            elif self.options.full_search_share == 1 or next_uniform(self.rng, 0) < self.options.full_search_share:
+                action = self.searched_move(self.evaluated_root(state, self.settings), played, full=True)
             else:
-                action = self.searched_move(search, played)
+                action = self.searched_move(self.evaluated_root(state, self.fast), played, full=False)
             state = self.game.after(state, action)
         played.outcome = self.game.outcome(state)
         return played
@@ -111,12 +120,11 @@ class NaiveSelfPlay:
                 break
             plies = next_below(self.rng, 0, plies)
         for action, count in moves:
-            played.add(action, [0.0] * count, math.nan, RANDOM_OPENING, ONGOING)
+            played.add(action, [0.0] * count, math.nan, 0.0, RANDOM_OPENING, ONGOING)
         return state
 
-    def evaluated_root(self, state) -> NaiveSearch:
+    def evaluated_root(self, state, s: SearchSettings) -> NaiveSearch:
         """A search whose root has been evaluated, with its noise."""
-        s = self.settings
         search = NaiveSearch(self.game, s, state)
         search.expand(search.simulate(), lambda at: self.judge(self.game.planes(at)))
         actions = search.root.actions
@@ -135,10 +143,10 @@ class NaiveSelfPlay:
         logits = search.root.logits
         weights = softmax({a: x / self.options.opening_policy_temperature for a, x in logits.items()})
         action = self.drawn(weights)
-        played.add(action, [0.0] * len(weights), math.nan, RANDOM_OPENING, ONGOING)
+        played.add(action, [0.0] * len(weights), math.nan, 0.0, RANDOM_OPENING, ONGOING)
         return action
 
-    def searched_move(self, search: NaiveSearch, played: PlayedGame) -> int:
+    def searched_move(self, search: NaiveSearch, played: PlayedGame, *, full: bool) -> int:
         search.run(lambda at: self.judge(self.game.planes(at)))
         root = search.root
         target = search.improved_policy(root) if self.settings.root_policy == "gumbel" else self.visit_shares(search)
@@ -147,7 +155,11 @@ class NaiveSelfPlay:
         else:
             action = search.chosen_action()
         value = np.mean(root.values) if root.result == ONGOING else search.exact(root.result, root.player)
-        played.add(action, target.values(), value, HAS_POLICY_TARGET, root.result)
+        if full:
+            surprise = sum(p * (math.log(p) - root.logits[a]) for a, p in target.items() if p > 0)
+            played.add(action, target.values(), value, surprise, HAS_POLICY_TARGET, root.result)
+        else:
+            played.add(action, [0.0] * len(target), value, 0.0, FAST_SEARCH, root.result)
         return action
 
     def visit_shares(self, search: NaiveSearch) -> dict[int, float]:
@@ -155,7 +167,7 @@ class NaiveSelfPlay:
         if root.result == root.player:
             weights = {a: float(search.result_of(root, a) == root.player) for a in root.actions}
         else:
-            weights = {a: 0.0 if search.lost(root, a) else float(root.visits[a]) for a in root.actions}
+            weights = search.pruned_visits()
         total = sum(weights.values())
         return {a: w / total if total else 1 / len(weights) for a, w in weights.items()}
 
@@ -192,6 +204,13 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
         win = (1 + played.root_values[ply]) / 2
         outcome = (1 - value_mix) * outcome + value_mix * np.array([win, 0, 1 - win])
 
+    reply = np.zeros(game.num_actions)
+    if ply + 1 < len(played.actions) and played.flags[ply + 1] & HAS_POLICY_TARGET:
+        after = game.after(state, played.actions[ply])
+        if after[PLAYER] != me:
+            target = np.array(played.policies[ply + 1], np.float64)
+            reply[game.legal(after)] = target / target.sum()
+
     for action in played.actions[ply:]:
         state = game.after(state, action)
     owners, points = np.zeros(height_width), 0.0
@@ -201,4 +220,5 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
         owners = symmetric(found if me == 0 else -found, symmetry.cells)
     if game.has_score:
         points = game.kernels.score(state) * (1 if me == 0 else -1) / game.max_score
-    return planes, symmetric(policy, symmetry.actions), symmetric(legal, symmetry.actions), outcome, owners, points
+    policy, legal, reply = (symmetric(row, symmetry.actions) for row in (policy, legal, reply))
+    return planes, policy, legal, outcome, owners, points, reply

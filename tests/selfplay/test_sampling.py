@@ -49,6 +49,7 @@ def segment_of(game, actions, **changes):
         legal_counts=np.array(counts, np.int32),
         policies=np.concatenate([np.full(n, 1 / n, np.float16) for n in counts]),
         root_values=np.zeros(plies, np.float32),
+        surprises=np.zeros(plies, np.float16),
         flags=np.full(plies, HAS_POLICY_TARGET, np.uint8),
         proven=np.full(plies, ONGOING, np.int8),
         actor=0,
@@ -64,7 +65,7 @@ def segment_of(game, actions, **changes):
 def test_every_sample_is_its_slow_twin(name, value_mix):
     game, segment = play(name)
     window = window_of(segment)
-    sampler = Sampler(game, seed=1, value_mix=value_mix)
+    sampler = Sampler(game, seed=1, value_mix=value_mix, replies=True)
     symmetries = game.symmetries()
     random = np.random.default_rng(2)
     plies = random.choice(window.training_plies, min(80, len(window.training_plies)), replace=False)
@@ -74,7 +75,7 @@ def test_every_sample_is_its_slow_twin(name, value_mix):
     for i, (ply, turned) in enumerate(zip(plies, turns, strict=True)):
         index = int(window.game_of_ply[ply])
         own_ply = int(ply - window.game_starts[index])
-        planes, policy, legal, outcome, owners, points = naive_sample(
+        planes, policy, legal, outcome, owners, points, reply = naive_sample(
             game, taken_apart[index], own_ply, symmetries[turned], value_mix
         )
         np.testing.assert_array_equal(batch.planes[i], planes)
@@ -83,6 +84,10 @@ def test_every_sample_is_its_slow_twin(name, value_mix):
         np.testing.assert_allclose(batch.outcome[i], outcome, atol=1e-6)
         np.testing.assert_array_equal(batch.ownership[i], owners)
         assert batch.score[i] == pytest.approx(points)
+        np.testing.assert_allclose(batch.reply[i], reply, atol=1e-6)
+    known = batch.reply.any(1)
+    assert known.any()
+    assert not known.all()
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -99,7 +104,7 @@ def test_targets_are_distributions_over_what_is_legal(name):
         assert not batch.ownership.any()
     if not game.has_score:
         assert not batch.score.any()
-    for array, dtype in zip(batch, (np.float32, np.float32, np.bool_, *[np.float32] * 3), strict=True):
+    for array, dtype in zip(batch, (np.float32, np.float32, np.bool_, *[np.float32] * 4), strict=True):
         assert array.dtype == dtype
         assert array.flags.c_contiguous
 
@@ -271,6 +276,74 @@ def test_the_policy_target_sits_on_its_actions():
     batch = Sampler(game, seed=0).fill(window_of(segment), np.array([3, 3]), np.array([0, 1]))
     np.testing.assert_array_equal(batch.policy[0] * 16, [1, 2, 4, 0, 0, 8, 1])
     np.testing.assert_array_equal(batch.policy[1] * 16, [1, 8, 0, 0, 4, 2, 1])
+
+
+def test_the_reply_is_the_next_plys_target():
+    game = games.load("connect4")
+    targets = np.eye(7, dtype=np.float16)  # ply k's is column k
+    flags = np.full(7, HAS_POLICY_TARGET, np.uint8)
+    flags[3] = RANDOM_OPENING
+    segment = segment_of(game, [0, 1, 0, 1, 0, 1, 0], policies=targets.reshape(-1), flags=flags)
+    plies, mirrored = np.arange(7), np.arange(7) % 2
+    batch = Sampler(game, seed=0, replies=True).fill(window_of(segment), plies, mirrored)
+    expected = np.zeros((7, 7))
+    for ply in (0, 1, 3, 4, 5):  # not before the random move, nor after the last one
+        expected[ply, 6 - (ply + 1) if mirrored[ply] else ply + 1] = 1
+    np.testing.assert_array_equal(batch.reply, expected)
+    np.testing.assert_array_equal(Sampler(game, seed=0).fill(window_of(segment), plies, mirrored).reply, 0)
+
+
+TWICE = '''
+from dataclasses import dataclass
+from games.contract import DRAW, ONGOING, PLAYER, Game, kernel
+
+@dataclass(frozen=True)
+class Twice(Game):
+    """Eight cells are filled; after the first stone each side places two."""
+    shape = (1, 8)
+    num_planes = 1
+    num_actions = 8
+    state_size = 2
+    max_plies = 8
+
+@kernel
+def reset(state, parameters):
+    state[:] = 0
+
+@kernel
+def legal_actions(state, actions):
+    n = 0
+    for cell in range(8):
+        if not state[1] >> cell & 1:
+            actions[n] = cell
+            n += 1
+    return n
+
+@kernel
+def play(state, action):
+    state[1] |= 1 << action
+    placed = 0
+    for cell in range(8):
+        placed += state[1] >> cell & 1
+    state[PLAYER] = (placed + 1) // 2 % 2
+
+@kernel
+def outcome(state):
+    return DRAW if state[1] == 255 else ONGOING
+
+@kernel
+def encode(state, planes):
+    for cell in range(8):
+        planes[0, 0, cell] = state[1] >> cell & 1
+'''
+
+
+def test_a_second_move_of_the_same_side_is_no_reply(tmp_path):
+    (tmp_path / "twice.py").write_text(TWICE)
+    game = games.load(str(tmp_path / "twice.py"))
+    window = window_of(segment_of(game, list(range(8))))
+    batch = Sampler(game, seed=0, replies=True).fill(window, np.arange(8), np.zeros(8, np.int64))
+    assert batch.reply.any(1).tolist() == [True, False] * 3 + [True, False]  # A BB AA BB A
 
 
 def test_a_target_that_float16_rounded_is_made_whole():
