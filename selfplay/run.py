@@ -62,6 +62,10 @@ SAVE_SHARE = 0.05
 """The share of time that saving the state may take; until it is earned, finished segments go unsaved, to be redone."""
 
 
+class AlreadyTrained(GameError):  # noqa: N818 (what happened, in the user's words)
+    """A run has had all its time or steps. The message says how it gets more."""
+
+
 class _Interrupted(BaseException):
     """Raised by the first Ctrl-C where work may be broken off; elsewhere it is only noted."""
 
@@ -117,6 +121,8 @@ class TrainingRun:
             weights.unlink()  # of an earlier start, which may have been ahead of what it saved
         self.games = self.positions = self.next_segment = 0  # folded so far
         self.elapsed_s = 0.0
+        self._earlier_evaluations = 0
+        """Network evaluations of earlier starts, as far as they were saved."""
         self.budget_s = 60 * config.run.minutes
         """Where `elapsed_s` is to end."""
         self._saved_positions = 0
@@ -215,12 +221,12 @@ class TrainingRun:
         except CheckpointError:  # so also here
             return
         if 0 < self.config.run.max_steps <= self.learner.step:
-            raise GameError(
+            raise AlreadyTrained(
                 f"{self.folder}: already trained for its {self.learner.step} steps; raise max_steps in its "
                 f"{CONFIG_FILE} for more"
             )
         if self._is_finished():
-            raise GameError(
+            raise AlreadyTrained(
                 f"{self.folder}: already trained for its {self.elapsed_s / 60:.1f} minutes; give --minutes for more"
             )
 
@@ -315,6 +321,7 @@ class TrainingRun:
             "games": self.games,
             "positions": self.positions,
             "next_segment": self.next_segment,
+            "evaluations": self._earlier_evaluations + self._pool.evaluations,
             "elapsed_s": self.elapsed_s,
             "budget_s": self.budget_s,
             "strengths": self.strengths,
@@ -327,7 +334,7 @@ class TrainingRun:
         self.report.progress(
             {
                 "step": self.learner.step,
-                **{name: progress[name] for name in ("games", "positions", "next_segment")},
+                **{name: progress[name] for name in ("games", "positions", "next_segment", "evaluations")},
                 "minutes": round(self.elapsed_s / 60, 3),
                 "loss": None if self._last_losses is None else asdict(self._last_losses),
             }
@@ -343,6 +350,7 @@ class TrainingRun:
             ) from None
         self.games, self.positions = int(progress["games"]), int(progress["positions"])
         self.next_segment, self.elapsed_s = int(progress["next_segment"]), float(progress["elapsed_s"])
+        self._earlier_evaluations = int(progress.get("evaluations", 0))  # none in states of earlier versions
         self.budget_s = max(self.budget_s, float(progress["budget_s"]))
         self.strengths = [tuple(entry) for entry in progress["strengths"]]
         self._figures = progress["figures"]
@@ -485,9 +493,9 @@ class TrainingRun:
         if self.strengths:
             print(f"Strength: {self.strengths[-1][2]}.")
         print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")
-        keima = _command("keima")
+        keima = command_here("keima")
         print(f"Play it:  {keima} play {game} --model {model}")
-        print(f"Look:     {_command('tensorboard')} --logdir {self.folder.parent}")
+        print(f"Look:     {command_here('tensorboard')} --logdir {self.folder.parent}")
         if self.elapsed_s >= self.budget_s:
             print(f"Go on:    {keima} train --resume {self.folder} --minutes 20")
         elif not self._is_finished():
@@ -520,7 +528,7 @@ def _mean(losses: list[Losses]) -> Losses:
     return Losses(**{f.name: float(np.mean([getattr(one, f.name) for one in losses])) for f in fields(Losses)})
 
 
-def _command(name: str) -> str:
+def command_here(name: str) -> str:
     """How to call one of this environment's commands: with its path where the environment is not activated."""
     path = Path(sysconfig.get_path("scripts")) / name
     return name if shutil.which(name) or not path.is_file() else os.path.relpath(path)
