@@ -19,6 +19,9 @@ from games import load
 from games.contract import GameError
 from selfplay.replay import window_size
 
+Backend = Literal["torch-f32", "torch-bf16", "openvino-f32", "openvino-bf16", "openvino-int8", "cuda-bf16", "cuda-f16"]
+"""The names of agent.inference.BACKENDS, written down here since that module imports torch."""
+
 
 class ConfigError(GameError):
     """An option is unknown or has a value it cannot have. The message is for the user."""
@@ -46,6 +49,9 @@ class SearchConfig(_Section):
     )
     dirichlet_weight: float = Field(0.25, ge=0, le=1, description="puct: share of noise in the root's priors.")
     dirichlet_total: float = Field(10.83, gt=0, description="puct: the noise's alpha, summed over the legal moves.")
+    forced_playouts: float = Field(
+        0.0, ge=0, description="puct: visits forced on moves that were tried, and kept out of the targets; usually 2."
+    )
 
 
 class SelfplayConfig(_Section):
@@ -55,8 +61,20 @@ class SelfplayConfig(_Section):
         "auto", description='Processes that play; "auto": one a core.'
     )
     slots: int = Field(128, ge=1, le=65536, description="Games an actor plays at once, evaluated in one batch.")
+    backend: Literal["auto"] | Backend = Field(
+        "auto", description='What runs the network in the actors; "auto": the fastest sound one, measured at the start.'
+    )
     segment_positions: int = Field(
         2048, ge=1, description="Training positions in finished games at which an actor hands them over."
+    )
+    full_search_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of moves searched in full, with noise, to be trained on; the others are searched fast.",
+    )
+    fast_simulations: int = Field(
+        6, ge=1, description="Simulations of a fast search, never more than search.simulations."
     )
     opening_random_share: float = Field(
         0.1, ge=0, le=1, description="Share of games that begin with moves drawn uniformly."
@@ -100,16 +118,44 @@ class LearnerConfig(_Section):
     batch_size: int = Field(512, ge=2, le=1 << 20, description="Positions a step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of AdamW.")
     warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rate rises from 0.")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="How the learning rate falls over the run's minutes (or max_steps)."
+    )
+    final_learning_rate_share: float = Field(
+        0.05, ge=0, le=1, description="cosine, linear: the share of the learning rate that is left at the end."
+    )
     weight_decay: float = Field(3e-5, ge=0, description="Pull of the weights towards 0.")
     max_gradient_norm: float = Field(5.0, gt=0, description="Longer gradients are shortened to this.")
     value_weight: float = Field(1.5, ge=0, description="Weight of the win/draw/loss loss; the policy's is 1.")
     ownership_weight: float = Field(1.5, ge=0, description="Weight of the ownership loss, a mean over cells.")
     score_weight: float = Field(0.5, ge=0, description="Weight of the final score's loss.")
+    reply_weight: float = Field(0.15, ge=0, description="Weight of the reply head's loss (network.reply_head).")
+    soft_policy_weight: float = Field(
+        8.0,
+        ge=0,
+        description="Weight of the soft policy's loss (network.soft_policy_head), which is some 16 times smaller than "
+        "the policy's.",
+    )
     value_target_mix: float = Field(
         0.25, ge=0, le=1, description="Share of the search's value in the value target; the rest is the outcome."
     )
     ema_decay: float = Field(
         0.998, ge=0, lt=1, description="The averaged weights that play: what a step leaves of them."
+    )
+
+
+class GrowthConfig(_Section):
+    """A run that begins with a small network, which is fast, and goes over to a larger one made of it."""
+
+    at_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the run's minutes (or max_steps) after which the network grows; 0: never."
+    )
+    blocks: int = Field(0, ge=0, le=80, description="Residual blocks then; 0: as many as before.")
+    channels: int = Field(0, ge=0, le=1024, description="Channels then; 0: as many as before.")
+    distill_steps: int = Field(
+        200,
+        ge=0,
+        description="Steps in which the larger network learns from the smaller one too, which plays on meanwhile.",
     )
 
 
@@ -134,6 +180,7 @@ class TrainConfig(_Section):
     selfplay: SelfplayConfig = Field(SelfplayConfig(), description="Who plays the games, and how they begin.")
     replay: ReplayConfig = Field(ReplayConfig(), description="What is kept of the games.")
     learner: LearnerConfig = Field(LearnerConfig(), description="How the network is trained.")
+    growth: GrowthConfig = Field(GrowthConfig(), description="When the network becomes larger.")
     run: RunConfig = Field(RunConfig(), description="The run as a whole.")
 
 
@@ -161,13 +208,13 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
     """
     if game_or_path.endswith(".toml"):
         source = game_or_path
-        values = _read_toml(source, _read_text(Path(source).expanduser()))
+        values = parse_toml(source, read_text(Path(source).expanduser()))
     else:
         game = load(game_or_path)
         file = importlib.resources.files("configs") / f"{game.name}.toml"
         shipped = game.source == game.name and file.is_file()
         source = f"configs/{game.name}.toml" if shipped else game_or_path
-        values = _read_toml(source, file.read_text()) if shipped else {}
+        values = parse_toml(source, file.read_text()) if shipped else {}
         values["game"] = game.spec
     sources: dict[str, str] = {}
     for override in overrides:
@@ -195,16 +242,18 @@ def to_toml(config: TrainConfig) -> str:
         if section and f"[{section}]" not in lines:
             lines += ["", f"[{section}]"]
         value = getattr(getattr(config, section) if section else config, name)
-        lines += [f"# {field.description}", f"{name} = {_to_toml_value(value)}"]
+        lines += [f"# {field.description}", f"{name} = {to_toml_value(value)}"]
     return "\n".join(lines) + "\n"
 
 
-def _to_toml_value(value: Any) -> str:
+def to_toml_value(value: Any) -> str:
+    """A number, a text, true or false, or a list of such, as TOML has it."""
     # JSON's strings are TOML's, but for this character and the escapes that ensure_ascii would write.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A config file's text. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -215,7 +264,8 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
-def _read_toml(source: str, text: str) -> dict[str, Any]:
+def parse_toml(source: str, text: str) -> dict[str, Any]:
+    """The text's tables; `source` is where it is from, for the message. Raises ConfigError."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -275,11 +325,14 @@ def _explain(error: ValidationError, source: str, sources: Mapping[str, str]) ->
     if mine[0]["type"] == "model_type":
         expected = f"a section, [{key}]"
     else:
-        expected = " or ".join(
-            _EXPECTED.get(e["type"], e["msg"]).format(**e.get("ctx", {})).replace("'", '"') for e in mine
-        )
+        expected = expected_in_words(mine)
     got = "nothing" if mine[0]["type"] == "missing" else json.dumps(mine[0]["input"], ensure_ascii=False, default=str)
     return f"{where}: {key}: expected {expected}, got {got}"
+
+
+def expected_in_words(errors: Sequence[Mapping[str, Any]]) -> str:
+    """What pydantic expected in one place; several where any of several types would do."""
+    return " or ".join(_EXPECTED.get(e["type"], e["msg"]).format(**e.get("ctx", {})).replace("'", '"') for e in errors)
 
 
 def _option_of(location: tuple[int | str, ...]) -> str:
