@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 
 
+def cache_folder() -> Path:
+    """Where Keima keeps what can be made again: compiled code, measurements of this machine."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keima"
+
+
 def _choose_cache_folder() -> None:
     """Points numba's cache at a folder named after the sources that compiled code is built from.
 
@@ -33,8 +38,7 @@ def _choose_cache_folder() -> None:
     digest = hashlib.sha256()
     for path in [_FOLDER / "contract.py", *sorted((_FOLDER.parent / "mcts").glob("*.py"))]:
         digest.update(path.read_bytes())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ["NUMBA_CACHE_DIR"] = str(base / "keima" / digest.hexdigest()[:12])
+    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder() / digest.hexdigest()[:12])
     if "numba" in sys.modules:  # it read the variable when it was imported
         sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 

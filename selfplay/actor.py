@@ -21,6 +21,8 @@ BEAT_SECONDS = 1.0
 """How often an actor shows that it is alive and what it has done."""
 LOOK_SECONDS = 0.005
 """How often an actor that waits for weights looks for them."""
+UPDATE_SHARE = 0.04
+"""The share of its time that an actor spends on taking over new weights, at most: 8-bit graphs take 0.2 s to make."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class ActorTask:
     config: Path
     weights: Path
     """The folder of weights; see `weights_path`."""
+    backend: str
+    """What runs the network; see agent.inference.BACKENDS."""
     actor: int
     seed: tuple[int, ...]
     first_version: int | None
@@ -97,7 +101,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
     import torch
 
     from agent.checkpoint import CheckpointError, load_checkpoint
-    from agent.inference import TorchEvaluator
+    from agent.inference import make_evaluator
     from games import load
     from selfplay.config import load_config
     from selfplay.generation import SelfPlay
@@ -127,13 +131,16 @@ def _play(task: ActorTask, connection: Connection) -> None:
     lockstep = task.first_version is not None
     version = task.first_version if task.first_version is not None else newest_version(task.weights)
     wait_for(version)
-    evaluator = TorchEvaluator(load_checkpoint(weights_path(task.weights, version), game).network)
-    segments = 0
+    network = load_checkpoint(weights_path(task.weights, version), game).network
+    evaluator = make_evaluator(game, network, task.backend, config.selfplay.slots)
+    segments, next_update_s = 0, time.monotonic()
     while True:
-        if not lockstep and (newest := newest_version(task.weights)) > version:
+        now = time.monotonic()
+        if not lockstep and now >= next_update_s and (newest := newest_version(task.weights)) > version:
             with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
                 evaluator.update(load_checkpoint(weights_path(task.weights, newest), game).network)
                 version = newest
+                next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
         games.step(evaluator)
         beat()
         if games.finished_positions < config.selfplay.segment_positions:

@@ -66,6 +66,7 @@ class ActorPool:
         self._context = multiprocessing.get_context("spawn")  # torch's and numba's threads do not survive a fork
         self._config = config
         self._weights = weights
+        self._backend = ""
         self._seed = seed
         self._hung_seconds = hung_seconds
         self._on_event = on_event
@@ -85,12 +86,14 @@ class ActorPool:
         self.waited_s = 0.0
         """Seconds the actors report to have waited for the learner, all together."""
 
-    def start(self, complete_version: int | None = None) -> None:
+    def start(self, backend: str, complete_version: int | None = None) -> None:
         """Starts every actor.
 
+        backend: what runs the networks; see `ActorTask`.
         complete_version: for lockstep (see `ActorTask`), the weights' version when all segments handed over so far
         are trained on; each further segment makes one version more.
         """
+        self._backend = backend
         self._complete = complete_version
         self._looked = time.monotonic()
         self._actors = [self._spawn(number) for number in range(self._count)]
@@ -167,7 +170,7 @@ class ActorPool:
         ours, theirs = self._context.Pipe(duplex=False)
         # The number of restarts makes a replacement play other games than those it replaces.
         seed = (*self._seed, number, self.restarts)
-        task = ActorTask(self._config, self._weights, number, seed, self._complete)
+        task = ActorTask(self._config, self._weights, self._backend, number, seed, self._complete)
         process = self._context.Process(
             target=run_actor, args=(task, theirs), daemon=True, name=f"keima-actor-{number}"
         )

@@ -24,7 +24,7 @@ from selfplay.pool import ActorPool
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     pool = ActorPool(folder / "config.toml", folder, 1, (0,), hung_seconds=60, on_event=print)
-    pool.start()
+    pool.start("torch-f32")
     while True:  # never listened to
         time.sleep(1)
 """
@@ -67,7 +67,7 @@ def test_weights_are_found_by_their_number(tmp_path):
 def test_in_lockstep_each_segment_has_its_weights(folder):
     pool = ActorPool(folder / "config.toml", folder, 1, (0,), hung_seconds=60, on_event=pytest.fail)
     try:
-        pool.start(0)
+        pool.start("torch-f32", 0)
         segments = receive(pool, 2)
         wait_until(lambda: segments.extend(pool.receive(0.1)) or pool.waited_s > 0.5, 20, "it does not wait")
         assert len(segments) == 2  # the next one is to be played with version 1
@@ -85,7 +85,7 @@ def test_otherwise_the_newest_weights_are_taken_as_they_come(folder):
     events: list[str] = []
     pool = ActorPool(folder / "config.toml", folder, 1, (0,), hung_seconds=60, on_event=events.append)
     try:
-        pool.start()
+        pool.start("torch-f32")
         assert receive(pool, 1)[0].weights_version == 0
         write_weights(folder, 3)
         weights_path(folder, 4).write_bytes(b"deleted while it was being read")

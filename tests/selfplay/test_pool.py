@@ -27,7 +27,7 @@ def make_pool(tmp_path, monkeypatch):
             tmp_path / "config.toml", tmp_path, count, (5,), hung_seconds=hung_seconds, on_event=events.append
         )
         pools.append(pool)
-        pool.start(complete_version)
+        pool.start("torch-f32", complete_version)
         return pool, events
 
     yield make
