@@ -51,6 +51,7 @@ class SearchSettings:
     fpu_reduction: float = 0.1
     dirichlet_weight: float = 0.0
     dirichlet_total: float = 10.83
+    forced_playouts: float = 0.0
 
     def record(self) -> NDArray[np.void]:
         """These settings as compiled code reads them, SETTINGS [1]."""

@@ -4,7 +4,8 @@ Q is in [0, 1] here, 1 a win for the side to move at the node, as in the formula
 proven has exactly the value of that result. Edges that are proven losses are not followed while others are left.
 
 Sources: Silver et al., "A general reinforcement learning algorithm that masters chess, shogi and Go" (Science 2018,
-with its pseudocode) for PUCT; Danihelka et al., "Policy improvement by planning with Gumbel" (ICLR 2022) for Gumbel.
+with its pseudocode) for PUCT; Danihelka et al., "Policy improvement by planning with Gumbel" (ICLR 2022) for Gumbel;
+Wu, "Accelerating self-play learning in Go" (arXiv 1902.10565, section 3.2) for forced playouts and their pruning.
 """
 
 import math
@@ -29,11 +30,13 @@ SETTINGS = np.dtype(
         ("fpu_reduction", np.float64),  # below the root; at the root it is 0
         ("dirichlet_weight", np.float64),  # 0: no noise
         ("dirichlet_total", np.float64),  # alpha summed over the legal actions
+        ("forced_playouts", np.float64),  # k at a PUCT root; 0: none are forced
     ],
     align=True,
 )
 
 _NEVER = -1e30
+_FORCED = 1e6  # above every PUCT score
 
 
 @kernel
@@ -188,8 +191,19 @@ def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
 
 
 @kernel
+def puct_exploration(total, settings):
+    """c(s) sqrt(sum N), which a prior over 1 + N is multiplied by; `total` is sum N, the visits of all edges."""
+    c = math.log((total + settings["c_puct_base"] + 1.0) / settings["c_puct_base"]) + settings["c_puct"]
+    return c * math.sqrt(max(total, 1))
+
+
+@kernel
 def select_puct(nodes, edges, index, settings):
-    """The edge argmax Q(a) + c(s) P(a) sqrt(sum N) / (1 + N(a)) of node `index`."""
+    """The edge argmax Q(a) + c(s) P(a) sqrt(sum N) / (1 + N(a)) of node `index`.
+
+    At the root an edge that was tried and has fewer than sqrt(k P(a) sum N) visits, k of `forced_playouts`, comes
+    before all that have theirs: noise that puts a move forward also sees to it that the move is looked into.
+    """
     node = nodes[index]
     first, count, player = node["first_edge"], node["num_edges"], node["player"]
     total, visited_prior = 0, 0.0
@@ -199,8 +213,8 @@ def select_puct(nodes, edges, index, settings):
         total += n
         if n > 0:
             visited_prior += edge["prior"]
-    c = math.log((total + settings["c_puct_base"] + 1.0) / settings["c_puct_base"]) + settings["c_puct"]
-    exploration = c * math.sqrt(max(total, 1))
+    exploration = puct_exploration(total, settings)
+    forced = settings["forced_playouts"] * total if index == ROOT else 0.0
     # First play urgency: an action never tried is a little worse than the node has been so far.
     urgency = 0.5 * node["value_sum"] / max(node["visits"], 1) + 0.5
     if index != ROOT:
@@ -213,9 +227,45 @@ def select_puct(nodes, edges, index, settings):
         n = edge["visits"] + edge["waiting"]
         q = edge_q(nodes, edge, player) if n > 0 else urgency
         score = q + exploration * edge["prior"] / (1.0 + n)
+        if n > 0 and n * n < forced * edge["prior"]:
+            score += _FORCED
         if score > best_score:
             best, best_score = first + k, score
     return best
+
+
+@kernel
+def write_pruned_visits(nodes, edges, settings, visits):
+    """Fills visits[k] with those of the root's k-th edge, less the forced playouts that it did not deserve.
+
+    The most visited edge keeps its own. From each other one up to sqrt(k P(a) sum N) are taken, while its PUCT score
+    stays below that edge's; what then has a single visit left loses that too. Proven losses keep nothing. For a
+    search that is over; where no playouts were forced, the visits as they are.
+    """
+    node = nodes[ROOT]
+    first, count, player = node["first_edge"], node["num_edges"], node["player"]
+    total, best = 0, -1
+    for k in range(count):
+        edge = edges[first + k]
+        total += edge["visits"]
+        visits[k] = 0.0 if is_lost(nodes, edge, player) else edge["visits"]
+        if visits[k] > 0 and (best < 0 or visits[k] > visits[best]):
+            best = k
+    if settings["forced_playouts"] == 0 or best < 0:
+        return
+    exploration = puct_exploration(total, settings)
+    most = edges[first + best]
+    best_score = edge_q(nodes, most, player) + exploration * most["prior"] / (1.0 + most["visits"])
+    for k in range(count):
+        if k == best or visits[k] == 0:
+            continue
+        edge = edges[first + k]
+        q, explored = edge_q(nodes, edge, player), exploration * edge["prior"]
+        least = visits[k] - math.sqrt(settings["forced_playouts"] * edge["prior"] * total)
+        while visits[k] >= 1 and visits[k] - 1 >= least and q + explored / visits[k] < best_score:
+            visits[k] -= 1
+        if visits[k] <= 1:
+            visits[k] = 0.0
 
 
 @kernel

@@ -5,6 +5,8 @@ its game and begin the next, all compiled, until it has exactly one leaf to eval
 and Python runs once a batch. Dimensions: B slots, R records (finished games wait in theirs until they are taken).
 """
 
+import dataclasses
+import math
 from typing import NamedTuple
 
 import numba
@@ -15,19 +17,33 @@ from numpy.typing import NDArray
 from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, GameError, kernel
 from mcts.random import next_below, next_exponential, next_uniform, seeded
 from mcts.search import FOREST_TYPES, SETTINGS_TYPE, Evaluate, SearchSettings
-from mcts.selection import GUMBEL, child_result, choose_root_edge, is_lost, result_value, write_improved_policy
+from mcts.selection import (
+    GUMBEL,
+    SETTINGS,
+    child_result,
+    choose_root_edge,
+    result_value,
+    write_improved_policy,
+    write_pruned_visits,
+)
 from mcts.simulation import expand, is_finished, simulate, start_tree
-from mcts.tree import ROOT, allocate, default_max_edges
+from mcts.tree import ROOT, Forest, allocate, default_max_edges
 from selfplay.config import SearchConfig, SelfplayConfig
-from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, MAX_SURPRISE, RANDOM_OPENING, Segment
 
 NO_LEAF = -1
+
+# What a slot's tree is for; also the row of the search's settings.
+FULL = 0  # a search with noise, whose result is a policy target
+FAST = 1  # one with fewer simulations and without noise, for the move alone
+RAW_POLICY = 2  # the root's evaluation, from which an opening move is drawn
 
 SLOT = np.dtype(
     [
         ("record", np.int32),  # the record its game is written to
         ("leaf", np.int32),  # the node that waits for the evaluator, or NO_LEAF
         ("policy_plies_left", np.int32),  # opening moves still to be drawn from the raw policy
+        ("kind", np.int32),  # of its tree: FULL, FAST or RAW_POLICY
     ],
     align=True,
 )
@@ -44,6 +60,7 @@ PLY = np.dtype(
         ("action", np.int32),
         ("legal_count", np.int32),
         ("root_value", np.float32),
+        ("surprise", np.float32),
         ("proven", np.int32),
         ("flags", np.int32),
     ],
@@ -52,6 +69,8 @@ PLY = np.dtype(
 PLAY_SETTINGS = np.dtype(
     [
         ("simulations", np.int64),
+        ("fast_simulations", np.int64),
+        ("full_search_share", np.float64),
         ("opening_random_share", np.float64),
         ("opening_random_mean_plies", np.float64),
         ("opening_policy_mean_plies", np.float64),
@@ -77,19 +96,16 @@ FREE, FINISHED = 0, 1
 
 
 @kernel
-def begin_game(
-    reset, legal_actions, play, outcome, parameters, tree, nodes, edges, state, slot, records, plies, policies, queues,
-    counts, settings, rng, b, actions,
-):  # fmt: skip
-    """Puts a new game into the slot, some of them after random moves, and plants its tree."""
-    counts[FREE] -= 1
-    slot["record"] = queues[FREE, counts[FREE]]
-    record = records[slot["record"]]
+def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, games, settings, rng, b, actions):
+    """Puts a new game into the slot, some of them after random moves."""
+    games.counts[FREE] -= 1
+    slot["record"] = games.queues[FREE, games.counts[FREE]]
+    record, plies = games.records[slot["record"]], games.plies[slot["record"]]
     record["policies"] = 0
     random_plies = 0
     if next_uniform(rng, b) < settings["opening_random_share"]:
         # No game is longer; one whose max_plies is wrong is found out by its next move, not by writing past the record.
-        longest = plies.shape[1] - 1
+        longest = len(plies) - 1
         random_plies = int(min(1 + next_exponential(rng, b, settings["opening_random_mean_plies"]), longest))
     while True:
         reset(state, parameters)
@@ -97,8 +113,7 @@ def begin_game(
         for _ in range(random_plies):
             count = legal_actions(state, actions)
             action = actions[next_below(rng, b, count)]
-            ply = plies[slot["record"], record["plies"]]
-            write_ply(ply, action, count, np.nan, ONGOING, RANDOM_OPENING)
+            write_ply(plies[record["plies"]], action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
             record["plies"] += 1
             play(state, action)
             if outcome(state) != ONGOING:
@@ -107,21 +122,37 @@ def begin_game(
             break
         random_plies = next_below(rng, b, random_plies)  # it ended on the way: again, shorter
     for k in range(record["plies"]):  # no targets for these
-        record["policies"] += plies[slot["record"], k]["legal_count"]
-    policies[slot["record"], : record["policies"]] = 0.0  # the record's last game had some here
+        record["policies"] += plies[k]["legal_count"]
+    games.policies[slot["record"], : record["policies"]] = 0.0  # the record's last game had some here
     slot["policy_plies_left"] = 0
     if settings["opening_policy_mean_plies"] > 0:
         policy_plies = next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5
-        slot["policy_plies_left"] = int(min(policy_plies, plies.shape[1]))
-    start_tree(legal_actions, outcome, tree, nodes, edges, state, settings["simulations"], actions)
+        slot["policy_plies_left"] = int(min(policy_plies, len(plies)))
 
 
 @kernel
-def write_ply(ply, action, legal_count, root_value, proven, flags):
+def plant(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng, b, actions):
+    """Starts the tree for the slot's next move, and decides how far it is searched.
+
+    Most moves may be searched fast: they bring games to their end, and so value targets, at a fraction of the price
+    of a policy target (playout cap randomization, KataGo, arXiv 1902.10565, section 3.1).
+    """
+    if slot["policy_plies_left"] > 0:
+        slot["kind"], simulations = RAW_POLICY, 0
+    elif settings["full_search_share"] >= 1 or next_uniform(rng, b) < settings["full_search_share"]:
+        slot["kind"], simulations = FULL, settings["simulations"]
+    else:
+        slot["kind"], simulations = FAST, settings["fast_simulations"]
+    start_tree(legal_actions, outcome, tree, nodes, edges, state, simulations, actions)
+
+
+@kernel
+def write_ply(ply, action, legal_count, root_value, surprise, proven, flags):
     """Fills a PLY record."""
     ply["action"] = action
     ply["legal_count"] = legal_count
     ply["root_value"] = root_value
+    ply["surprise"] = surprise
     ply["proven"] = proven
     ply["flags"] = flags
 
@@ -159,74 +190,96 @@ def draw_at_temperature(logits, count, temperature, rng, b):
 def write_policy_target(nodes, edges, settings, target):
     """Fills target[:num_edges] with the policy to train towards.
 
-    Gumbel: the improved policy. PUCT: visits, all of them on the proven wins where there is one, and none on
-    proven losses while there is anything else.
+    Gumbel: the improved policy. PUCT: visits less those that were forced, all of them on the proven wins where
+    there is one, and none on proven losses while there is anything else.
     """
     root = nodes[ROOT]
     first, count, player = root["first_edge"], root["num_edges"], root["player"]
     if settings["root_policy"] == GUMBEL:
         write_improved_policy(nodes, edges, root, settings, target)
         return
-    won = root["result"] == player
+    if root["result"] == player:
+        for k in range(count):
+            target[k] = 1.0 if child_result(nodes, edges[first + k]) == player else 0.0
+    else:
+        write_pruned_visits(nodes, edges, settings, target)
     total = 0.0
     for k in range(count):
-        edge = edges[first + k]
-        if won:
-            target[k] = 1.0 if child_result(nodes, edge) == player else 0.0
-        else:
-            target[k] = 0.0 if is_lost(nodes, edge, player) else edge["visits"]
         total += target[k]
     for k in range(count):
         target[k] = target[k] / total if total > 0 else 1.0 / count
 
 
 @kernel
-def make_move(
-    play, tree, nodes, edges, state, slot, records, plies, policies, noise, settings, play_settings, rng, b, scratch
-):
-    """Records the searched position with its targets, and plays the move on `state`."""
+def surprise_of(nodes, edges, target):
+    """KL(target || the network's policy at the root, without noise), in nats."""
+    first = nodes[ROOT]["first_edge"]
+    surprise = 0.0
+    for k in range(nodes[ROOT]["num_edges"]):
+        if target[k] > 0:
+            surprise += target[k] * (math.log(target[k]) - edges[first + k]["logit"])
+    return max(surprise, 0.0)  # rounding
+
+
+@kernel
+def make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch):
+    """Records the searched position, with its targets where it was searched in full, and plays the move on `state`."""
     root = nodes[ROOT]
     first, count, player = root["first_edge"], root["num_edges"], root["player"]
-    record = records[slot["record"]]
+    record, policies = games.records[slot["record"]], games.policies[slot["record"]]
+    ply = games.plies[slot["record"], record["plies"]]
     start = record["policies"]
-    if slot["policy_plies_left"] > 0:
+    for k in range(count):
+        policies[start + k] = 0.0
+    if slot["kind"] == RAW_POLICY:
         slot["policy_plies_left"] -= 1
         for k in range(count):
             scratch[k] = edges[first + k]["logit"]
-            policies[slot["record"], start + k] = 0.0
         chosen = draw_at_temperature(scratch, count, play_settings["opening_policy_temperature"], rng, b)
-        value, proven, flags = np.nan, ONGOING, RANDOM_OPENING
+        action = edges[first + chosen]["action"]
+        write_ply(ply, action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
     else:
         write_policy_target(nodes, edges, settings, scratch)
-        for k in range(count):
-            policies[slot["record"], start + k] = scratch[k]
+        surprise, flags = 0.0, FAST_SEARCH
+        if slot["kind"] == FULL:
+            surprise, flags = surprise_of(nodes, edges, scratch), HAS_POLICY_TARGET
+            for k in range(count):
+                policies[start + k] = scratch[k]
         if record["plies"] < play_settings["move_temperature_plies"] and play_settings["move_temperature"] > 0:
             for k in range(count):
                 scratch[k] = np.log(scratch[k])
             chosen = draw_at_temperature(scratch, count, play_settings["move_temperature"], rng, b)
         else:
             chosen = choose_root_edge(nodes, edges, noise, settings, scratch)
-        proven, flags = root["result"], HAS_POLICY_TARGET
+        proven = root["result"]
         value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / root["visits"]
-    action = edges[first + chosen]["action"]
-    write_ply(plies[slot["record"], record["plies"]], action, count, value, proven, flags)
+        action = edges[first + chosen]["action"]
+        write_ply(ply, action, count, value, surprise, proven, flags)
     record["plies"] += 1
     record["policies"] += count
     play(state, action)
 
 
-_records = types.Array(numba.from_dtype(RECORD), 1, "C")
-_plies = types.Array(numba.from_dtype(PLY), 2, "C")
-_slots = types.Array(numba.from_dtype(SLOT), 1, "C")
-_play_settings = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
+_RECORDS_TYPE = types.NamedTuple(
+    (
+        types.Array(numba.from_dtype(RECORD), 1, "C"),
+        types.Array(numba.from_dtype(PLY), 2, "C"),
+        types.float32[:, ::1],
+        types.int32[:, ::1],
+        types.int64[::1],
+    ),
+    Records,
+)
+_SLOTS_TYPE = types.Array(numba.from_dtype(SLOT), 1, "C")
+_PLAY_SETTINGS_TYPE = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
+_SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[::1]))
 
 
 @numba.njit(
     types.int64(
-        *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1], *FOREST_TYPES, SETTINGS_TYPE, _play_settings),
-        *(_slots, _records, _plies, types.float32[:, ::1], types.int32[:, ::1], types.int64[::1]),
-        *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.float32[::1]),
-        *(types.int64[::1], types.int32[::1], types.float64[::1]),
+        *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1]),
+        *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE, _PLAY_SETTINGS_TYPE, _SLOTS_TYPE, _RECORDS_TYPE),
+        *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.float32[::1], _SCRATCH_TYPE),
     ),
     cache=True,
     nogil=True,
@@ -234,57 +287,52 @@ _play_settings = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
 )
 def _step(
     reset, legal_actions, play, outcome, encode, parameters,
-    trees, nodes, edges, root_states, root_noise, schedule, rng, settings, play_settings,
-    slots, records, plies, policies, queues, counts, planes, logits, values, state, actions, scratch,
+    forest, search_settings, all_play_settings, slots, games, planes, logits, values, scratch_arrays,
 ):  # fmt: skip
     """Takes logits[b], values[b] for each slot's leaf; fills planes[b] with its next. Returns moves made, or -1.
 
     -1: a game went on after max_plies.
     """
+    play_settings, rng = all_play_settings[0], forest.rng
+    leaf_state, actions, scratch = scratch_arrays
     moves = 0
     for b in range(len(slots)):
-        slot, tree = slots[b], trees[b]
+        slot, tree, nodes, edges = slots[b], forest.trees[b], forest.nodes[b], forest.edges[b]
+        state, noise = forest.root_states[b], forest.root_noise[b]
         if slot["leaf"] == NO_LEAF:
             begin_game(
-                reset, legal_actions, play, outcome, parameters, tree, nodes[b], edges[b], root_states[b],
-                slot, records, plies, policies, queues, counts, play_settings[0], rng, b, actions,
-            )  # fmt: skip
+                reset, legal_actions, play, outcome, parameters, state, slot, games, play_settings, rng, b, actions
+            )
+            plant(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
         else:
-            expand(tree, nodes[b], edges[b], slot["leaf"], logits[b], values[b], root_noise[b], settings[0], rng, b)
-            if slot["policy_plies_left"] > 0:
-                tree["simulations"] = 0  # the raw policy needs the root's evaluation and nothing more
+            settings = search_settings[slot["kind"]]
+            expand(tree, nodes, edges, slot["leaf"], logits[b], values[b], noise, settings, rng, b)
         slot["leaf"] = NO_LEAF
         while slot["leaf"] == NO_LEAF:
-            if not is_finished(tree, nodes[b]):
+            settings = search_settings[slot["kind"]]
+            if not is_finished(tree, nodes):
                 leaf = simulate(
-                    legal_actions, play, outcome, tree, nodes[b], edges[b], root_states[b], schedule[b],
-                    root_noise[b], settings[0], state, actions, scratch,
+                    legal_actions, play, outcome, tree, nodes, edges, state, forest.schedule[b], noise, settings,
+                    leaf_state, actions, scratch,
                 )  # fmt: skip
                 if leaf >= 0:
-                    encode(state, planes[b])
+                    encode(leaf_state, planes[b])
                     slot["leaf"] = leaf
                 continue
-            make_move(
-                play, tree, nodes[b], edges[b], root_states[b], slot, records, plies, policies, root_noise[b],
-                settings[0], play_settings[0], rng, b, scratch,
-            )  # fmt: skip
+            make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch)
             moves += 1
-            result = outcome(root_states[b])
+            record = games.records[slot["record"]]
+            result = outcome(state)
             if result != ONGOING:
-                records[slot["record"]]["outcome"] = result
-                queues[FINISHED, counts[FINISHED]] = slot["record"]
-                counts[FINISHED] += 1
+                record["outcome"] = result
+                games.queues[FINISHED, games.counts[FINISHED]] = slot["record"]
+                games.counts[FINISHED] += 1
                 begin_game(
-                    reset, legal_actions, play, outcome, parameters, tree, nodes[b], edges[b], root_states[b],
-                    slot, records, plies, policies, queues, counts, play_settings[0], rng, b, actions,
-                )  # fmt: skip
-            elif records[slot["record"]]["plies"] == plies.shape[1]:
+                    reset, legal_actions, play, outcome, parameters, state, slot, games, play_settings, rng, b, actions
+                )
+            elif record["plies"] == games.plies.shape[1]:
                 return -1
-            else:
-                simulations = play_settings[0]["simulations"]
-                start_tree(
-                    legal_actions, outcome, tree, nodes[b], edges[b], root_states[b], simulations, actions
-                )  # fmt: skip
+            plant(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
     return moves
 
 
@@ -298,10 +346,16 @@ class SelfPlay:
 
     def __init__(self, game: Game, search: SearchConfig, play: SelfplayConfig, seed: int | tuple[int, ...] = 0) -> None:
         self.game = game
-        self.settings = search_settings(search).record()
+        full = search_settings(search)
+        without_noise = dataclasses.replace(full, gumbel_scale=0.0, dirichlet_weight=0.0, forced_playouts=0.0)
+        self.settings = np.zeros(3, SETTINGS)
+        for kind, settings in ((FULL, full), (FAST, without_noise), (RAW_POLICY, without_noise)):
+            self.settings[kind] = settings.record()[0]
         self.play_settings = np.zeros(1, PLAY_SETTINGS)
         for name in PLAY_SETTINGS.names or ():
             self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
+        # Trees have room for no more.
+        self.play_settings["fast_simulations"] = min(play.fast_simulations, search.simulations)
         slots = play.slots
         max_nodes = search.simulations + 2
         max_edges = default_max_edges(max_nodes, game.max_legal)
@@ -337,9 +391,9 @@ class SelfPlay:
         """Plays on until every slot has a leaf, and evaluates these: one evaluator call for B positions."""
         k = self.game.kernels
         moves = _step(
-            *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters, *self._forest),
-            *(self.settings, self.play_settings, self._slots, *self._records, self._planes, *self._answers),
-            *self._scratch,
+            *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters),
+            *(self._forest, self.settings, self.play_settings, self._slots, self._records),
+            *(self._planes, *self._answers, self._scratch),
         )
         if moves < 0:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
@@ -358,6 +412,8 @@ class SelfPlay:
             legal_counts=np.ascontiguousarray(plies["legal_count"]),
             policies=np.concatenate([policies for _, policies, _ in self._finished]).astype(np.float16),
             root_values=np.ascontiguousarray(plies["root_value"]),
+            # NaN, as all that comes of a network that is lost, must not reach the weights of positions.
+            surprises=np.nan_to_num(np.minimum(plies["surprise"], MAX_SURPRISE)).astype(np.float16),
             flags=plies["flags"].astype(np.uint8),
             proven=plies["proven"].astype(np.int8),
             actor=actor,

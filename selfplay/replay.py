@@ -21,6 +21,7 @@ from selfplay.segment import (
     ARRAYS,
     HAS_POLICY_TARGET,
     DamagedSegment,
+    OutdatedSegment,
     Segment,
     SegmentInfo,
     header_bytes,
@@ -73,7 +74,8 @@ class ReplayStore:
 
         game, rules_version: the label and rules version every segment must have.
         window: total positions -> positions training needs; see `window_size`.
-        Raises GameError where the folder holds another game's segments. Damage is no error: see `messages`.
+        Raises GameError where the folder holds another game's segments, or an earlier version's. Damage is no error:
+        see `messages`.
         """
         self.folder = folder
         self.game = game
@@ -174,7 +176,10 @@ class ReplayStore:
         with path.open("rb") as file:
             start = file.read(8)
             start += file.read(header_bytes(start))
-        info, _ = read_header(start, path.stat().st_size)
+        try:
+            info, _ = read_header(start, path.stat().st_size)
+        except OutdatedSegment as error:
+            raise OutdatedSegment(f"{path}: {error}") from None
         if (info.game, info.rules_version) != (self.game, self.rules_version):
             self._read_verified(index)  # another game's segment, or ours with a damaged header?
         return info

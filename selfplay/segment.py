@@ -15,10 +15,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from games.contract import GameError
+
 HAS_POLICY_TARGET = 1
 """Bit of `flags`: the ply was searched in full and is a training position."""
 RANDOM_OPENING = 2
 """Bit of `flags`: the move was drawn to vary the opening, without a search."""
+FAST_SEARCH = 4
+"""Bit of `flags`: the ply was searched with fewer simulations, only to find a move: it has a value and no target."""
+
+MAX_SURPRISE = float(np.finfo(np.float16).max)
 
 ARRAYS: dict[str, type[np.generic]] = {
     "game_lengths": np.int32,
@@ -27,17 +33,23 @@ ARRAYS: dict[str, type[np.generic]] = {
     "legal_counts": np.int32,
     "policies": np.float16,
     "root_values": np.float32,
+    "surprises": np.float16,
     "flags": np.uint8,
     "proven": np.int8,
 }
 """A segment's arrays and their types, in the order they are checksummed."""
 
-_FORMAT = "keima-replay-1"
+_FORMAT = "keima-replay-2"
+_EARLIER_FORMATS = ("keima-replay-1",)  # without surprises
 _MAX_HEADER_BYTES = 1 << 20
 
 
 class DamagedSegment(ValueError):  # noqa: N818 (the file's state; the reader goes on without it)
     """A segment's file is cut short or its content is not what was written."""
+
+
+class OutdatedSegment(GameError):  # noqa: N818 (as above)
+    """A segment's file is sound, but in the format of an earlier version of Keima. The message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +62,14 @@ class Segment:
     legal_counts: NDArray[np.int32]  # [P] legal actions, at least 1
     policies: NDArray[np.float16]  # [L] policy target over the legal actions in the game's order; 0 where there is none
     root_values: NDArray[np.float32]  # [P] the search's value, seen by the side to move; NaN where there was no search
-    flags: NDArray[np.uint8]  # [P] HAS_POLICY_TARGET, RANDOM_OPENING
+    surprises: NDArray[np.float16]  # [P] KL(policy target || network's policy), in nats; 0 where there is no target
+    flags: NDArray[np.uint8]  # [P] HAS_POLICY_TARGET, RANDOM_OPENING, FAST_SEARCH
     proven: NDArray[np.int8]  # [P] the outcome the search proved, else ONGOING
     actor: int
     weights_version: int  # of the network that finished the games
     game: str  # the game's label
     rules_version: int
+    time_share: float = 0.0  # share of the run's minutes that had passed when the segment came in, 0 to 1
 
     @property
     def num_games(self) -> int:
@@ -78,7 +92,8 @@ class Segment:
                 expected = np.dtype(dtype).name
                 raise ValueError(f"{name}: expected {expected}[n], got {array.dtype}{list(array.shape)}")
         lengths = {"outcomes": self.num_games} | {
-            name: int(self.game_lengths.sum()) for name in ("actions", "legal_counts", "root_values", "flags", "proven")
+            name: int(self.game_lengths.sum())
+            for name in ("actions", "legal_counts", "root_values", "surprises", "flags", "proven")
         }
         lengths["policies"] = int(self.legal_counts.sum())
         for name, expected_length in lengths.items():
@@ -86,6 +101,8 @@ class Segment:
                 raise ValueError(f"{name}: expected {expected_length} values, got {len(getattr(self, name))}")
         if self.game_lengths.min(initial=1) < 1 or self.legal_counts.min(initial=1) < 1:
             raise ValueError("expected games of at least one ply and plies of at least one legal action")
+        if not (self.surprises >= 0).all() or np.isinf(self.surprises).any():
+            raise ValueError("surprises: expected finite values of at least 0")
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,8 @@ class SegmentInfo:
     weights_version: int
     game: str
     rules_version: int
+    time_share: float
+    """Share of the run's minutes that had passed when the segment came in."""
 
 
 def segment_to_bytes(segment: Segment, index: int, total_games: int, total_positions: int) -> bytes:
@@ -117,6 +136,7 @@ def segment_to_bytes(segment: Segment, index: int, total_games: int, total_posit
         weights_version=segment.weights_version,
         game=segment.game,
         rules_version=segment.rules_version,
+        time_share=segment.time_share,
     )
     arrays = {name: getattr(segment, name) for name in ARRAYS}
     described = dataclasses.asdict(info) | {"checksum": _checksum(info, arrays)}
@@ -125,7 +145,7 @@ def segment_to_bytes(segment: Segment, index: int, total_games: int, total_posit
 
 
 def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
-    """Reads what `segment_to_bytes` wrote, checksum verified. Raises DamagedSegment."""
+    """Reads what `segment_to_bytes` wrote, checksum verified. Raises DamagedSegment, or OutdatedSegment."""
     info, checksum = read_header(data, len(data))
     try:
         arrays = load_tensors(data)
@@ -137,6 +157,7 @@ def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
             weights_version=info.weights_version,
             game=info.game,
             rules_version=info.rules_version,
+            time_share=info.time_share,
         )
         segment.check()
     except (SafetensorError, KeyError, ValueError) as error:
@@ -145,14 +166,26 @@ def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
 
 
 def read_header(start: bytes, file_size: int) -> tuple[SegmentInfo, str]:
-    """What a file's first bytes say of it, and its checksum, not verified here. Raises DamagedSegment."""
+    """What a file's first bytes say of it, and its checksum, not verified here.
+
+    Raises DamagedSegment, or OutdatedSegment.
+    """
     try:
         header_size = header_bytes(start)
         header = json.loads(start[8 : 8 + header_size])
-        described = json.loads(header.pop("__metadata__")[_FORMAT])
+        metadata = header.pop("__metadata__")
+        for earlier in _EARLIER_FORMATS:
+            if earlier in metadata:
+                raise OutdatedSegment(
+                    f"games in the format {earlier} of an earlier version of Keima, expected {_FORMAT}: start a new "
+                    "run, or go on with the version that played them"
+                )
+        described = json.loads(metadata[_FORMAT])
         checksum = described.pop("checksum")
         info = SegmentInfo(**described)
         expected_size = 8 + header_size + max(tensor["data_offsets"][1] for tensor in header.values())
+    except OutdatedSegment:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise DamagedSegment("its header is unreadable") from error
     if file_size != expected_size:

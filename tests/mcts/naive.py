@@ -122,7 +122,35 @@ class NaiveSearch:
             q = self.q(node, a) if n else urgency
             return q + c * node.priors[a] * math.sqrt(max(total, 1)) / (1 + n)
 
-        return max(allowed, key=score)
+        def is_forced(a: int) -> bool:
+            return node is self.root and 0 < self.count(node, a) < math.sqrt(s.forced_playouts * node.priors[a] * total)
+
+        return max(allowed, key=lambda a: (is_forced(a), score(a)))
+
+    def pruned_visits(self) -> dict[int, float]:
+        """The root's visits without proven losses and without what forced playouts alone account for."""
+        s, root = self.settings, self.root
+        kept = {a: 0 if self.lost(root, a) else root.visits[a] for a in root.actions}
+        total = sum(root.visits.values())
+        if not s.forced_playouts or not any(kept.values()):
+            return kept
+        c = math.log((total + s.c_puct_base + 1) / s.c_puct_base) + s.c_puct
+
+        def score(a: int, visits: int) -> float:
+            return self.q(root, a) + c * root.priors[a] * math.sqrt(total) / (1 + visits)
+
+        best = max(root.actions, key=lambda a: kept[a])
+        for a in root.actions:
+            if a == best or not kept[a]:
+                continue
+            forced = math.sqrt(s.forced_playouts * root.priors[a] * total)
+            fewest = root.visits[a]
+            for fewer in range(root.visits[a] - 1, -1, -1):
+                if root.visits[a] - fewer > forced or score(a, fewer) >= score(best, root.visits[best]):
+                    break
+                fewest = fewer
+            kept[a] = fewest if fewest > 1 else 0
+        return kept
 
     def gumbel_score(self, action: int) -> float:
         assert self.noise is not None

@@ -10,6 +10,7 @@ from games.contract import ONGOING, SECOND_WINS
 from games.position import position_after
 from mcts.rollout import RolloutEvaluator
 from mcts.search import Search, SearchSettings, choose_actions
+from mcts.selection import write_pruned_visits
 from mcts.tree import ROOT, UNVISITED
 from tests.mcts.naive import NaiveSearch, Node
 
@@ -81,11 +82,15 @@ SETTINGS = [
     SearchSettings(root_policy="puct"),
     SearchSettings(root_policy="puct", c_puct=3.0, c_puct_base=50.0, fpu_reduction=0.4),
     SearchSettings(root_policy="puct", leaves_per_batch=6),
+    SearchSettings(root_policy="puct", forced_playouts=2.0),
+    SearchSettings(root_policy="puct", forced_playouts=0.5, leaves_per_batch=6),
 ]
 
 
 @pytest.mark.parametrize(
-    "settings", SETTINGS, ids=lambda s: f"{s.root_policy}-{s.c_scale}-{s.c_puct}-{s.leaves_per_batch}"
+    "settings",
+    SETTINGS,
+    ids=lambda s: f"{s.root_policy}-{s.c_scale}-{s.c_puct}-{s.leaves_per_batch}-{s.forced_playouts}",
 )
 @pytest.mark.parametrize(("name", "longest", "simulations"), CASES, ids=lambda x: str(x))
 def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations, settings):
@@ -104,6 +109,11 @@ def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations
             twin.run(lambda s: evaluator.judge(game.planes(s)))
             assert_same_tree(search._forest, b, twin.root)
             assert search.chosen_actions()[b] == twin.chosen_action()
+            if settings.root_policy == "puct":
+                pruned = np.zeros(game.max_legal)
+                write_pruned_visits(search._forest.nodes[b], search._forest.edges[b], search._record[0], pruned)
+                kept = twin.pruned_visits()
+                assert pruned[: len(legal)].tolist() == [kept[a] for a in legal]
             policy = twin.improved_policy(twin.root)
             np.testing.assert_allclose(search.root(b).policy, [policy[a] for a in legal], atol=1e-6)
 
@@ -134,6 +144,58 @@ def test_dirichlet_noise_is_mixed_into_the_roots_priors():
     np.testing.assert_allclose(noise.mean(0), 1 / 7, atol=0.01)
     alpha = 10.83 / 7  # the variance of a symmetric Dirichlet's parts
     np.testing.assert_allclose(noise.var(0), (1 / 7) * (6 / 7) / (7 * alpha + 1), rtol=0.1)
+
+
+class LeftIsBest:
+    """For whom the first player stands well with more of the left column than the second, whatever else there is."""
+
+    def __init__(self, logits):
+        self.logits = np.asarray(logits, np.float32)
+
+    def __call__(self, planes):
+        left = planes[:, :2, :, 0].sum(2)  # of the side to move, of the other
+        return np.tile(self.logits, (len(planes), 1)), np.tanh(2 * (left[:, 0] - left[:, 1])).astype(np.float32)
+
+
+def pruned_visits(search):
+    visits = np.zeros(search.game.max_legal)
+    write_pruned_visits(search._forest.nodes[0], search._forest.edges[0], search._record[0], visits)
+    return visits
+
+
+def test_forced_playouts_are_made_and_pruned():
+    """One move is good, and the others are tried for no other reason than their priors."""
+    game = games.load("connect4")
+    visits, pruned = {}, {}
+    for k in (0.0, 2.0, 8.0):
+        search = Search(game, SearchSettings(simulations=200, root_policy="puct", forced_playouts=k))
+        search.start(game.new_state())
+        search.run(LeftIsBest(np.log([0.4, 0.2, 0.1, 0.1, 0.1, 0.07, 0.03])))
+        root = search.root()
+        visits[k], pruned[k] = root.visits, pruned_visits(search)
+        tried = root.visits > 1  # a move that has just been tried has not been forced yet
+        # One visit less: the last may have raised the sum after a move had its share.
+        assert (root.visits[tried] + 1 >= np.sqrt(k * root.priors[tried] * root.visits.sum())).all()
+        assert root.visits.argmax() == 0
+        assert pruned[k][0] == root.visits[0]
+        assert (pruned[k] <= root.visits).all()
+    np.testing.assert_array_equal(pruned[0.0], visits[0.0])
+    others = {k: visits[k][1:].sum() for k in visits}
+    assert others[8.0] > 1.5 * others[2.0] > 1.8 * others[0.0]
+    for k in (2.0, 8.0):
+        assert pruned[k][1:].sum() < 1.1 * others[0.0]  # about what they would have had
+        assert visits[k][6] > pruned[k][6] == 0  # left with a single visit, a move goes altogether
+
+
+def test_a_proven_loss_is_neither_forced_nor_a_target():
+    position = position_after("tictactoe", ["a1", "b2", "c3"])  # a corner to each side: O loses by the other corners
+    search = Search(position.game, SearchSettings(simulations=150, root_policy="puct", forced_playouts=2.0))
+    search.start(position.state)
+    search.run(HashEvaluator(position.game))
+    root = search.root()
+    lost = root.results == 0
+    assert lost.any()
+    assert not pruned_visits(search)[: len(lost)][lost].any()
 
 
 def test_one_seed_one_result_and_another_seed_another():

@@ -38,6 +38,7 @@ def tictactoe_segment(seed: tuple[int, ...], games: int = 30, actor: int = 0) ->
         legal_counts=np.array(counts, np.int32),
         policies=(random.random(sum(counts)) + 0.01).astype(np.float16),
         root_values=random.uniform(-1, 1, len(actions)).astype(np.float32),
+        surprises=random.exponential(size=len(actions)).astype(np.float16),
         flags=np.full(len(actions), HAS_POLICY_TARGET, np.uint8),
         proven=np.full(len(actions), -1, np.int8),
         actor=actor,

@@ -50,6 +50,7 @@ def segment_of(games, target=even):
         legal_counts=np.array([len(legal) for legal in legals], np.int32),
         policies=np.concatenate([target(legal) for legal in legals]).astype(np.float16),
         root_values=np.zeros(len(legals), np.float32),
+        surprises=np.zeros(len(legals), np.float16),
         flags=np.full(len(legals), HAS_POLICY_TARGET, np.uint8),
         proven=np.full(len(legals), ONGOING, np.int8),
         actor=0,

@@ -11,7 +11,7 @@ import games
 from games.contract import DRAW, ONGOING, PLAYER, GameError
 from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.generation import FINISHED, FREE, SelfPlay, draw, draw_at_temperature
-from selfplay.segment import ARRAYS, HAS_POLICY_TARGET, RANDOM_OPENING
+from selfplay.segment import ARRAYS, FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING
 from tests.selfplay.naive import LinearEvaluator, NaiveSelfPlay, games_of
 
 GUMBEL = SearchConfig(simulations=12)
@@ -61,6 +61,20 @@ TWINS = {
         SearchConfig(simulations=30, root_policy="puct", dirichlet_weight=0, c_puct=2.5, fpu_reduction=0.3),
         options(opening_random_share=1, opening_random_mean_plies=4, move_temperature_plies=3, move_temperature=0.5),
     ),
+    "puct, forced playouts": (
+        SearchConfig(simulations=60, root_policy="puct", dirichlet_weight=0.5, forced_playouts=2),
+        options(move_temperature_plies=4),
+    ),
+    "gumbel, fast searches": (
+        SearchConfig(simulations=20),
+        options(full_search_share=0.4, fast_simulations=5, move_temperature_plies=2),
+    ),
+    "puct, fast searches": (
+        SearchConfig(simulations=30, root_policy="puct", forced_playouts=4),
+        options(full_search_share=0.25, fast_simulations=7, opening_random_share=0.5),
+    ),
+    "fast searches of one simulation": (GUMBEL, options(full_search_share=0.5, fast_simulations=1)),
+    "fast searches as long as full ones": (GUMBEL, options(full_search_share=0.5, fast_simulations=1000)),
 }
 
 
@@ -70,6 +84,7 @@ def assert_same_game(found, expected):
     assert found.proven == expected.proven
     assert found.outcome == expected.outcome
     np.testing.assert_allclose(found.root_values, expected.root_values, atol=1e-5)
+    np.testing.assert_allclose(found.surprises, expected.surprises, rtol=2e-3, atol=1e-4)
     for own, other in zip(found.policies, expected.policies, strict=True):
         np.testing.assert_allclose(own, other, atol=1e-3)  # a segment keeps them as float16
 
@@ -108,11 +123,13 @@ EVERY_GAME = {
 }
 
 
+@pytest.mark.parametrize("full_search_share", [1.0, 0.5])
 @pytest.mark.parametrize("search", [GUMBEL, PUCT], ids=["gumbel", "puct"])
 @pytest.mark.parametrize("name", EVERY_GAME)
-def test_a_segment_holds_what_it_promises(name, search):
+def test_a_segment_holds_what_it_promises(name, search, full_search_share):
     game = games.load(name)
-    play = options(slots=16, opening_random_share=0.5, opening_policy_mean_plies=1, move_temperature_plies=3)
+    changes = {"opening_random_share": 0.5, "opening_policy_mean_plies": 1, "move_temperature_plies": 3}
+    play = options(slots=16, full_search_share=full_search_share, **changes)
     segment, _ = played(game, search, play, num_games=EVERY_GAME[name])
     segment.check()
     assert (segment.actor, segment.weights_version) == (3, 8)
@@ -125,18 +142,22 @@ def test_a_segment_holds_what_it_promises(name, search):
             policy = one.policies[ply]
             assert action in legal
             assert len(policy) == len(legal)
-            assert one.flags[ply] in (HAS_POLICY_TARGET, RANDOM_OPENING)
+            assert one.flags[ply] in (HAS_POLICY_TARGET, FAST_SEARCH, RANDOM_OPENING)
             if one.flags[ply] == HAS_POLICY_TARGET:
-                searched = True
                 assert sum(policy) == pytest.approx(1, abs=3e-3)
                 assert min(policy) >= 0
+                assert one.surprises[ply] >= 0
+            else:
+                assert not any(policy)
+                assert one.surprises[ply] == 0
+            if one.flags[ply] != RANDOM_OPENING:
+                searched = True
                 assert -1 <= one.root_values[ply] <= 1
                 if one.proven[ply] != ONGOING:
                     sign = 1 if one.proven[ply] == state[PLAYER] else -1
                     assert one.root_values[ply] == (0 if one.proven[ply] == DRAW else sign)
             else:
                 assert not searched  # openings come first
-                assert not any(policy)
                 assert np.isnan(one.root_values[ply])
                 assert one.proven[ply] == ONGOING
             state = game.after(state, action)
@@ -209,6 +230,71 @@ def test_a_proven_win_is_all_that_a_puct_target_wants():
                     seen += 1
             state = game.after(state, action)
     assert seen >= 20
+
+
+# --- fast searches
+
+
+@pytest.mark.parametrize("share", [0.25, 0.8])
+def test_as_many_moves_are_searched_in_full_as_asked(share):
+    game = games.load("connect4")
+    play = options(slots=32, full_search_share=share, fast_simulations=2, opening_policy_mean_plies=0)
+    segment, self_play = played(game, SearchConfig(simulations=16), play, num_games=150)
+    searched = segment.flags != RANDOM_OPENING
+    assert segment.num_positions == np.count_nonzero(segment.flags == HAS_POLICY_TARGET)
+    assert segment.num_positions / np.count_nonzero(searched) == pytest.approx(share, abs=0.05)
+    # A search of n simulations takes up to n + 1 evaluations, fewer near the game's end.
+    a_move = self_play.evaluations / self_play.moves
+    assert 0.6 * (share * 17 + (1 - share) * 3) < a_move < share * 17 + (1 - share) * 3
+
+
+def test_fast_searches_are_made_without_noise():
+    """Every first move then is the same; with noise it is not."""
+    game, evaluator = games.load("connect4"), LinearEvaluator(games.load("connect4"), scale=0.1)
+    play = options(
+        slots=32, full_search_share=0.5, fast_simulations=12, opening_random_share=0, opening_policy_mean_plies=0
+    )
+    for search in (GUMBEL, PUCT.model_copy(update={"dirichlet_weight": 0.9, "forced_playouts": 2.0})):
+        firsts = games_of(played(game, search, play, num_games=150, evaluate=evaluator)[0])
+        fast, full = (
+            {one.actions[0] for one in firsts if one.flags[0] == kind} for kind in (FAST_SEARCH, HAS_POLICY_TARGET)
+        )
+        assert len(fast) == 1
+        assert len(full) > 1
+
+
+def test_how_fast_a_fast_search_is_changes_nothing_where_there_are_none():
+    game = games.load("connect4")
+    first, other = (played(game, play=options(slots=8, fast_simulations=n), num_games=20)[0] for n in (1, 7))
+    assert same_segments(first, other)
+
+
+def test_surprise_is_what_the_search_adds_to_the_network():
+    """None where it adds nothing; a proven win for which the network gave one chance in a hundred: ln(100)."""
+    game = games.load("tictactoe")
+    logits = np.log(np.array([0.92, *[0.01] * 8], np.float32))
+
+    def evaluate(planes):
+        return np.tile(logits, (len(planes), 1)), np.zeros(len(planes), np.float32)
+
+    calm = SearchConfig(simulations=1, c_scale=1e-9, gumbel_scale=0)
+    play = options(slots=4, opening_random_share=0, opening_policy_mean_plies=0)
+    segment, _ = played(game, calm, play, num_games=10, evaluate=evaluate)
+    assert segment.surprises.max() < 1e-4
+    play = options(slots=16, opening_random_share=1)
+    won = SearchConfig(simulations=60, root_policy="puct", dirichlet_weight=0.5)
+    segment, _ = played(game, won, play, num_games=400, evaluate=evaluate)
+    compared = 0
+    for one in games_of(segment):
+        state = game.new_state()
+        for ply, action in enumerate(one.actions):
+            policy, legal = one.policies[ply], game.legal(state)
+            if max(policy) == 1 and legal[int(np.argmax(policy))] != 0 and 0 in legal:
+                others = 0.01 * (len(legal) - 1)
+                assert one.surprises[ply] == pytest.approx(np.log((0.92 + others) / 0.01), rel=2e-3)
+                compared += 1
+            state = game.after(state, action)
+    assert compared > 10
 
 
 # --- openings and temperature

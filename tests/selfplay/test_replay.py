@@ -26,6 +26,7 @@ def random_segment(random, games=5, game="connect4", longest=20):
         legal_counts=counts,
         policies=random.random(int(counts.sum())).astype(np.float16),
         root_values=random.random(plies, dtype=np.float32),
+        surprises=random.exponential(size=plies).astype(np.float16),
         flags=random.integers(0, 4, plies, dtype=np.uint8),
         proven=random.integers(-1, 3, plies, dtype=np.int8),
         actor=int(random.integers(4)),
@@ -227,6 +228,18 @@ def test_another_games_folder_is_refused(tmp_path, random):
     assert file_names(tmp_path) == ["segment-00000000.safetensors"]
     with pytest.raises(GameError, match="the segment: expected games of connect4"):
         open_store(tmp_path).append(random_segment(random, game="hex"))
+
+
+def test_an_earlier_versions_folder_is_refused_and_left_alone(tmp_path, random):
+    store = open_store(tmp_path)
+    for _ in range(3):
+        store.append(random_segment(random))
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"keima-replay-2", b"keima-replay-1"))
+    before = file_names(tmp_path)
+    with pytest.raises(GameError, match=r"segment-00000000.safetensors: games in the format keima-replay-1 .*new run"):
+        open_store(tmp_path)
+    assert file_names(tmp_path) == before
 
 
 def test_full_disk_leaves_the_store_as_it_was(tmp_path, random, monkeypatch):

@@ -206,6 +206,7 @@ def test_a_game_as_text():
         legal_counts=np.array([9 - k for n in lengths for k in range(n)], np.int32),
         policies=np.zeros(sum(9 - k for n in lengths for k in range(n)), np.float16),
         root_values=np.array([np.nan, 0.25, -1, 1, -1, 1] + [0.0] * 9, np.float32),
+        surprises=np.zeros(15, np.float16),
         flags=np.array([RANDOM_OPENING] + [HAS_POLICY_TARGET] * 14, np.uint8),
         proven=np.full(15, ONGOING, np.int8),
         actor=0,

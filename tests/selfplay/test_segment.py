@@ -9,6 +9,7 @@ from selfplay.segment import (
     HAS_POLICY_TARGET,
     RANDOM_OPENING,
     DamagedSegment,
+    OutdatedSegment,
     Segment,
     segment_from_bytes,
     segment_to_bytes,
@@ -24,6 +25,7 @@ def small_segment(**changes):
         legal_counts=np.array([2, 3, 1], np.int32),
         policies=np.array([0, 0, 0.5, 0.25, 0.25, 1], np.float16),
         root_values=np.array([np.nan, -0.5, 1], np.float32),
+        surprises=np.array([0, 0.25, 1.5], np.float16),
         flags=np.array([RANDOM_OPENING, HAS_POLICY_TARGET, HAS_POLICY_TARGET], np.uint8),
         proven=np.array([ONGOING, DRAW, FIRST_WINS], np.int8),
         actor=1,
@@ -77,6 +79,12 @@ def test_totals_are_under_the_checksum():
         segment_from_bytes(changed)
 
 
+def test_a_file_of_an_earlier_version_is_outdated_not_damaged():
+    data = segment_to_bytes(small_segment(), 12, 100, 900).replace(b"keima-replay-2", b"keima-replay-1")
+    with pytest.raises(OutdatedSegment, match=r"format keima-replay-1 of an earlier version.*: start a new run"):
+        segment_from_bytes(data)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -85,6 +93,10 @@ def test_totals_are_under_the_checksum():
         ({"actions": np.zeros(4, np.int32)}, "actions: expected 3 values, got 4"),
         ({"outcomes": np.zeros(3, np.int8)}, "outcomes: expected 2 values, got 3"),
         ({"policies": np.zeros(5, np.float16)}, "policies: expected 6 values, got 5"),
+        ({"surprises": np.zeros(2, np.float16)}, "surprises: expected 3 values, got 2"),
+        ({"surprises": np.array([0, 1, -1], np.float16)}, "surprises: expected finite values of at least 0"),
+        ({"surprises": np.array([0, 1, np.inf], np.float16)}, "surprises: expected finite"),
+        ({"surprises": np.array([0, 1, np.nan], np.float16)}, "surprises: expected finite"),
         ({"game_lengths": np.array([3, 0], np.int32)}, "at least one ply"),
     ],
 )
