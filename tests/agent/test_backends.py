@@ -119,7 +119,7 @@ def test_distances(network):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backends, "make_evaluator", shifted)
         policy, value = distances_from_float32(GAME, network, default_backend())
-    assert policy > 0.9
+    assert policy > 0.8
     assert value < 0.05
 
 
