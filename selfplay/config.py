@@ -64,6 +64,9 @@ class SelfplayConfig(_Section):
     backend: Literal["auto"] | Backend = Field(
         "auto", description='What runs the network in the actors; "auto": the fastest sound one, measured at the start.'
     )
+    cache_mb: float = Field(
+        64.0, ge=0, description="Memory of an actor, in 10^6 bytes, for evaluations of positions seen again; 0: none."
+    )
     segment_positions: int = Field(
         2048, ge=1, description="Training positions in finished games at which an actor hands them over."
     )
@@ -105,6 +108,12 @@ class ReplayConfig(_Section):
     max_disk_gb: float = Field(4.0, gt=0, description="Disk space for games, in 10^9 bytes; the oldest go first.")
     samples_per_position: float = Field(
         4.0, gt=0, le=100, description="Times a new position is trained on; above 8 a network learns games by heart."
+    )
+    surprise_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of a game's samples that goes where the search corrected the network most; usually 0.5.",
     )
 
     def window(self, total_positions: int) -> int:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS
 from selfplay.config import TrainConfig
 from selfplay.replay import WindowArrays
+from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET
 
 # --- the figures
 
@@ -33,6 +34,10 @@ class RecentGames:
     """First player wins, second wins, draw."""
     target_entropy: float
     """Mean entropy of the policy targets, 0 one sure action, 1 all legal ones alike; plies with a choice only."""
+    surprise: float
+    """Mean KL divergence of the policy targets from the network's policy at the time, in nats."""
+    fast_share: float
+    """Share of the searched plies that were searched fast, and so are not trained on."""
 
 
 def recent_games(arrays: WindowArrays, last: int = 500) -> RecentGames:
@@ -40,17 +45,21 @@ def recent_games(arrays: WindowArrays, last: int = 500) -> RecentGames:
     number = min(last, arrays.num_games)
     if number == 0:
         nan = math.nan
-        return RecentGames(0, nan, nan, (nan, nan, nan), nan)
+        return RecentGames(0, nan, nan, (nan, nan, nan), nan, nan, nan)
     starts, lengths = arrays.game_starts[-number:], arrays.game_lengths[-number:]
     played = {arrays.actions[start : start + length].tobytes() for start, length in zip(starts, lengths, strict=True)}
     outcomes = arrays.outcomes[-number:]
     first, second, draw = (float(np.mean(outcomes == code)) for code in (FIRST_WINS, SECOND_WINS, DRAW))
+    flags, surprises = arrays.flags[starts[0] :], arrays.surprises[starts[0] :]
+    full, fast = (flags & kind != 0 for kind in (HAS_POLICY_TARGET, FAST_SEARCH))
     return RecentGames(
         number=number,
         distinct_share=len(played) / number,
         mean_plies=float(lengths.mean()),
         outcome_shares=(first, second, draw),
         target_entropy=_target_entropy(arrays, int(starts[0])),
+        surprise=float(surprises[full].mean(dtype=np.float64)) if full.any() else math.nan,
+        fast_share=float(fast.sum() / max(fast.sum() + full.sum(), 1)),
     )
 
 

@@ -45,6 +45,26 @@ def window_size(total_positions: int, c: int, alpha: float, beta: float) -> int:
     return max(c, round(grown))
 
 
+WHOLE_WEIGHT = 1 << 16
+"""The mean weight of a position. Weights are integers: their sums are exact, wherever in a run a window begins."""
+
+
+def sample_weights(segment: Segment, surprise_share: float) -> NDArray[np.int64]:
+    """How often each training position of a segment is to be drawn, against WHOLE_WEIGHT; int64 [T].
+
+    Of each game's weight, which is as many times WHOLE_WEIGHT as it has training positions, `surprise_share` is spread
+    in proportion to the positions' surprises and the rest evenly (policy surprise weighting, KataGo's methods).
+    """
+    training = segment.flags & HAS_POLICY_TARGET != 0
+    game = np.repeat(np.arange(segment.num_games), segment.game_lengths)[training]
+    surprises = segment.surprises[training].astype(np.float64)
+    counts = np.bincount(game, minlength=segment.num_games)
+    sums = np.bincount(game, surprises, minlength=segment.num_games)
+    relative = np.ones(len(game))  # as it stays in a game that surprised nobody
+    np.divide(surprises * counts[game], sums[game], out=relative, where=sums[game] > 0)
+    return np.rint(WHOLE_WEIGHT * (1 - surprise_share + surprise_share * relative)).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class _StoredSegment:
     index: int
@@ -244,10 +264,13 @@ class WindowArrays(NamedTuple):
     legal_starts: NDArray[np.int64]  # [P] index of the ply's first entry in `policies`
     legal_counts: NDArray[np.int32]  # [P] and how many there are
     root_values: NDArray[np.float32]  # [P] seen by the side to move; NaN where there was no search
+    surprises: NDArray[np.float16]  # [P] KL(policy target || network's policy), in nats
     flags: NDArray[np.uint8]  # [P]
     proven: NDArray[np.int8]  # [P]
     policies: NDArray[np.float16]  # [L]
     training_plies: NDArray[np.int64]  # [T] the plies with a policy target, ascending
+    weight_starts: NDArray[np.int64]  # [T] the weights of all training positions before it, added up from somewhere
+    weight_end: int  # where the last one's weight ends
     first_game: int
 
     @property
@@ -292,14 +315,20 @@ class _Columns:
 
 
 class ReplayWindow:
-    """The newest games in memory: 38 bytes a ply and 2 a legal action, and up to three times that while it grows."""
+    """The newest games in memory: 32 bytes a ply, 16 a training position and 2 a legal action.
 
-    def __init__(self) -> None:
+    Up to three times that while it grows.
+    """
+
+    def __init__(self, surprise_share: float = 0.0) -> None:
+        """surprise_share: how much of the positions' weights follows their surprises; see `sample_weights`."""
+        self._surprise_share = surprise_share
         self._games = _Columns(game_starts=np.int64, game_lengths=np.int32, outcomes=np.int8)
-        kept = {n: ARRAYS[n] for n in ("actions", "legal_counts", "root_values", "flags", "proven")}
+        kept = {n: ARRAYS[n] for n in ("actions", "legal_counts", "root_values", "surprises", "flags", "proven")}
         self._plies = _Columns(game_of_ply=np.int64, legal_starts=np.int64, **kept)
         self._policies = _Columns(policies=np.float16)
-        self._training = _Columns(training_plies=np.int64)
+        self._training = _Columns(training_plies=np.int64, weight_starts=np.int64)
+        self._weight_end = 0
 
     @property
     def num_games(self) -> int:
@@ -327,11 +356,15 @@ class ReplayWindow:
             legal_starts=first_legal + np.cumsum(counts, dtype=np.int64) - counts,
             legal_counts=counts,
             root_values=segment.root_values,
+            surprises=segment.surprises,
             flags=segment.flags,
             proven=segment.proven,
         )
         self._policies.append(policies=segment.policies)
-        self._training.append(training_plies=first_ply + training)
+        weights = sample_weights(segment, self._surprise_share)
+        ends = self._weight_end + np.cumsum(weights)
+        self._training.append(training_plies=first_ply + training, weight_starts=ends - weights)
+        self._weight_end += int(weights.sum())
 
     def drop_oldest_to(self, num_positions: int) -> int:
         """Drops the oldest games while `num_positions` training positions remain; returns how many games went."""
@@ -358,7 +391,8 @@ class ReplayWindow:
             **self._games.up_to_back(),
             **self._plies.up_to_back(),
             **self._policies.up_to_back(),
-            training_plies=self._training.arrays["training_plies"][self._training.front : self._training.back],
+            **{name: array[self._training.front :] for name, array in self._training.up_to_back().items()},
+            weight_end=self._weight_end,
             first_game=self._games.front,
         )
 

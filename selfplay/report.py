@@ -23,7 +23,7 @@ from agent.storage import telling_of_full_disk
 from games.contract import Game
 from selfplay.diagnosis import Health
 from selfplay.learner import Losses
-from selfplay.segment import RANDOM_OPENING, Segment
+from selfplay.segment import FAST_SEARCH, RANDOM_OPENING, Segment
 
 PROGRESS_FILE = "progress.jsonl"
 """One JSON object a line for each state of the run that was saved; the last one is where it stands."""
@@ -127,12 +127,14 @@ def figures(health: Health, losses: Losses, measured: tuple[float, list[float]])
         found[f"value/outcome_where_value_is_{-1 + (i + 0.5) * width:+.1f}"] = mean
     return found | {
         "policy/target_entropy": games.target_entropy,
+        "policy/surprise": games.surprise,
         "value/calibration_error": error,
         "games/plies": games.mean_plies,
         "games/first_player_wins": first,
         "games/second_player_wins": second,
         "games/draws": draw,
         "games/distinct_share": games.distinct_share,
+        "games/fast_share": games.fast_share,
         "speed/learner_waiting": health.learner_waiting,
         "speed/actors_waiting": health.actors_waiting,
         "replay/ratio": health.replay_ratio,
@@ -167,6 +169,8 @@ def game_as_text(game: Game, segment: Segment, index: int) -> str:
         side = game.players[int(state[0])]
         value = segment.root_values[ply]
         note = "random opening" if segment.flags[ply] & RANDOM_OPENING else f"value {value:+.2f}"
+        if segment.flags[ply] & FAST_SEARCH:
+            note += " (fast)"
         action = int(segment.actions[ply])
         lines.append(f"{ply - start + 1:3d}. {side} {game.action_to_text(state, action):6s} {note}")
         game.kernels.play(state, action)

@@ -35,6 +35,7 @@ from typing import IO
 import numpy as np
 import torch
 
+from agent.backends import choose_backend
 from agent.checkpoint import MODEL_FILE, CheckpointError, Metadata, read_metadata, save_checkpoint
 from agent.inference import make_evaluator
 from agent.storage import remove_unfinished, write_atomically
@@ -138,7 +139,7 @@ class TrainingRun:
             # All that has come since the state was saved, and the window as it was then: a resumed run needs both.
             window=lambda total: total - self._saved_positions + config.replay.window(self._saved_positions),
         )
-        self.window = ReplayWindow()
+        self.window = ReplayWindow(config.replay.surprise_share)
         self.pending: deque[tuple[int, Segment | None]] = deque()
         """Segments that wait to be folded, oldest first, by index; None: still on disk."""
         self._fill_window()
@@ -197,8 +198,9 @@ class TrainingRun:
                 self._save()
             if not self._is_finished():
                 self._write_weights()
+                backend = self._choose_backend()
                 # One actor in lockstep, or its games would depend on when it sees which weights.
-                self._pool.start(self.next_segment + len(self.pending) if self.num_actors == 1 else None)
+                self._pool.start(backend, self.next_segment + len(self.pending) if self.num_actors == 1 else None)
                 self._wait_for_actors()
                 self._train()
         finally:
@@ -210,6 +212,16 @@ class TrainingRun:
         self._save_model(checkpoint=True)
         self._log(f"{'finished' if finished else 'stopped'} at step {self.learner.step}")
         self._show("finished" if finished else "stopped")
+
+    def _choose_backend(self) -> str:
+        """What runs the networks in the actors."""
+        wanted = self.config.selfplay.backend
+        if wanted != "auto":
+            return wanted
+        self._show("measuring what runs the network fastest here")
+        choice = choose_backend(self.game, self.learner.averaged, self.config.selfplay.slots)
+        self._log(str(choice))
+        return choice.backend
 
     def _is_finished(self) -> bool:
         return self.elapsed_s >= self.budget_s or 0 < self.config.run.max_steps <= self.learner.step

@@ -156,9 +156,11 @@ class Sampler:
         self._to_the_end = game.has_ownership or game.has_score
 
     def draw(self, window: WindowArrays, step: int, size: int) -> Batch:
-        """A batch of `size` positions, uniform over the window's training positions, with replacement."""
+        """A batch of `size` of the window's training positions, in proportion to their weights, with replacement."""
         random = np.random.default_rng([self.seed, step])
-        chosen = window.training_plies[random.integers(len(window.training_plies), size=size)]
+        first = window.weight_starts[0]
+        marks = first + random.integers(window.weight_end - first, size=size)
+        chosen = window.training_plies[np.searchsorted(window.weight_starts, marks, side="right") - 1]
         return self.fill(window, chosen, random.integers(len(self._cell_maps), size=size))
 
     def fill(self, window: WindowArrays, plies: NDArray[np.int64], symmetries: NDArray[np.int64]) -> Batch:

@@ -49,7 +49,10 @@ simulations = 8
 actors = {actors}
 slots = 16
 segment_positions = 200
+full_search_share = 0.7
+fast_simulations = 2
 [replay]
+surprise_share = 0.5
 window_min = 2000
 window_beta = 0.1
 [learner]
@@ -157,7 +160,7 @@ def state_of(folder: Path) -> tuple[dict[str, torch.Tensor], int, dict[str, Any]
 def fold(config: TrainConfig, segments: list[Segment], steps: int) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
     game = load(config.game)
-    learner, window = Learner(game, config), ReplayWindow()
+    learner, window = Learner(game, config), ReplayWindow(config.replay.surprise_share)
     sampler = Sampler(game, config.seed, value_mix=config.learner.value_target_mix)
     positions = 0
     for segment in segments:

@@ -15,7 +15,7 @@ from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS
 from selfplay.config import load_config
 from selfplay.diagnosis import Health, RecentBatch, RecentGames, WaitMeter, diagnose, recent_batch, recent_games
 from selfplay.replay import ReplayStore, ReplayWindow
-from selfplay.segment import HAS_POLICY_TARGET, Segment
+from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 
 CONFIG = load_config("connect4")
 CONNECT4 = load("connect4")
@@ -376,7 +376,8 @@ def test_several_at_once_the_worst_first(healthy):
 def test_recent_games_against_a_naive_count(games, random):
     segment = segment_of(games, lambda legal: random.dirichlet(np.full(len(legal), 0.5)))
     has_target = random.random(segment.num_plies) < 0.6
-    segment.flags[~has_target] = 0
+    segment.flags[~has_target] = random.choice([RANDOM_OPENING, FAST_SEARCH], (~has_target).sum())
+    segment.surprises[has_target] = random.exponential(size=has_target.sum())
     window = ReplayWindow()
     window.append(segment_of(games))
     window.append(segment)
@@ -397,13 +398,19 @@ def test_recent_games_against_a_naive_count(games, random):
         if counted and len(policy) > 1
     ]
     assert measured.target_entropy == pytest.approx(np.mean(entropies), rel=1e-6)
+    own = list(zip(segment.flags, segment.surprises, strict=True))[-plies:]
+    surprises = [float(surprise) for flags, surprise in own if flags & HAS_POLICY_TARGET]
+    fast = sum(flags == FAST_SEARCH for flags, _ in own)
+    assert measured.surprise == pytest.approx(np.mean(surprises))
+    assert measured.fast_share == pytest.approx(fast / (fast + len(surprises)))
 
 
 def test_recent_games_of_fewer_than_asked_for(games):
     assert recent_games(window_of(games[:3]).views(), last=100).number == 3
     assert recent_games(window_of(games).views()).target_entropy == pytest.approx(1.0, abs=1e-3)
     nothing = recent_games(ReplayWindow().views())
-    assert nothing == RecentGames(0, *[nothing.mean_plies] * 2, nothing.outcome_shares, nothing.target_entropy)
+    nan = nothing.mean_plies
+    assert nothing == RecentGames(0, nan, nan, nothing.outcome_shares, *[nan] * 3)
 
 
 def test_recent_batch_against_a_naive_count(random):

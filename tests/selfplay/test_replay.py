@@ -10,8 +10,8 @@ import pytest
 
 from agent.storage import StorageFull
 from games.contract import GameError
-from selfplay.replay import ReplayStore, ReplayWindow, window_size
-from selfplay.segment import ARRAYS, HAS_POLICY_TARGET, DamagedSegment, Segment
+from selfplay.replay import WHOLE_WEIGHT, ReplayStore, ReplayWindow, sample_weights, window_size
+from selfplay.segment import ARRAYS, FAST_SEARCH, HAS_POLICY_TARGET, DamagedSegment, Segment
 
 
 def random_segment(random, games=5, game="connect4", longest=20):
@@ -309,6 +309,7 @@ def games_of(segment):
                 (
                     segment.actions[ply],
                     segment.root_values[ply],
+                    segment.surprises[ply],
                     segment.flags[ply],
                     segment.proven[ply],
                     segment.policies[legal : legal + count].tolist(),
@@ -331,6 +332,7 @@ def games_in(arrays):
                 (
                     arrays.actions[ply],
                     arrays.root_values[ply],
+                    arrays.surprises[ply],
                     arrays.flags[ply],
                     arrays.proven[ply],
                     arrays.policies[legal : legal + arrays.legal_counts[ply]].tolist(),
@@ -341,20 +343,34 @@ def games_in(arrays):
 
 
 def count_positions(games):
-    return sum(bool(flags & HAS_POLICY_TARGET) for _, plies in games for _, _, flags, _, _ in plies)
+    return sum(bool(flags & HAS_POLICY_TARGET) for _, plies in games for _, _, _, flags, _, _ in plies)
 
 
-def assert_shows(arrays, games):
+def naive_weights(games, surprise_share):
+    """The games' training positions' weights, the mean one 1."""
+    weights = []
+    for _, plies in games:
+        surprises = [float(surprise) for _, _, surprise, flags, _, _ in plies if flags & HAS_POLICY_TARGET]
+        for surprise in surprises:
+            part = surprise / sum(surprises) if sum(surprises) > 0 else 1 / len(surprises)
+            weights.append(len(surprises) * ((1 - surprise_share) / len(surprises) + surprise_share * part))
+    return weights
+
+
+def assert_shows(arrays, games, surprise_share=0.0):
     assert games_in(arrays) == games
     assert arrays.num_games == len(games)
     first_ply = arrays.game_starts[arrays.first_game] if games else len(arrays.actions)
     expected = [ply for ply in range(first_ply, len(arrays.actions)) if arrays.flags[ply] & HAS_POLICY_TARGET]
     assert arrays.training_plies.tolist() == expected
-    assert all(array.flags.c_contiguous for array in arrays[:-1])
+    weights = np.diff([*arrays.weight_starts, arrays.weight_end]) if expected else []
+    np.testing.assert_allclose(weights, WHOLE_WEIGHT * np.array(naive_weights(games, surprise_share)), atol=0.51)
+    assert all(array.flags.c_contiguous for array in arrays if isinstance(array, np.ndarray))
 
 
-def test_window_agrees_with_a_list_of_games(random):
-    window, games, snapshots = ReplayWindow(), [], []
+@pytest.mark.parametrize("surprise_share", [0.0, 0.5, 1.0])
+def test_window_agrees_with_a_list_of_games(random, surprise_share):
+    window, games, snapshots = ReplayWindow(surprise_share), [], []
     for step in range(120):
         segment = random_segment(random, games=int(random.integers(1, 9)))
         window.append(segment)
@@ -368,10 +384,33 @@ def test_window_agrees_with_a_list_of_games(random):
         assert window.num_games == len(games)
         assert window.num_positions == count_positions(games)
         if step % 8 == 0:
-            assert_shows(window.views(), games)
+            assert_shows(window.views(), games, surprise_share)
             snapshots.append((window.views(), list(games)))
     for views, then in snapshots:  # and what was shown earlier still shows the same
-        assert_shows(views, then)
+        assert_shows(views, then, surprise_share)
+
+
+def test_weights_by_hand():
+    """A game of three training positions, one without surprise, and a fast ply; one that surprised nobody; a third."""
+    segment = Segment(
+        game_lengths=np.array([4, 2, 1], np.int32),
+        outcomes=np.zeros(3, np.int8),
+        actions=np.zeros(7, np.int32),
+        legal_counts=np.ones(7, np.int32),
+        policies=np.ones(7, np.float16),
+        root_values=np.zeros(7, np.float32),
+        surprises=np.array([0.5, 0, 0, 1.5, 0, 0, 9], np.float16),
+        flags=np.array([1, FAST_SEARCH, 1, 1, 1, 1, 1], np.uint8),
+        proven=np.full(7, -1, np.int8),
+        actor=0,
+        weights_version=0,
+        game="connect4",
+        rules_version=1,
+    )
+    segment.check()
+    assert (sample_weights(segment, 0.0) == WHOLE_WEIGHT).all()
+    assert (sample_weights(segment, 0.5) / WHOLE_WEIGHT).tolist() == [0.875, 0.5, 1.625, 1, 1, 1]
+    assert (sample_weights(segment, 1.0) / WHOLE_WEIGHT).tolist() == [0.75, 0, 2.25, 1, 1, 1]
 
 
 def test_empty_window():

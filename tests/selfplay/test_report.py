@@ -13,7 +13,7 @@ import games
 from agent.storage import StorageFull
 from games.contract import DRAW, ONGOING, SECOND_WINS
 from selfplay.report import PROGRESS_FILE, Rates, Report, calibration, game_as_text
-from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 
 
 def events(folder):
@@ -207,7 +207,7 @@ def test_a_game_as_text():
         policies=np.zeros(sum(9 - k for n in lengths for k in range(n)), np.float16),
         root_values=np.array([np.nan, 0.25, -1, 1, -1, 1] + [0.0] * 9, np.float32),
         surprises=np.zeros(15, np.float16),
-        flags=np.array([RANDOM_OPENING] + [HAS_POLICY_TARGET] * 14, np.uint8),
+        flags=np.array([RANDOM_OPENING, FAST_SEARCH] + [HAS_POLICY_TARGET] * 13, np.uint8),
         proven=np.full(15, ONGOING, np.int8),
         actor=0,
         weights_version=0,
@@ -218,7 +218,7 @@ def test_a_game_as_text():
     lines = game_as_text(game, segment, 0).splitlines()
     assert lines == [
         "  1. X a3     random opening",
-        "  2. O a2     value +0.25",
+        "  2. O a2     value +0.25 (fast)",
         "  3. X b3     value -1.00",
         "  4. O b2     value +1.00",
         "  5. X c1     value -1.00",

@@ -9,7 +9,7 @@ import games
 from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS
 from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.generation import SelfPlay
-from selfplay.replay import ReplayWindow
+from selfplay.replay import WHOLE_WEIGHT, ReplayWindow
 from selfplay.sampling import Sampler, half_to_float, turn
 from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 from tests.selfplay.naive import LinearEvaluator, games_of, naive_sample
@@ -150,15 +150,19 @@ def test_without_augmentation_nothing_is_turned():
     window = window_of(segment)
     batch = Sampler(game, seed=3, augment=False).draw(window, step=5, size=200)
     random = np.random.default_rng([3, 5])
-    plies = window.training_plies[random.integers(len(window.training_plies), size=200)]
+    marks = random.integers(WHOLE_WEIGHT * len(window.training_plies), size=200)
+    plies = window.training_plies[marks // WHOLE_WEIGHT]  # without a share of surprise all weigh the same
     plain = Sampler(game, seed=0).fill(window, plies, np.zeros(200, np.int64))
     for one, other in zip(batch, plain, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_same_seed_and_step_give_the_same_batch():
+@pytest.mark.parametrize("surprise_share", [0.0, 0.5])
+def test_the_same_seed_and_step_give_the_same_batch(surprise_share):
     game, segment = play("connect4")
-    window = window_of(segment)
+    alone = ReplayWindow(surprise_share)
+    alone.append(segment)
+    window = alone.views()
 
     def drawn(seed, step, window=window):
         return Sampler(game, seed).draw(window, step, 64)
@@ -172,12 +176,38 @@ def test_the_same_seed_and_step_give_the_same_batch():
     assert not same(drawn(1, 7), drawn(7, 1))
     # A window that dropped older games and is laid out otherwise in memory is the same window.
     older = play("connect4", seed=5)[1]
-    moved = ReplayWindow()
+    moved = ReplayWindow(surprise_share)
     for _ in range(3):
         moved.append(older)
     moved.append(segment)
     moved.drop_oldest_to(segment.num_positions)
+    assert moved.views().weight_starts[0] > 0
     assert same(drawn(1, 7), drawn(1, 7, moved.views()))
+
+
+def draws_of_each_ply(game, window, draws):
+    """How often each ply of a window is drawn, without filling a batch."""
+    sampler = Sampler(game, seed=1)
+    counts = np.zeros(len(window.actions), int)
+    sampler.fill = lambda window, plies, symmetries: np.add.at(counts, plies, 1)
+    sampler.draw(window, 0, draws)
+    return counts
+
+
+@pytest.mark.parametrize("surprise_share", [0.5, 1.0])
+def test_surprising_positions_are_drawn_more_often(surprise_share):
+    game = games.load("tictactoe")
+    window = ReplayWindow(surprise_share)
+    segment = segment_of(game, FIRST_WINS_GAME, surprises=np.array([0, 1, 0, 3, 0], np.float16))
+    window.append(segment_of(game, DRAWN_GAME))
+    window.append(segment)
+    window.append(segment_of(game, SECOND_WINS_GAME))
+    window.drop_oldest_to(11)
+    counts = draws_of_each_ply(game, window.views(), 20_000)[9:] / 20_000
+    expected = (1 - surprise_share) * np.ones(5) + surprise_share * np.array([0, 1.25, 0, 3.75, 0])
+    np.testing.assert_allclose(counts[:5] * 11, expected, atol=0.1)
+    np.testing.assert_allclose(counts[5:] * 11, 1, atol=0.1)  # a game without surprises has its share all the same
+    assert ((counts[:5] == 0) == (expected == 0)).all()
 
 
 def test_every_training_position_is_drawn_and_nothing_else():
