@@ -126,6 +126,46 @@ def train(
 
 
 @app.command
+@ended_by_interrupts()  # until the sweep has handlers of its own, which have the trial saved
+def sweep(
+    config: str | None = None,
+    /,
+    *,
+    run: str | None = None,
+    resume: str | None = None,
+) -> int:
+    """Train many nets for the same time each, to find better settings or to judge some; a config says which.
+
+    The same command again, or --resume, goes on after Ctrl-C or a kill.
+
+    Args:
+        config: A sweep's or an ablation's config (.toml), or one that is shipped, as ablations/connect4.
+        run: Its name, a folder below runs/; by default sweep- or ablation- and the config's name.
+        resume: Goes on with a sweep, named or given by its folder, as it was begun.
+    """
+    from games.contract import GameError
+
+    if (config is None) == (resume is None) or (resume is not None and run is not None):
+        raise GameError("sweep: expected a config, perhaps with --run NAME, or --resume SWEEP alone")
+    from selfplay.sweep_config import parse_sweep, read_sweep
+
+    if resume is not None:
+        folder = _run_folder(resume, must_exist=True)
+        with _shown(LOADING):
+            from selfplay.sweep import resume as resume_sweep
+
+        return 0 if resume_sweep(folder) else INTERRUPTED
+    assert config is not None
+    text, source = read_sweep(config)
+    kind = "ablation" if parse_sweep(text, source).is_ablation else "sweep"
+    folder = _run_folder(run if run is not None else f"{kind}-{Path(config).stem}", must_exist=False)
+    with _shown(LOADING):
+        from selfplay.sweep import begin
+
+    return 0 if begin(text, source, folder) else INTERRUPTED
+
+
+@app.command
 @ended_by_interrupts()
 def evaluate(
     game: str,

@@ -88,7 +88,7 @@ def evaluate_positions(positions: list[ScoredPosition], choose: Choose) -> Posit
     )
 
 
-def wilson_interval(successes: int, count: int) -> tuple[float, float]:
+def wilson_interval(successes: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share (E. B. Wilson, 1927): sound near 0 and 1, where the normal one is not."""
     share, z2 = successes / count, Z_95 * Z_95
     centre = share + z2 / (2 * count)

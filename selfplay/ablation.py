@@ -1,0 +1,252 @@
+"""An ablation: variants trained alike; how strong each became, how far from the base, and how sure that is.
+
+Nets trained twice with nothing changed but the seed differ in strength. How much they do is estimated from all
+variants together, each one's seeds about its own mean, taking the spread to be the same for all (the analysis of
+variance): two seeds of eight variants give eight degrees of freedom where two seeds alone give one. The intervals
+are Student's for that spread. All nets are measured on the same positions or openings, whose difficulty is therefore
+no part of a difference; what a net happens to know of them is part of the spread.
+
+With a single seed each there is no spread to be seen: then the intervals are those of the measurement alone (Wilson's,
+and Newcombe's for differences), and the table says so.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfplay.sweep_config import BASE, Overrides, SweepConfig
+from selfplay.trial import Measurement, Result, Trial, measured_interval, read_result
+
+
+class Ablation:
+    """The trials of an ablation; see `selfplay.sweep.Plan`.
+
+    Seed by seed, every variant with each: what drifts on the machine meanwhile meets all of them alike, and an
+    ablation that is not yet done compares all variants.
+    """
+
+    def __init__(self, folder: Path, config: SweepConfig) -> None:
+        self._folder = folder
+        self._config = config
+        self._variants: dict[str, Overrides] = {BASE: {}, **config.variants}
+        self._tried: set[str] = set()
+        """Trials of this start: one that fails is tried again only by the next."""
+
+    @property
+    def total(self) -> int:
+        return len(self._variants) * len(self._config.seeds)
+
+    def results(self) -> list[Result]:
+        found = (read_result(self._folder / "trials" / trial.name) for trial in self._trials())
+        return [result for result in found if result is not None]
+
+    def next_trial(self) -> Trial | None:
+        done = {result.trial for result in self.results() if not result.error} | self._tried
+        trial = next((trial for trial in self._trials() if trial.name not in done), None)
+        if trial is not None:
+            self._tried.add(trial.name)
+        return trial
+
+    def take(self, result: Result) -> None:
+        """Nothing is kept but the trials' own results."""
+
+    def label(self, trial: Trial) -> str:
+        return f"{trial.variant}, seed {trial.seed}"
+
+    def headline(self) -> tuple[str, tuple[float, ...]]:
+        """Nothing while it runs: a variant's figures alone say little before the base's."""
+        return "", ()
+
+    def report(self) -> tuple[str, list[list[str]], str]:
+        """What was done, the table of variants, and what its figures are."""
+        results, simulations = self.results(), self._config.measure.simulations
+        rows = summarize(results, [*self._variants], simulations)
+        seeds = ", ".join(map(str, self._config.seeds))
+        failures = [result.trial for result in results if result.error]
+        title = f"seeds {seeds}" + (f"; failed: {', '.join(failures)}" if failures else "")
+        return title, table_cells(rows, simulations, len(self._config.seeds)), intervals_in_words(results, simulations)
+
+    def conclude(self) -> list[str]:
+        """Nothing is left to be said but the table."""
+        return []
+
+    def _trials(self) -> list[Trial]:
+        return [
+            Trial(f"{name}-{seed}", name, seed, overrides, self._config.measure)
+            for seed in self._config.seeds
+            for name, overrides in self._variants.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share, or a difference of two, with its 95 % interval; None where nothing is known of it."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant's line of the table. Means over its seeds."""
+
+    variant: str
+    seeds: list[int]
+    strengths: dict[int, Estimate]
+    """By simulations."""
+    differences: dict[int, Estimate]
+    """From the base; empty for the base, and where there is none yet."""
+    positions: float
+    steps: float
+    evaluations_per_s: float
+
+
+def summarize(results: Sequence[Result], variants: Sequence[str], simulations: Sequence[int]) -> list[Row]:
+    """A row for each variant that has a result, in their order."""
+    by_variant = {name: [r for r in results if r.variant == name and not r.error] for name in variants}
+    by_variant = {name: found for name, found in by_variant.items() if found}
+    strengths: dict[str, dict[int, Estimate]] = {name: {} for name in by_variant}
+    differences: dict[str, dict[int, Estimate]] = {name: {} for name in by_variant}
+    for n in simulations:
+        measured = {name: [_measurement(r, n) for r in found] for name, found in by_variant.items()}
+        spread = pooled_spread({name: [m.share for m in ms] for name, ms in measured.items()})
+        for name, ms in measured.items():
+            strengths[name][n] = strength(ms, *spread)
+            if name != BASE and BASE in measured:
+                differences[name][n] = difference(ms, measured[BASE], *spread)
+    return [
+        Row(
+            name,
+            sorted(r.seed for r in found),
+            strengths[name],
+            differences[name],
+            positions=_mean([r.positions for r in found]),
+            steps=_mean([r.steps for r in found]),
+            evaluations_per_s=_mean([r.evaluations_per_s for r in found]),
+        )
+        for name, found in by_variant.items()
+    ]
+
+
+def pooled_spread(samples: Mapping[str, Sequence[float]]) -> tuple[float, int]:
+    """The standard deviation within the samples, the same for all, and its degrees of freedom (0: none is known)."""
+    freedom = sum(len(values) - 1 for values in samples.values())
+    squares = sum((value - _mean(values)) ** 2 for values in samples.values() for value in values)
+    return (math.sqrt(squares / freedom) if freedom else math.nan), freedom
+
+
+def strength(measured: Sequence[Measurement], spread: float, freedom: int) -> Estimate:
+    """A variant's mean share over its seeds. spread, freedom: what `pooled_spread` returned."""
+    mean = _mean([m.share for m in measured])
+    if not freedom:
+        return Estimate(mean, measured_interval(measured[0]))
+    half = student_quantile(freedom) * spread / math.sqrt(len(measured))
+    return Estimate(mean, (max(0.0, mean - half), min(1.0, mean + half)))
+
+
+def difference(measured: Sequence[Measurement], base: Sequence[Measurement], spread: float, freedom: int) -> Estimate:
+    """How much larger a variant's mean share is than the base's."""
+    one, other = _mean([m.share for m in measured]), _mean([m.share for m in base])
+    if freedom:
+        half = student_quantile(freedom) * spread * math.sqrt(1 / len(measured) + 1 / len(base))
+        return Estimate(one - other, (one - other - half, one - other + half))
+    ours, theirs = measured_interval(measured[0]), measured_interval(base[0])
+    if ours is None or theirs is None:
+        return Estimate(one - other, None)
+    # R. G. Newcombe, Interval estimation for the difference between independent proportions (1998), method 10. The
+    # positions are shared, which makes it too wide rather than too narrow.
+    below = math.hypot(one - ours[0], theirs[1] - other)
+    above = math.hypot(ours[1] - one, other - theirs[0])
+    return Estimate(one - other, (one - other - below, one - other + above))
+
+
+def student_quantile(freedom: int) -> float:
+    """What Student's t stays within, either side of 0, in 95 % of cases; `freedom` degrees of freedom, at least 1."""
+    low, high = 0.0, math.pi / 2  # of atan(t / sqrt(freedom))
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_within(middle, freedom) < 0.95 else (low, middle)
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def _student_within(angle: float, freedom: int) -> float:
+    """The probability that |t| < sqrt(freedom) tan(angle); Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for k in range(odd, freedom - 1, 2):
+        total += term
+        term *= cosine * cosine * (k + 1) / (k + 2)
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def table_cells(rows: Sequence[Row], simulations: Sequence[int], num_seeds: int) -> list[list[str]]:
+    """The table, its head first. Differences are in points of a hundred; bold where their interval excludes 0."""
+    names = ["raw" if n == 0 else f"{n} simulations" for n in simulations]
+    head = ["variant", "seeds", *names, *(f"{name}, against {BASE}" for name in names)]
+    table = [[*head, "positions", "steps", "evaluations/s"]]
+    for row in rows:
+        missing = f" of {num_seeds}" if len(row.seeds) < num_seeds else ""
+        table.append(
+            [
+                *(row.variant, f"{len(row.seeds)}{missing}"),
+                *(share_in_words(row.strengths[n]) for n in simulations),
+                *(_difference_in_words(row.differences.get(n)) for n in simulations),
+                *(f"{row.positions:,.0f}", f"{row.steps:,.0f}", f"{row.evaluations_per_s:,.0f}"),
+            ]
+        )
+    return table
+
+
+def share_in_words(estimate: Estimate) -> str:
+    """`81.2 % (78.0 to 84.1)`"""
+    if estimate.interval is None:
+        return f"{100 * estimate.value:.1f} %"
+    low, high = estimate.interval
+    return f"{100 * estimate.value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _difference_in_words(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.interval is None:
+        return f"{100 * estimate.value:+.1f}"
+    low, high = estimate.interval
+    value = f"**{100 * estimate.value:+.1f}**" if estimate.excludes_zero else f"{100 * estimate.value:+.1f}"
+    return f"{value} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def intervals_in_words(results: Sequence[Result], simulations: Sequence[int]) -> str:
+    """What the table's intervals are."""
+    done = [result for result in results if not result.error]
+    shares = {v: [r.share(simulations[0]) for r in done if r.variant == v] for v in {r.variant for r in done}}
+    _, freedom = pooled_spread(shares)
+    if not freedom:
+        return (
+            "In brackets: 95 % intervals of the measurement alone. With one seed each nothing is known of the chance "
+            "in training, which may well be larger."
+        )
+    return (
+        "In brackets: 95 % intervals for training with another seed, from the spread between the seeds of a variant, "
+        f"taken as equal for all (Student's t, {freedom} degree{'s' * (freedom > 1)} of freedom). Bold: the interval "
+        "excludes no difference, which happens by chance once in twenty times."
+    )
+
+
+def to_markdown(table: Sequence[Sequence[str]]) -> str:
+    """The table as Markdown has it; the first row is its head."""
+    head, *rows = ["| " + " | ".join(cells) + " |" for cells in table]
+    return "\n".join([head, "|" + "---|" * len(table[0]), *rows])
+
+
+def _measurement(result: Result, simulations: int) -> Measurement:
+    return next(m for m in result.measurements if m.simulations == simulations)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,242 @@
+"""One trial of a sweep or an ablation: trained from zero for its minutes, then measured, in a process of its own.
+
+A process of its own, so that what happens to one trial (a crash, memory that runs short) happens to it alone. The
+trial's folder is a run's folder, which a killed trial is resumed from; besides it has
+
+    trial.json       what the trial is: see `Trial`
+    output.txt       what its process printed
+    result.json      how it went; written once, when all is over
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import pydantic
+
+from agent.checkpoint import load_checkpoint
+from agent.evaluation import evaluate_positions, losing_lines, read_positions, shipped_positions, wilson_interval
+from agent.inference import make_evaluator
+from agent.interrupts import INTERRUPTED
+from agent.solvers import EXHAUSTIBLE_PLIES
+from agent.storage import write_atomically
+from games import load
+from games.contract import Game, GameError
+from mcts.rollout import RolloutEvaluator
+from mcts.search import Evaluate, SearchSettings, choose_actions
+from selfplay.config import load_config
+from selfplay.matches import play_match
+from selfplay.pool import available_cores
+from selfplay.report import PROGRESS_FILE
+from selfplay.run import CONFIG_FILE, AlreadyTrained, resume
+from selfplay.sweep_config import Measure
+
+TRIAL_FILE, RESULT_FILE, OUTPUT_FILE = "trial.json", "result.json", "output.txt"
+BAD_INPUT = 2
+"""The process's exit code where the last line it printed says what was wrong; 0 where there is a result."""
+OPENING_PLIES = 2
+"""Random moves before a measured game; without them two players that use no chance play the same game each time."""
+PROGRESS_TAIL = 8192
+"""Bytes of the progress file's end that hold two of its lines for certain."""
+
+STRICT = pydantic.ConfigDict(extra="forbid")
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+class Trial:
+    """What a trial is."""
+
+    name: str  # its folder's
+    variant: str  # a name that trials share which differ in their seed alone
+    seed: int
+    overrides: dict[str, Any]
+    measure: Measure
+    starts: int = 0  # of its process; more than one where it was interrupted
+
+    def save(self, folder: Path) -> None:
+        write_atomically(folder / TRIAL_FILE, pydantic.TypeAdapter(Trial).dump_json(self, indent=1))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        return pydantic.TypeAdapter(cls).validate_json((folder / TRIAL_FILE).read_bytes())
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+class Measurement:
+    """Strength as a share: of positions whose value is kept, of lines not lost, or of the points of games."""
+
+    simulations: int
+    what: str  # "positions", "lines" or "games"
+    successes: float  # of `count`; in games a draw is half a one
+    count: int
+
+    @property
+    def share(self) -> float:
+        return self.successes / self.count
+
+
+def measured_interval(measured: Measurement) -> tuple[float, float] | None:
+    """The 95 % interval of a measured share; all lines of a game are no sample, and leave nothing open."""
+    return None if measured.what == "lines" else wilson_interval(measured.successes, measured.count)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+class Result:
+    """How a trial went. `error` alone is set for one that failed."""
+
+    trial: str
+    variant: str
+    seed: int
+    overrides: dict[str, Any]
+    error: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+    minutes: float = 0.0  # trained
+    games: int = 0
+    positions: int = 0
+    steps: int = 0
+    evaluations: int = 0  # of the network, by the actors
+    starts: int = 0
+    cores: int = 0
+
+    def share(self, simulations: int) -> float:
+        """The strength with that many simulations a move."""
+        return next(m.share for m in self.measurements if m.simulations == simulations)
+
+    @property
+    def evaluations_per_s(self) -> float:
+        return self.evaluations / (60 * self.minutes) if self.minutes else 0.0
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def failed(trial: Trial, error: str) -> Result:
+    """The result of a trial that has no other."""
+    return Result(trial.name, trial.variant, trial.seed, trial.overrides, error=error, starts=trial.starts)
+
+
+def save_result(folder: Path, result: Result) -> None:
+    write_atomically(folder / RESULT_FILE, result.to_json().encode())
+
+
+def read_result(folder: Path) -> Result | None:
+    """The trial's result; None while there is none. Raises GameError for a damaged one."""
+    path = folder / RESULT_FILE
+    try:
+        return pydantic.TypeAdapter(Result).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except pydantic.ValidationError:
+        raise GameError(f"{path}: expected a trial's result, but it is damaged; delete it to measure again") from None
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """Where a run stands, as far as it is saved: the last line of its progress file; empty before there is one."""
+    try:
+        with (folder / PROGRESS_FILE).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - PROGRESS_TAIL))
+            lines = file.read().splitlines(keepends=True)
+    except OSError:
+        return {}
+    whole = [line for line in lines[-2:] if line.endswith(b"\n")]  # the last one may be being written
+    return dict(json.loads(whole[-1])) if whole else {}
+
+
+def measure_strength(game: Game, evaluate: Evaluate, measure: Measure) -> list[Measurement]:
+    """A network's strength by each of the ways asked for; minutes of work, for games against many playouts."""
+    method = _method(game, measure)
+    found = []
+    for simulations in measure.simulations:
+        print(f"measuring the strength {with_simulations(simulations)}", flush=True)
+        settings = SearchSettings(simulations) if simulations else None
+        what, successes, count = method(partial(choose_actions, game, evaluate, settings=settings))
+        found.append(Measurement(simulations, what, successes, count))
+    return found
+
+
+def with_simulations(simulations: int) -> str:
+    """How a net played, in words."""
+    return f"with {simulations} simulations" if simulations else "without search"
+
+
+def _method(game: Game, measure: Measure) -> Callable[[Any], tuple[str, float, int]]:
+    """The best measure that there is for the game: what it counts, how many of them a player has, and of how many."""
+    file = measure.positions or shipped_positions(game)
+    if file is not None:
+        positions = read_positions(Path(file), game)
+
+        def on_positions(choose: Any) -> tuple[str, float, int]:
+            result = evaluate_positions(positions, choose)
+            return "positions", round(result.value_preserving * result.count), result.count
+
+        return on_positions
+    if game.max_plies <= EXHAUSTIBLE_PLIES:
+
+        def on_all_lines(choose: Any) -> tuple[str, float, int]:
+            result = losing_lines(game, choose)
+            return "lines", result.lines - result.losses, result.lines
+
+        return on_all_lines
+
+    def in_games(choose: Any) -> tuple[str, float, int]:
+        settings = SearchSettings(measure.playouts, root_policy="puct")
+        rollouts = partial(choose_actions, game, RolloutEvaluator(game, seed=1), settings=settings)  # type: ignore[arg-type]
+        result = play_match(game, choose, rollouts, measure.games // 2, OPENING_PLIES, seed=1)
+        return "games", result.wins + result.draws / 2, result.games
+
+    return in_games
+
+
+def run_trial(folder: Path) -> bool:
+    """Trains, or goes on training, and measures; False where the training was stopped before its end."""
+    trial = Trial.read(folder)
+    with contextlib.suppress(AlreadyTrained):  # it was stopped while it was measured
+        if not resume(folder):
+            return False
+    game = load(load_config(str(folder / CONFIG_FILE)).game)
+    checkpoint = load_checkpoint(folder, game)
+    measurements = measure_strength(game, make_evaluator(game, checkpoint.network), trial.measure)
+    progress = read_progress(folder)
+    save_result(
+        folder,
+        Result(
+            trial.name,
+            trial.variant,
+            trial.seed,
+            trial.overrides,
+            measurements=measurements,
+            minutes=progress["minutes"],
+            games=progress["games"],
+            positions=progress["positions"],
+            steps=progress["step"],
+            evaluations=progress["evaluations"],
+            starts=trial.starts,
+            cores=available_cores(),
+        ),
+    )
+    return True
+
+
+def _end_with(stdin: int) -> None:
+    """Ends the process when `stdin` does: the sweep that holds its other end is gone, and a trial loses nothing."""
+    while os.read(stdin, 1):
+        pass
+    os._exit(INTERRUPTED)
+
+
+def main() -> None:
+    """The trial's process: its folder is the one argument. The last line it prints is why it failed, if it did."""
+    threading.Thread(target=_end_with, args=(0,), daemon=True).start()
+    try:
+        sys.exit(0 if run_trial(Path(sys.argv[1])) else INTERRUPTED)
+    except GameError as error:
+        print(error, flush=True)
+        sys.exit(BAD_INPUT)
