@@ -41,15 +41,17 @@ Read = Callable[[str], str | None]
 class Progress:
     """Tells the user what takes long: nothing for a second, then what it is and for how long."""
 
-    def __init__(self, write: Write, *, live: bool) -> None:
-        """`live`: the line may be rewritten, as on a terminal; otherwise each stage is told once."""
+    def __init__(self, write: Write, *, live: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        """`live`: the line may be rewritten, as on a terminal; otherwise each stage is told once. `clock`: seconds."""
         self._write = write
         self._live = live
-        self._stage = ("", time.monotonic())
+        self._clock = clock
+        self._stage = ("", clock())
+        self._told = ""
 
     def begin(self, stage: str) -> None:
         """Says what is being done from now on; may be called by any thread."""
-        self._stage = (stage, time.monotonic())
+        self._stage = (stage, self._clock())
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -65,22 +67,20 @@ class Progress:
 
     def _tell(self, done: threading.Event) -> None:
         with contextlib.suppress(OSError):  # a closed output is for the thread that plays to say
-            self._tell_stages(done)
+            self._told = ""
+            wait_s = PATIENCE_S
+            while not done.wait(wait_s):
+                self._tell_stage()
+                wait_s = 0.1
+            if self._told and self._live:
+                self._write("\r\033[K")
 
-    def _tell_stages(self, done: threading.Event) -> None:
-        told = ""
-        if done.wait(PATIENCE_S):
-            return
-        while True:
-            stage, start_s = self._stage
-            seconds = time.monotonic() - start_s
-            if seconds >= PATIENCE_S and (self._live or stage != told):
-                told = stage
-                self._write(f"\r\033[K{stage} ... {seconds:.0f} s" if self._live else f"{stage} ...\n")
-            if done.wait(0.1):
-                break
-        if told and self._live:
-            self._write("\r\033[K")
+    def _tell_stage(self) -> None:
+        stage, start_s = self._stage
+        seconds = self._clock() - start_s
+        if seconds >= PATIENCE_S and (self._live or stage != self._told):
+            self._told = stage
+            self._write(f"\r\033[K{stage} ... {seconds:.0f} s" if self._live else f"{stage} ...\n")
 
 
 class Opponent:
@@ -348,7 +348,10 @@ def _write(text: str) -> None:
 
 def _read_typed(prompt: str) -> str | None:
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 (gives `input` its line editing)
+        import readline  # gives `input` its line editing
+
+        # It would set a mode of the terminal that nobody takes back where Ctrl-C ends the process.
+        readline.parse_and_bind("set enable-bracketed-paste off")
     try:
         return input(prompt)
     except EOFError:

@@ -18,6 +18,7 @@ from rich.text import Text
 from selfplay.diagnosis import Diagnosis
 
 _REDRAW_S = 0.25
+_SHOW_CURSOR = "\x1b[?25h"
 _PLAIN_LINE_S = 10.0
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _SEPARATOR, _ASCII_SEPARATOR = " · ", " | "
@@ -81,7 +82,12 @@ class Panel:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()  # draws the newest progress once more and shows the cursor again
+            try:
+                self._live.stop()  # draws the newest progress once more and shows the cursor again
+            finally:
+                # Where Ctrl-C came in the middle of a drawing, rich believes itself there for good and shows nothing.
+                self._console.file.write(_SHOW_CURSOR)
+                self._console.file.flush()
 
     def update(self, progress: Progress) -> None:
         """Shows newer progress. May be called as often as one likes."""

@@ -5,13 +5,11 @@ import json
 import os
 import pty
 import re
-import resource
 import select
 import signal
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
@@ -23,13 +21,15 @@ from agent.network_config import NetworkConfig
 from games import load, names
 
 KEIMA = Path(sysconfig.get_path("scripts")) / "keima"
+HANGS_S = 900
+"""So long nothing takes, on the busiest machine and with everything to compile: what has not ended never will."""
 SMALLEST = NetworkConfig(blocks=1, channels=4, policy_channels=1, value_channels=1, value_hidden=1, pooled_channels=1)
 
 
 def keima(*arguments: object, folder: Path, typed: str = "") -> subprocess.CompletedProcess[str]:
     """The installed command, run as a user would, with `typed` in a pipe."""
     return subprocess.run(
-        [KEIMA, *map(str, arguments)], cwd=folder, input=typed, capture_output=True, text=True, timeout=120
+        [KEIMA, *map(str, arguments)], cwd=folder, input=typed, capture_output=True, text=True, timeout=HANGS_S
     )
 
 
@@ -59,13 +59,14 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 # --- help
 
 
-def test_help_is_instant(tmp_path):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_help_is_instant(tmp_path, monkeypatch):
+    """That is, it loads nothing that takes long to load: its seconds depend on the machine's other work too."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     done = keima("--help", folder=tmp_path)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
-    # The processor's seconds, which other work on the machine does not lengthen as it does the clock's.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.7
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "cyclopts" in loaded
+    assert not loaded & {"torch", "numba", "numpy", "scipy", "pydantic", "openvino", "onnx"}
     for name in ("games", "train", "evaluate", "play", "gtp", "--version"):
         assert re.search(rf"^\W*{name}\b", done.stdout, re.MULTILINE), name
 
@@ -225,7 +226,7 @@ def test_closed_output(tmp_path, line: list[str]):
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [KEIMA, *line], cwd=tmp_path, input="name\n", stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120
+        [KEIMA, *line], cwd=tmp_path, input="name\n", stdout=writing, stderr=subprocess.PIPE, text=True, timeout=HANGS_S
     )
     os.close(writing)
     assert done.returncode == 2
@@ -315,12 +316,11 @@ class Terminal:
         os.close(slave)
         self.shown = ""
 
-    def wait_for(self, text: str, timeout_s: float = 90) -> None:
+    def wait_for(self, text: str) -> None:
         """Reads until `text` was shown since the last wait."""
-        deadline_s = time.monotonic() + timeout_s
         start = len(self.shown)
         while text not in self.shown[start:]:
-            assert select.select([self._master], [], [], max(0.0, deadline_s - time.monotonic()))[0], self.shown
+            assert select.select([self._master], [], [], HANGS_S)[0], self.shown
             try:
                 self.shown += os.read(self._master, 4096).decode()
             except OSError:  # the other end was closed
@@ -330,7 +330,7 @@ class Terminal:
         os.write(self._master, text.encode())
 
     def finish(self) -> int:
-        code = self.process.wait(60)
+        code = self.process.wait(HANGS_S)
         os.close(self._master)
         return code
 
@@ -355,7 +355,6 @@ def test_leaving_by_end_of_input_and_by_interrupt(tmp_path):
     ):
         terminal = Terminal(tmp_path, "play", "tictactoe", "--plain")
         terminal.wait_for("X (you)> ")  # perhaps before the opponent is ready: leaving does not wait for it
-        time.sleep(0.5)  # a signal between the prompt and the reading of the line is noticed at the next key only
         leave(terminal)
         terminal.wait_for(said)
         assert terminal.finish() == code

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import math
 import os
 import pty
@@ -9,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from rich import console as console_module
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -198,8 +200,49 @@ def test_terminal_is_restored_when_the_run_breaks(error):
     with pytest.raises(type(error)):
         run()
     written = console.file.getvalue()
-    assert written.count(HIDE_CURSOR) == written.count(SHOW_CURSOR) == 1
+    assert written.count(HIDE_CURSOR) == 1
+    assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
     assert sys.stdout is stdout
+
+
+def interrupted_drawing(step: int) -> tuple[str, bool]:
+    """All that is written where Ctrl-C comes at the `step`-th step of rich's console; whether there are so many."""
+    console, steps = terminal(), 0
+
+    def trace(frame, event, argument):
+        nonlocal steps
+        if frame.f_code.co_filename != console_module.__file__ or "buffer" not in frame.f_code.co_name:
+            return None
+        steps += 1
+        if steps == step:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    try:
+        with Panel(console, itertools.count().__next__) as panel:
+            panel.update(FRESH)
+            sys.settrace(trace)
+            panel.update(BUSY)
+            sys.settrace(None)
+        return console.file.getvalue(), False
+    except KeyboardInterrupt:
+        return console.file.getvalue(), True
+
+
+def test_the_cursor_is_shown_again_wherever_ctrl_c_comes():
+    before = sys.gettrace()
+    steps = 0
+    try:
+        while True:
+            written, interrupted = interrupted_drawing(steps + 1)
+            if not interrupted:
+                break
+            steps += 1
+            assert written.rindex(SHOW_CURSOR) > written.rindex(HIDE_CURSOR)
+    finally:
+        sys.settrace(before)
+    assert steps > 20
 
 
 def test_a_resized_terminal_is_drawn_anew():
@@ -221,8 +264,8 @@ def test_ctrl_c_on_a_real_terminal():
         "import time\n"
         "from selfplay.panel import Panel, Progress\n"
         "with Panel() as panel:\n"
-        "    for second in range(600):\n"
-        "        panel.update(Progress('run', 'connect4', second, 600.0))\n"
+        "    while True:\n"
+        "        panel.update(Progress('run', 'connect4', 1.0, 600.0))\n"
         "        time.sleep(0.05)\n"
     )
     main, terminal_end = pty.openpty()
