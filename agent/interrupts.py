@@ -53,8 +53,8 @@ def _watch(reader: int, modes: list | None) -> None:
     """Ends the process when the number of SIGINT is read; returns on `_NO_SIGNAL`."""
     while (number := os.read(reader, 1)) != _NO_SIGNAL:
         if number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _leave_it_to_the_watcher:
+            _restore_terminal(modes)
             with contextlib.suppress(OSError):
-                _restore_terminal(modes)
                 # On a terminal the ^C that it echoes stands on the line.
                 os.write(2, b"\nkeima: interrupted\n" if os.isatty(2) else b"keima: interrupted\n")
             os._exit(INTERRUPTED)
@@ -70,7 +70,7 @@ def _terminal_modes() -> list | None:
 
 def _restore_terminal(modes: list | None) -> None:
     """Undoes what editing a line does to the terminal: no echo, no line by line."""
-    # Not from the background, where the terminal is someone else's and setting it would stop the process.
-    if modes is not None and os.tcgetpgrp(0) == os.getpgrp():
-        with contextlib.suppress(termios.error):
+    with contextlib.suppress(OSError, termios.error):
+        # Not from the background, where the terminal is someone else's and setting it would stop the process.
+        if modes is not None and os.tcgetpgrp(0) == os.getpgrp():
             termios.tcsetattr(0, termios.TCSANOW, modes)
