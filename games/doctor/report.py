@@ -1,0 +1,162 @@
+"""What the doctor found: findings, gathered and put into words."""
+
+import textwrap
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+SHOWN_MOVES = 24
+WIDTH = 110
+
+CHECKS = {
+    "loading": "the file loads and makes a game",
+    "facts": "the class's constants fit together",
+    "parameters": "the smallest and largest values play",
+    "compiling": "numba compiles every kernel",
+    "legal moves": "within range, each once, none missing",
+    "reset": "writes the whole row",
+    "play": "hands the move over and comes to an end",
+    "outcome": "codes, and from whose point of view",
+    "memory": "kernels stay within their buffers",
+    "purity": "asking changes nothing",
+    "exceptions": "kernels raise nothing",
+    "endless loops": "kernels return",
+    "cloning": "a position is its row",
+    "encoding": "every cell written, 0 to 1",
+    "distinctness": "distinct positions look distinct",
+    "point of view": "planes are seen by the side to move",
+    "symmetries": "a permuted game stays the same game",
+    "notation": "moves to text and back",
+    "board": "the board as people see it",
+    "targets": "ownership and score fit the outcome",
+    "compiled as written": "compiled code does what the Python says",
+    "crash": "the process lives",
+    "learner": "a small net learns some positions by heart",
+}
+"""Every check by the name its findings carry, in the order they are told of."""
+ONLY_WHEN_WRONG = ("exceptions", "endless loops", "crash")
+"""Checks that are told of by their findings alone."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong, or worth knowing, in words for whoever wrote the game."""
+
+    severity: str
+    """ERROR: the contract is broken. WARNING: suspicious, but a game may mean it. NOTE: information."""
+    check: str
+    found: str
+    expected: str
+    remedy: str
+    moves: tuple[str, ...] | None = None
+    """The moves that lead there from the start, in the game's notation; None where no position is meant."""
+
+
+@dataclass
+class Report:
+    """What the doctor found."""
+
+    game: str
+    findings: list[Finding] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
+    """By check, what it has looked at; checks that were not run or not finished are not in it."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """Of random games; empty where they could not be played."""
+    speed: dict[str, float] = field(default_factory=dict)
+    """Nanoseconds a call of each kernel."""
+    overfit: dict[str, Any] = field(default_factory=dict)
+    """The learner's losses; empty where it was left out."""
+
+    def count(self, severity: str) -> int:
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def add(self, finding: Finding) -> None:
+        """Adds a finding; of two that say the same, the one after fewer moves stays."""
+        for i, known in enumerate(self.findings):
+            if (known.severity, known.check, known.remedy) == (finding.severity, finding.check, finding.remedy) and (
+                known.found == finding.found or known.expected == finding.expected
+            ):
+                if len(finding.moves or ()) < len(known.moves or ()):
+                    self.findings[i] = finding
+                return
+        self.findings.append(finding)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "game": self.game,
+            "errors": self.count(ERROR),
+            "warnings": self.count(WARNING),
+            "notes": self.count(NOTE),
+            "checks": {name: self.status(name) for name in CHECKS if self.status(name)},
+            "said": self.said,
+            "findings": [asdict(finding) for finding in self.findings],
+            "random_games": self.statistics,
+            "nanoseconds_a_call": self.speed,
+            "overfit": self.overfit,
+        }
+
+    def status(self, check: str) -> str:
+        """The worst that a check has found, "ok", "not run", or nothing for one that is told of by findings alone."""
+        severities = [finding.severity for finding in self.findings if finding.check == check]
+        for severity in (ERROR, WARNING):
+            if severity in severities:
+                return severity
+        if check in self.said:
+            return "ok"
+        return "" if check in ONLY_WHEN_WRONG else "not run"
+
+
+def in_words(report: Report) -> str:
+    """The report for people: a line for each check, then the findings, then what random games are like."""
+    lines = []
+    for check, about in CHECKS.items():
+        status = report.status(check)
+        if status:
+            said = report.said.get(check, about) if status == "ok" else about
+            lines.append(f"{status:<8} {check:<20} {said}")
+    for finding in report.findings:
+        lines += ["", *_finding_in_words(finding)]
+    if report.statistics:
+        lines += ["", *_statistics_in_words(report.statistics)]
+    if report.speed:
+        calls = ", ".join(f"{name} {_duration(ns)}" for name, ns in report.speed.items())
+        lines += textwrap.wrap(f"A call takes: {calls}.", WIDTH)
+    counts = [f"{report.count(s)} {s}{'' if report.count(s) == 1 else 's'}" for s in (ERROR, WARNING, NOTE)]
+    verdict = "the contract is broken" if report.count(ERROR) else "the contract is fulfilled"
+    lines += ["", f"{report.game}: {', '.join(counts)}; {verdict}."]
+    return "\n".join(lines)
+
+
+def _finding_in_words(finding: Finding) -> list[str]:
+    lines = [f"{finding.severity.upper()}: {finding.check}"]
+    parts = [("found", finding.found), ("expected", finding.expected), ("to do", finding.remedy)]
+    if finding.moves is not None:
+        parts.insert(0, ("after", _moves_in_words(finding.moves)))
+    for name, text in parts:
+        lines += textwrap.wrap(
+            text, WIDTH, initial_indent=f"  {name:<9} ", subsequent_indent=" " * 12, break_long_words=False
+        )
+    return lines
+
+
+def _moves_in_words(moves: tuple[str, ...]) -> str:
+    if not moves:
+        return "no move: the initial position"
+    if len(moves) > SHOWN_MOVES:
+        return f"{' '.join(moves[:SHOWN_MOVES])} and {len(moves) - SHOWN_MOVES} more moves (--json has them)"
+    return " ".join(moves)
+
+
+def _statistics_in_words(facts: dict[str, Any]) -> list[str]:
+    text = (
+        f"{facts['games']} random games: {facts['plies_mean']:.1f} moves on average, at most {facts['plies_max']}; "
+        f"{facts['legal_mean']:.1f} legal moves, at most {facts['legal_max']}; the first player wins "
+        f"{facts['first_player_wins']:.1%}, the second {facts['second_player_wins']:.1%}, {facts['draws']:.1%} are "
+        f"drawn; {facts['moves_per_second']:,} moves a second."
+    )
+    return textwrap.wrap(text, WIDTH)
+
+
+def _duration(nanoseconds: float) -> str:
+    return f"{nanoseconds:.0f} ns" if nanoseconds < 10_000 else f"{nanoseconds / 1000:.0f} µs"

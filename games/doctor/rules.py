@@ -1,0 +1,319 @@
+"""The checks of the rules, the notation and the training targets, on the positions that a walk has found.
+
+Each reports what is wrong and returns what it has looked at.
+"""
+
+import contextlib
+
+import numpy as np
+
+from games.contract import DRAW, FIRST_WINS, ONGOING, OPTIONAL_KERNELS, PLAYER, SECOND_WINS, GameError
+from games.doctor.report import ERROR, WARNING
+from games.doctor.subject import FEW, MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
+
+
+def check_reset(subject: Subject) -> str:
+    """That reset writes all of the row, and the same each time."""
+    first, second = (subject.reset(rubbish) for rubbish in RUBBISH)
+    unset = np.flatnonzero(first != second)
+    if len(unset):
+        i = int(unset[0])
+        kept = [first[i], second[i]] == list(RUBBISH)
+        subject.report(
+            ERROR,
+            "reset",
+            "unset",
+            found=f"reset leaves state[{i}] as it was"
+            if kept
+            else f"state[{i}] is {first[i]} after one reset and {second[i]} after another",
+            expected="every entry of the row written, the same ones each time: the row arrives with an old game in it",
+            remedy="begin reset with state[:] = 0",
+        )
+    return "writes the whole row"
+
+
+def check_play(subject: Subject) -> str:
+    """Whose turn it is, and that games come to an end."""
+    movers = [int(s.state[PLAYER]) for s in subject.samples if s.outcome == ONGOING]
+    for player in (0, 1):
+        if player not in movers:
+            subject.report(
+                ERROR,
+                "play",
+                "one side",
+                found=f"state[PLAYER] is {1 - player} in all of {len(movers)} positions: "
+                f"the {'first' if player == 0 else 'second'} player never moves",
+                expected="play to hand the move over",
+                remedy="end play with state[PLAYER] = 1 - state[PLAYER]",
+            )
+    again = sum(s.parent >= 0 and s.state[PLAYER] == subject.samples[s.parent].state[PLAYER] for s in subject.samples)
+    if not subject.random_games:
+        subject.report(
+            WARNING,
+            "play",
+            "endless",
+            found=f"no random game has come to an end within {len(subject.samples)} positions",
+            expected="games of uniformly random moves that end: self-play begins with such games",
+            remedy="end long games as draws, and say so in max_plies",
+        )
+    share = f", {again / len(subject.samples):.0%} of the moves leave the side to move as it is" if again else ""
+    return f"{len(subject.random_games)} random games end within max_plies = {subject.game.max_plies}{share}"
+
+
+def check_outcome(subject: Subject) -> str:
+    """Whose point of view the outcome has, as far as random games tell."""
+    decided = [
+        (s.outcome, subject.samples[s.parent]) for s in subject.samples if s.outcome in (FIRST_WINS, SECOND_WINS)
+    ]
+    winners = {outcome for outcome, _ in decided}
+    if len(decided) >= MIN_DECIDED and len(winners) == 1:
+        who, other = ("first", "second") if FIRST_WINS in winners else ("second", "first")
+        subject.report(
+            WARNING,
+            "outcome",
+            "one winner",
+            found=f"the {who} player wins each of {len(decided)} decided games, the {other} none",
+            expected="random games that either side wins",
+            remedy="codes are absolute (0: the first player won, 1: the second), never 'the side to move' or 'mine'; "
+            f"look for a way in which the {other} player's win is missed",
+        )
+    lost = sum(outcome != parent.state[PLAYER] for outcome, parent in decided)
+    if len(decided) >= MIN_DECIDED and lost == len(decided):
+        subject.report(
+            WARNING,
+            "outcome",
+            "the mover loses",
+            found=f"whoever makes the last move loses, in each of {len(decided)} decided games",
+            expected="a last move that wins, or now this and now that, unless the game is played to be avoided",
+            remedy="after play, state[PLAYER] is the opponent of who has just moved: that one is 1 - state[PLAYER]",
+        )
+    drawn = sum(s.outcome == DRAW for s in subject.samples)
+    return f"{len(decided)} ends with a winner, {drawn} drawn ones{'' if drawn else ' (none was met)'}"
+
+
+def check_cloning(subject: Subject) -> str:
+    """That a position is its row and nothing else: asked in another order, everything is as it was."""
+    indices = subject.shallow_first(MANY)
+    shuffled = [indices[i] for i in np.random.default_rng(1).permutation(len(indices))]
+    for _, sample in subject.visit(shuffled):
+        with contextlib.suppress(Stopped):
+            differs = ""
+            if subject.outcome(sample.state) != sample.outcome:
+                differs = "outcome"
+            elif sample.outcome == ONGOING and not np.array_equal(subject.legal(sample.state), sample.legal):
+                differs = "legal_actions"
+            elif sample.parent >= 0 and not np.array_equal(
+                subject.play(subject.samples[sample.parent].state, sample.action), sample.state
+            ):
+                differs = "play"
+            if differs:
+                subject.report(
+                    ERROR,
+                    "cloning",
+                    differs,
+                    found=f"{differs} answers otherwise when the same position is asked again, after others",
+                    expected="answers that depend on the state row alone: copying it is how the search clones a game",
+                    remedy=f"keep what {differs} remembers in the state row: no globals, no random numbers",
+                )
+    with contextlib.suppress(Stopped):
+        if not np.array_equal(subject.reset(), subject.samples[0].state):
+            subject.report(
+                ERROR,
+                "cloning",
+                "reset",
+                found="reset writes another position when it is called again",
+                expected="the same initial position for the same parameters",
+                remedy="use nothing but `parameters` in reset: no globals, no random numbers",
+            )
+    return f"{len(indices)} positions asked again in another order answer the same"
+
+
+def check_notation(subject: Subject) -> str:
+    """Moves to text and back."""
+    game = subject.game
+    few = set(subject.shallow_first(FEW // 3, ongoing=True))
+    indices = subject.shallow_first(MANY // 2, ongoing=True)
+    count = 0
+    for index, sample in subject.visit(indices):
+        names: dict[str, int] = {}
+        for action in map(int, sample.legal):
+            text = game.action_to_text(sample.state.copy(), action)
+            if not isinstance(text, str) or not text or text != "".join(text.split()):
+                subject.report(
+                    ERROR,
+                    "notation",
+                    "spaces",
+                    found=f"action {action} is called {text!r}",
+                    expected="a name without spaces, not empty: protocols and game records split at spaces",
+                    remedy="write it in one piece in action_to_text, as a2a3 or a2-a3",
+                )
+                continue
+            other = names.setdefault(text.lower(), action)
+            if other != action:
+                subject.report(
+                    ERROR,
+                    "notation",
+                    "twice",
+                    found=f"actions {other} and {action} are both called {text!r}",
+                    expected="a name of its own for every legal action, capitals or not",
+                    remedy="add to action_to_text what tells them apart",
+                )
+        for text, action in list(names.items())[: None if index in few else 2]:
+            count += 1
+            _check_reading(subject, sample, action, text)
+    with contextlib.suppress(GameError):
+        game.text_to_action(subject.samples[0].state.copy(), "no such move")
+        subject.report(
+            ERROR,
+            "notation",
+            "nonsense",
+            found="text_to_action takes 'no such move' for a move",
+            expected="a GameError that names moves which are legal",
+            remedy="raise GameError for text that names no legal action",
+            moves=[],
+        )
+    return f"{count} moves to text and back, in {len(indices)} positions"
+
+
+def _check_reading(subject: Subject, sample: Sample, action: int, text: str) -> None:
+    for spelling in (subject.action_text(sample.state, action), f" {text.upper()}\n"):
+        try:
+            read = subject.game.text_to_action(sample.state.copy(), spelling)
+        except GameError as error:
+            read = None
+            reason = f"GameError: {error}"
+        if read != action:
+            subject.report(
+                ERROR,
+                "notation",
+                "reading",
+                found=f"action {action} is called {text!r}, but text_to_action reads {spelling!r} as "
+                f"{f'action {read}' if read is not None else reason}",
+                expected="the same action again, whatever the case and the spaces around it",
+                remedy="leave text_to_action out (it then looks action_to_text's names up), or make both agree",
+            )
+            return
+
+
+def check_board(subject: Subject) -> str:
+    """The board as people see it."""
+    game = subject.game
+    indices = subject.shallow_first(MANY // 2)
+    swapped = pieces = 0
+    for _, sample in subject.visit(indices):
+        state = sample.state.copy()
+        board = np.asarray(game.board(state))
+        if board.shape != tuple(game.shape):
+            subject.report(
+                ERROR,
+                "board",
+                "shape",
+                found=f"board returns shape {board.shape}",
+                expected=f"shape {tuple(game.shape)}, rows then columns",
+                remedy="reshape it, top row first",
+            )
+            return ""
+        if not np.issubdtype(board.dtype, np.integer) or not 0 <= board.min() <= board.max() < len(game.pieces):
+            subject.report(
+                ERROR,
+                "board",
+                "codes",
+                found=f"board has codes from {board.min()} to {board.max()} ({board.dtype})",
+                expected=f"whole numbers from 0 to {len(game.pieces) - 1}, one for each of pieces = {game.pieces!r}",
+                remedy="correct board, or add a character to pieces for each code",
+            )
+            return ""
+        if not isinstance(game.render(state), str):
+            subject.report(
+                ERROR, "board", "render", found="render returns no text", expected="a str", remedy="return the lines"
+            )
+        if not np.array_equal(state, sample.state):
+            subject.report(
+                ERROR,
+                "board",
+                "writes",
+                found="board or render writes to the state",
+                expected="drawing that only reads",
+                remedy="have board work on a copy",
+            )
+        if sample.parent >= 0 and sample.state[PLAYER] != subject.samples[sample.parent].state[PLAYER]:
+            before = np.asarray(game.board(subject.samples[sample.parent].state.copy()))
+            if {1, 2} <= set(before.reshape(-1).tolist()) <= {0, 1, 2}:
+                stood = before > 0
+                pieces += int(stood.sum())
+                swapped += int((stood & (board == 3 - before)).sum())
+    if pieces >= 10 * MIN_MOVES and swapped > 0.9 * pieces:
+        subject.report(
+            ERROR,
+            "board",
+            "point of view",
+            found=f"{swapped / pieces:.0%} of the pieces on the board change sides with every move",
+            expected="the board drawn from the first player's side, whoever is to move",
+            remedy="take state[PLAYER] out of board; only encode shows the side to move's view",
+        )
+    return f"{len(indices)} boards drawn"
+
+
+def check_targets(subject: Subject) -> str:
+    """Ownership and score against the outcome, in finished games."""
+    game = subject.game
+    if not game.has_ownership and not game.has_score:
+        return "the game offers no ownership and no score"
+    indices = subject.shallow_first(MANY, ongoing=False)
+    agree = against = 0
+    for _, sample in subject.visit(indices):
+        with contextlib.suppress(Stopped):
+            sign = {FIRST_WINS: 1, SECOND_WINS: -1, DRAW: 0}[sample.outcome]
+            if game.has_ownership:
+                owners, again = subject.owners(sample.state), subject.owners(sample.state, 0)
+                strange = np.flatnonzero((owners != again) | ~np.isin(owners, (-1, 0, 1)))
+                if len(strange):
+                    cell = int(strange[0])
+                    subject.report(
+                        ERROR,
+                        "targets",
+                        "owners",
+                        found=f"ownership leaves owners[{cell}] as it was"
+                        if owners[cell] != again[cell]
+                        else f"ownership writes {owners[cell]} to owners[{cell}]",
+                        expected="every cell written: +1 the first player's, -1 the second's, 0 nobody's",
+                        remedy="begin ownership with owners[:] = 0 and write no other numbers",
+                    )
+                total = int(again.sum())
+                agree, against = agree + (total * sign > 0), against + (total * sign < 0)
+            if game.has_score:
+                _check_score(subject, sample, sign)
+    if agree + against >= MIN_MOVES and against > agree:
+        subject.report(
+            WARNING,
+            "targets",
+            "ownership sign",
+            found=f"the winner owns the smaller part of the board in {against} of {agree + against} finished games",
+            expected="+1 for the first player's cells, whoever is to move",
+            remedy="take state[PLAYER] out of ownership, or exchange the signs",
+        )
+    which = [n for n, has in zip(OPTIONAL_KERNELS, (game.has_ownership, game.has_score), strict=True) if has]
+    return f"{' and '.join(which)} of {len(indices)} finished games"
+
+
+def _check_score(subject: Subject, sample: Sample, sign: int) -> None:
+    score = subject.score(sample.state)
+    if abs(score) > subject.game.max_score:
+        subject.report(
+            ERROR,
+            "targets",
+            "max_score",
+            found=f"score is {score}",
+            expected=f"at most max_score = {subject.game.max_score} in absolute value",
+            remedy="say the largest score there can be in max_score",
+        )
+    if np.sign(score) != sign:
+        result = {1: "the first player won", -1: "the second player won", 0: "the game was drawn"}[sign]
+        subject.report(
+            WARNING,
+            "targets",
+            "score sign",
+            found=f"score is {score} although {result}",
+            expected="the first player's points less the second's, with the sign of the outcome",
+            remedy="leave state[PLAYER] out of score; if the winner is not who has more points, leave score out",
+        )
