@@ -9,7 +9,7 @@ import numpy as np
 
 from games.contract import DRAW, FIRST_WINS, ONGOING, OPTIONAL_KERNELS, PLAYER, SECOND_WINS, GameError
 from games.doctor.report import ERROR, WARNING
-from games.doctor.subject import FEW, MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
+from games.doctor.subject import MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
 
 
 def check_reset(subject: Subject) -> str:
@@ -131,10 +131,9 @@ def check_cloning(subject: Subject) -> str:
 def check_notation(subject: Subject) -> str:
     """Moves to text and back."""
     game = subject.game
-    few = set(subject.shallow_first(FEW // 3, ongoing=True))
     indices = subject.shallow_first(MANY // 2, ongoing=True)
     count = 0
-    for index, sample in subject.visit(indices):
+    for _, sample in subject.visit(indices):
         names: dict[str, int] = {}
         for action in map(int, sample.legal):
             text = game.action_to_text(sample.state.copy(), action)
@@ -158,7 +157,8 @@ def check_notation(subject: Subject) -> str:
                     expected="a name of its own for every legal action, capitals or not",
                     remedy="add to action_to_text what tells them apart",
                 )
-        for text, action in list(names.items())[: None if index in few else 2]:
+        # All of them in the first positions, two in each after that: reading one looks all names up.
+        for text, action in list(names.items())[: None if count < MANY else 2]:
             count += 1
             _check_reading(subject, sample, action, text)
     with contextlib.suppress(GameError):

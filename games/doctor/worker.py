@@ -1,7 +1,7 @@
 """The process in which `keima doctor` runs a game: whatever the game does to it, the doctor lives on.
 
 Started twice: with NUMBA_DISABLE_JIT=1, where every kernel is plain Python and an index out of bounds has a line
-number, then compiled, where what plain Python did is done again and compared. What it finds goes to stdout, as lines of JSON:
+number, then compiled, where what plain Python did is done again and compared. Findings go to stdout, as lines of JSON:
 
     {"begin": "encoding"}            what is under way: told of when the process dies or hangs
     {"finding": {...}}               the fields of games.doctor.report.Finding
