@@ -95,7 +95,7 @@ def activation_ranges(network: Network, planes: NDArray[np.float32]) -> Ranges:
         return hook
 
     handles = [
-        module.register_forward_pre_hook(look(name))
+        module.convolution.register_forward_pre_hook(look(name))
         for name, module in network.blocks.named_modules()
         if isinstance(module, ConvNorm)
     ]

@@ -18,14 +18,18 @@ _S27, _S30, _S31, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(
 
 
 @kernel
+def mix(z):
+    """A uint64 scrambled: a bijection in which every bit of the input sways every bit of the output."""
+    z = (z ^ (z >> _S30)) * _MIX1
+    z = (z ^ (z >> _S27)) * _MIX2
+    return z ^ (z >> _S31)
+
+
+@kernel
 def next_uniform(rng, i):
     """A float64 uniform in (0, 1), never 0 or 1. Advances rng[i] in place."""
     rng[i] += _GOLDEN
-    z = rng[i]
-    z = (z ^ (z >> _S30)) * _MIX1
-    z = (z ^ (z >> _S27)) * _MIX2
-    z = z ^ (z >> _S31)
-    return (float(z >> _S11) + 0.5) / 9007199254740992.0  # 53 bits, centred in their cell
+    return (float(mix(rng[i]) >> _S11) + 0.5) / 9007199254740992.0  # 53 bits, centred in their cell
 
 
 @kernel

@@ -139,6 +139,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
         if not lockstep and now >= next_update_s and (newest := newest_version(task.weights)) > version:
             with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
                 evaluator.update(load_checkpoint(weights_path(task.weights, newest), game).network)
+                games.forget_evaluations()
                 version = newest
                 next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
         games.step(evaluator)
@@ -154,3 +155,4 @@ def _play(task: ActorTask, connection: Connection) -> None:
             version += 1
             wait_for(version)
             evaluator.update(load_checkpoint(weights_path(task.weights, version), game).network)
+            games.forget_evaluations()

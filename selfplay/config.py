@@ -157,7 +157,10 @@ class GrowthConfig(_Section):
     """A run that begins with a small network, which is fast, and goes over to a larger one made of it."""
 
     at_share: float = Field(
-        0.0, ge=0, lt=1, description="Share of the run's minutes (or max_steps) after which the network grows; 0: never."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the run's minutes (or max_steps) after which the network grows; 0: never.",
     )
     blocks: int = Field(0, ge=0, le=80, description="Residual blocks then; 0: as many as before.")
     channels: int = Field(0, ge=0, le=1024, description="Channels then; 0: as many as before.")
@@ -166,6 +169,11 @@ class GrowthConfig(_Section):
         ge=0,
         description="Steps in which the larger network learns from the smaller one too, which plays on meanwhile.",
     )
+
+    def network(self, small: NetworkConfig) -> NetworkConfig:
+        """What a small network grows to."""
+        sizes = {"blocks": self.blocks or small.blocks, "channels": self.channels or small.channels}
+        return small.model_copy(update=sizes)
 
 
 class RunConfig(_Section):
@@ -237,10 +245,25 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
         config = TrainConfig.model_validate(values, strict=True)
     except ValidationError as error:
         raise ConfigError(_explain(error, source, sources)) from None
+    _check_growth(config, source, sources)
     try:
         return config.model_copy(update={"game": load(config.game).spec})
     except GameError as error:
         raise ConfigError(f"{sources.get('game', source)}: {error}") from error
+
+
+def _check_growth(config: TrainConfig, source: str, sources: Mapping[str, str]) -> None:
+    growth, network = config.growth, config.network
+    for name in ("blocks", "channels"):
+        wanted, least = getattr(growth, name), getattr(network, name)
+        if growth.at_share and 0 < wanted < least:
+            where = sources.get(f"growth.{name}", source)
+            raise ConfigError(f"{where}: growth.{name}: expected at least network.{name}, {least}, got {wanted}")
+    if growth.at_share and growth.network(network) == network:
+        where = sources.get("growth.at_share", source)
+        raise ConfigError(
+            f"{where}: growth.at_share: expected growth.blocks or growth.channels larger than the network's"
+        )
 
 
 def to_toml(config: TrainConfig) -> str:
@@ -313,6 +336,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
     "string_type": "text",
+    "bool_type": "true or false",
     "missing": "a value",
     "finite_number": "a finite number",
     "greater_than": "more than {gt:g}",

@@ -15,6 +15,7 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, GameError, kernel
+from mcts.cache import CACHE_TYPE, NOT_FOUND, allocate_cache, find, keep, position_key, recall
 from mcts.random import next_below, next_exponential, next_uniform, seeded
 from mcts.search import FOREST_TYPES, SETTINGS_TYPE, Evaluate, SearchSettings
 from mcts.selection import (
@@ -44,6 +45,7 @@ SLOT = np.dtype(
         ("leaf", np.int32),  # the node that waits for the evaluator, or NO_LEAF
         ("policy_plies_left", np.int32),  # opening moves still to be drawn from the raw policy
         ("kind", np.int32),  # of its tree: FULL, FAST or RAW_POLICY
+        ("key", np.uint64),  # of the leaf's position in the evaluation cache
     ],
     align=True,
 )
@@ -270,6 +272,11 @@ _RECORDS_TYPE = types.NamedTuple(
     ),
     Records,
 )
+MAX_FINISHED = 2
+"""Games that a slot finishes in one step, at most; with an empty cache it finishes one."""
+SIMULATIONS, LOOK_UPS, HITS = 0, 1, 2
+"""What `_step` counts."""
+
 _SLOTS_TYPE = types.Array(numba.from_dtype(SLOT), 1, "C")
 _PLAY_SETTINGS_TYPE = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
 _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[::1]))
@@ -279,7 +286,8 @@ _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[:
     types.int64(
         *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1]),
         *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE, _PLAY_SETTINGS_TYPE, _SLOTS_TYPE, _RECORDS_TYPE),
-        *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.float32[::1], _SCRATCH_TYPE),
+        *(CACHE_TYPE, types.float32[:, :, :, ::1], types.uint32[:, ::1], types.float32[:, ::1], types.float32[::1]),
+        *(_SCRATCH_TYPE, types.int64[::1]),
     ),
     cache=True,
     nogil=True,
@@ -287,11 +295,13 @@ _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[:
 )
 def _step(
     reset, legal_actions, play, outcome, encode, parameters,
-    forest, search_settings, all_play_settings, slots, games, planes, logits, values, scratch_arrays,
+    forest, search_settings, all_play_settings, slots, games, cache, planes, plane_bits, logits, values,
+    scratch_arrays, tally,
 ):  # fmt: skip
     """Takes logits[b], values[b] for each slot's leaf; fills planes[b] with its next. Returns moves made, or -1.
 
-    -1: a game went on after max_plies.
+    -1: a game went on after max_plies. A slot of whose games the cache knows every position finishes some and then
+    rests until the next step, its row of the batch left as it was. plane_bits: the memory of `planes`, a row of bits each.
     """
     play_settings, rng = all_play_settings[0], forest.rng
     leaf_state, actions, scratch = scratch_arrays
@@ -306,8 +316,11 @@ def _step(
             plant(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
         else:
             settings = search_settings[slot["kind"]]
+            if len(cache.keys) > 0:
+                keep(cache, slot["key"], edges, nodes[slot["leaf"]], logits[b], values[b])
             expand(tree, nodes, edges, slot["leaf"], logits[b], values[b], noise, settings, rng, b)
         slot["leaf"] = NO_LEAF
+        finished = 0
         while slot["leaf"] == NO_LEAF:
             settings = search_settings[slot["kind"]]
             if not is_finished(tree, nodes):
@@ -315,9 +328,20 @@ def _step(
                     legal_actions, play, outcome, tree, nodes, edges, state, forest.schedule[b], noise, settings,
                     leaf_state, actions, scratch,
                 )  # fmt: skip
-                if leaf >= 0:
-                    encode(leaf_state, planes[b])
-                    slot["leaf"] = leaf
+                tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none
+                if leaf < 0:
+                    continue
+                encode(leaf_state, planes[b])
+                if len(cache.keys) > 0:
+                    tally[LOOK_UPS] += 1
+                    slot["key"] = position_key(cache, plane_bits[b], edges, nodes[leaf])
+                    place = find(cache, slot["key"])
+                    if place != NOT_FOUND:
+                        tally[HITS] += 1
+                        value = recall(cache, place, edges, nodes[leaf], logits[b])  # the slot's answer was taken
+                        expand(tree, nodes, edges, leaf, logits[b], value, noise, settings, rng, b)
+                        continue
+                slot["leaf"] = leaf
                 continue
             make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch)
             moves += 1
@@ -327,6 +351,9 @@ def _step(
                 record["outcome"] = result
                 games.queues[FINISHED, games.counts[FINISHED]] = slot["record"]
                 games.counts[FINISHED] += 1
+                finished += 1
+                if finished == MAX_FINISHED:
+                    break
                 begin_game(
                     reset, legal_actions, play, outcome, parameters, state, slot, games, play_settings, rng, b, actions
                 )
@@ -362,8 +389,8 @@ class SelfPlay:
         self._forest = allocate(slots, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, slots))
         self._slots = np.zeros(slots, SLOT)
         self._slots["leaf"] = NO_LEAF
-        # A slot finishes at most one game a step, and finished games are taken after each.
-        count = 2 * slots
+        # Finished games are taken after each step; a slot that finishes as many as it may has none under way.
+        count = MAX_FINISHED * slots
         self._records = Records(
             records=np.zeros(count, RECORD),
             plies=np.zeros((count, game.max_plies), PLY),
@@ -372,6 +399,8 @@ class SelfPlay:
             counts=np.array([count, 0]),
         )
         self._planes = np.zeros((slots, game.num_planes, *game.shape), np.float32)
+        self._cache = allocate_cache(int(play.cache_mb * 1e6), game.max_legal)
+        self._tally = np.zeros(3, np.int64)
         self._answers = np.zeros((slots, game.num_actions), np.float32), np.zeros(slots, np.float32)
         self._scratch = (
             np.zeros(game.state_size, np.int64),
@@ -393,7 +422,8 @@ class SelfPlay:
         moves = _step(
             *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters),
             *(self._forest, self.settings, self.play_settings, self._slots, self._records),
-            *(self._planes, *self._answers, self._scratch),
+            *(self._cache, self._planes, self._planes.reshape(len(self._planes), -1).view(np.uint32), *self._answers),
+            *(self._scratch, self._tally),
         )
         if moves < 0:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
@@ -401,6 +431,20 @@ class SelfPlay:
         self._collect_finished()
         self._answers = evaluate(self._planes)
         self.evaluations += len(self._planes)
+
+    def forget_evaluations(self) -> None:
+        """To be called when the evaluator's answers have changed: what the cache holds is of the old ones."""
+        self._cache.generation[0] += np.uint64(1)
+
+    @property
+    def simulations(self) -> int:
+        """Simulations made so far; more than evaluations, for some end in finished games or in the cache."""
+        return int(self._tally[SIMULATIONS])
+
+    @property
+    def cache_hits(self) -> int:
+        """Evaluations that the cache saved so far."""
+        return int(self._tally[HITS])
 
     def take_finished(self, actor: int, weights_version: int) -> Segment:
         """The games finished since the last call, as a segment; there must be one at least."""

@@ -7,7 +7,7 @@ import torch
 import games
 from agent import openvino_inference
 from agent.inference import random_positions_planes
-from agent.network import ConvNorm, Network
+from agent.network import Network
 from agent.network_config import NetworkConfig
 from agent.openvino_inference import REMEMBER_EVERY, OpenVinoEvaluator, activation_ranges
 from games.contract import GameError
@@ -123,7 +123,9 @@ def test_quantization_is_what_it_says(monkeypatch):
         ranges_of_block = ranges[f"{name}.first"], ranges[f"{name}.second"]
         # The shortcut carries the rounded input too.
         block.register_forward_pre_hook(lambda _, x, bounds=ranges_of_block[0]: (rounded(x[0], *bounds),))
-        block.second.register_forward_pre_hook(lambda _, x, bounds=ranges_of_block[1]: (rounded(x[0], *bounds),))
+        block.second.convolution.register_forward_pre_hook(
+            lambda _, x, bounds=ranges_of_block[1]: (rounded(x[0], *bounds),)
+        )
     logits, values = evaluator(planes)
     exact_logits, exact_values = answers_of(network, planes)
     twin_logits, twin_values = answers_of(twin, planes)
@@ -144,7 +146,7 @@ def test_ranges_hold_what_goes_into_each_convolution():
     assert any(
         ranges[f"{index}.second"][0] < 0 for index in range(len(network.blocks))
     )  # a pooled bias may be negative
-    assert not any(module._forward_pre_hooks for module in network.modules() if isinstance(module, ConvNorm))
+    assert not any(module._forward_pre_hooks for module in network.modules())
 
 
 def test_calibration_remembers_what_was_asked():

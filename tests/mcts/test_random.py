@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mcts.random import next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
+from mcts.random import mix, next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
 
 
 def splitmix64(state):
@@ -23,6 +23,12 @@ def test_is_splitmix64():
         assert bits == expected
         assert next_uniform(rng, 0) == ((bits >> 11) + 0.5) / 2**53
         assert int(rng[0]) == state
+
+
+def test_mix_is_the_generator_s():
+    for state in (0, 1, 0xFFFFFFFFFFFFFFFF, 1234567):
+        z = np.uint64((state + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
+        assert int(mix(z)) == splitmix64(state)[1]
 
 
 def draws(function, *arguments, count=200_000):

@@ -10,7 +10,7 @@ import pytest
 import games
 from games.contract import DRAW, ONGOING, PLAYER, GameError
 from selfplay.config import SearchConfig, SelfplayConfig
-from selfplay.generation import FINISHED, FREE, SelfPlay, draw, draw_at_temperature
+from selfplay.generation import FINISHED, FREE, MAX_FINISHED, SelfPlay, draw, draw_at_temperature
 from selfplay.segment import ARRAYS, FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING
 from tests.selfplay.naive import LinearEvaluator, NaiveSelfPlay, games_of
 
@@ -19,7 +19,7 @@ PUCT = SearchConfig(simulations=20, root_policy="puct")
 
 
 def options(**changes):
-    return SelfplayConfig(**({"slots": 1} | changes))
+    return SelfplayConfig(**({"slots": 1, "cache_mb": 0} | changes))
 
 
 def played(game, search=GUMBEL, play=None, seed=0, num_games=20, evaluate=None):
@@ -94,6 +94,7 @@ def assert_same_game(found, expected):
 def test_plays_the_games_of_its_naive_twin(name, count, case):
     game = games.load(name)
     search, play = TWINS[case]
+    play = play.model_copy(update={"cache_mb": 1.0})  # which changes no game, see below
     segment, _ = played(game, search, play, seed=(4, 2), num_games=count)
     twin = NaiveSelfPlay(game, search, play, LinearEvaluator(game).judge, seed=(4, 2), slots=1, slot=0)
     for found in games_of(segment):
@@ -383,6 +384,67 @@ def test_one_seed_one_segment(search):
 
 
 # --- the machinery
+
+
+class Counting(LinearEvaluator):
+    """Counts the positions it is asked about."""
+
+    def __init__(self, game):
+        super().__init__(game)
+        self.asked = []
+
+    def __call__(self, planes):
+        self.asked += [row.tobytes() for row in planes]
+        return super().__call__(planes)
+
+
+@pytest.mark.parametrize("name", ["connect4", "tictactoe", "othello:4"])
+@pytest.mark.parametrize("search", [GUMBEL, PUCT], ids=["gumbel", "puct"])
+def test_the_cache_changes_no_game_and_saves_evaluations(name, search):
+    game = games.load(name)
+    with_cache, without = Counting(game), Counting(game)
+    cached, cached_player = played(game, search, options(cache_mb=1), evaluate=with_cache)
+    plain, plain_player = played(game, search, options(cache_mb=0), evaluate=without)
+    assert same_segments(cached, plain)
+    assert plain_player.cache_hits == 0
+    # The last game it has begun, and steps in which nothing new came up, aside.
+    saved = cached_player.cache_hits / cached_player.simulations
+    assert cached_player.evaluations / plain_player.evaluations == pytest.approx(1 - saved, abs=0.1)
+    assert saved > 0.1
+
+
+def test_what_the_cache_has_forgotten_is_asked_again():
+    game = games.load("connect4")
+    evaluate = Counting(game)
+    play = options(cache_mb=1, opening_random_share=0, opening_policy_mean_plies=0)
+    player = SelfPlay(game, GUMBEL, play, 0)
+    empty_board = game.planes(game.new_state()).tobytes()
+    for times in (1, 2):
+        for _ in range(5):
+            while not player._finished:
+                player.step(evaluate)
+            player.take_finished(0, 0)
+        assert evaluate.asked.count(empty_board) == times
+        player.forget_evaluations()
+
+
+def test_a_slot_rests_where_the_cache_knows_everything():
+    """In a game this small all positions are known soon: a step still ends, with records for all that finished."""
+    game = games.load("tictactoe")
+    player = SelfPlay(game, SearchConfig(simulations=2), options(slots=4, cache_mb=1), 0)
+    evaluator, most = LinearEvaluator(game), 0
+    for _ in range(1000):
+        player.step(evaluator)
+        assert player._records.counts.tolist()[FINISHED] == 0
+        if player._finished:
+            most = max(most, player.take_finished(0, 0).num_games)
+    assert most == 4 * MAX_FINISHED
+
+
+def test_simulations_are_counted():
+    game = games.load("connect4")
+    _, player = played(game, SearchConfig(simulations=12), options(slots=16, opening_policy_mean_plies=0))
+    assert 0.8 * 12 * player.moves < player.simulations <= 12 * (player.moves + 16)  # proven positions need fewer
 
 
 def test_every_batch_is_full():
