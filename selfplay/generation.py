@@ -300,8 +300,8 @@ def _step(
 ):  # fmt: skip
     """Takes logits[b], values[b] for each slot's leaf; fills planes[b] with its next. Returns moves made, or -1.
 
-    -1: a game went on after max_plies. A slot of whose games the cache knows every position finishes some and then
-    rests until the next step, its row of the batch left as it was. plane_bits: the memory of `planes`, a row of bits each.
+    -1: a game went on after max_plies. plane_bits: the memory of `planes`, the floats' bits, a row each. A slot of
+    whose games the cache knows every position rests after a few until the next step, its row left as it was.
     """
     play_settings, rng = all_play_settings[0], forest.rng
     leaf_state, actions, scratch = scratch_arrays

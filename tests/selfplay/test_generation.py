@@ -438,7 +438,7 @@ def test_a_slot_rests_where_the_cache_knows_everything():
         assert player._records.counts.tolist()[FINISHED] == 0
         if player._finished:
             most = max(most, player.take_finished(0, 0).num_games)
-    assert most == 4 * MAX_FINISHED
+    assert 4 < most <= 4 * MAX_FINISHED
 
 
 def test_simulations_are_counted():
