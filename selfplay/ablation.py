@@ -113,7 +113,7 @@ def summarize(results: Sequence[Result], variants: Sequence[str], simulations: S
     strengths: dict[str, dict[int, Estimate]] = {name: {} for name in by_variant}
     differences: dict[str, dict[int, Estimate]] = {name: {} for name in by_variant}
     for n in simulations:
-        measured = {name: [_measurement(r, n) for r in found] for name, found in by_variant.items()}
+        measured = {name: [r.measured(n) for r in found] for name, found in by_variant.items()}
         spread = pooled_spread({name: [m.share for m in ms] for name, ms in measured.items()})
         for name, ms in measured.items():
             strengths[name][n] = strength(ms, *spread)
@@ -224,7 +224,7 @@ def _difference_in_words(estimate: Estimate | None) -> str:
 def intervals_in_words(results: Sequence[Result], simulations: Sequence[int]) -> str:
     """What the table's intervals are."""
     done = [result for result in results if not result.error]
-    shares = {v: [r.share(simulations[0]) for r in done if r.variant == v] for v in {r.variant for r in done}}
+    shares = {v: [r.measured(simulations[0]).share for r in done if r.variant == v] for v in {r.variant for r in done}}
     _, freedom = pooled_spread(shares)
     if not freedom:
         return (
@@ -242,10 +242,6 @@ def to_markdown(table: Sequence[Sequence[str]]) -> str:
     """The table as Markdown has it; the first row is its head."""
     head, *rows = ["| " + " | ".join(cells) + " |" for cells in table]
     return "\n".join([head, "|" + "---|" * len(table[0]), *rows])
-
-
-def _measurement(result: Result, simulations: int) -> Measurement:
-    return next(m for m in result.measurements if m.simulations == simulations)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -89,7 +89,7 @@ class Search:
         if result.error:
             self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(number, result.share(self._config.measure.target))
+            self._study.tell(number, result.measured(self._config.measure.target).share)
 
     def label(self, trial: Trial) -> str:
         return f"{_words(trial.name)}: {options_in_words(trial.overrides)}"
@@ -100,9 +100,11 @@ class Search:
         done = [result for result in self.results() if not result.error]
         if not done:
             return "", ()
-        best = max(done, key=lambda result: result.share(target))
-        words = f"{100 * best.share(target):.1f} % {with_simulations(target)}"
-        return f"{words}, the best so far ({_words(best.trial)})", tuple(result.share(target) for result in done)
+        best = max(done, key=lambda result: result.measured(target).share)
+        words = f"{100 * best.measured(target).share:.1f} % {with_simulations(target)}"
+        return f"{words}, the best so far ({_words(best.trial)})", tuple(
+            result.measured(target).share for result in done
+        )
 
     def report(self) -> tuple[str, list[list[str]], str]:
         """What was done, the table of trials, strongest first, and what else there is to say."""
@@ -110,20 +112,20 @@ class Search:
         measure = self._config.measure
         others = [n for n in measure.simulations if n != measure.target]
         names = ["raw" if n == 0 else f"{n} simulations" for n in (measure.target, *others)]
-        table = [["trial", *names, *(key.rpartition(".")[2] for key in self._space)]]
+        table = [["trial", *names, *self._space]]
         for result in done:
-            shares = [
-                share_in_words(Estimate(m.share, measured_interval(m)))
-                for n in (measure.target, *others)
-                for m in result.measurements
-                if m.simulations == n
-            ]
+            measurements = [result.measured(n) for n in (measure.target, *others)]
+            shares = [share_in_words(Estimate(m.share, measured_interval(m))) for m in measurements]
             table.append(
                 [result.trial.removeprefix("trial-"), *shares, *(_value(result.overrides[k]) for k in self._space)]
             )
         failures = sum(bool(result.error) for result in self.results())
-        title = f"{len(done)} trials{f', and {failures} that failed' if failures else ''}, strongest first"
-        notes = ["In brackets: 95 % intervals of the measurement alone; training with another seed differs by more."]
+        title = f"{len(done)} of {self.total} trials{f' ({failures} failed)' if failures else ''}, strongest first"
+        notes = []
+        if any(measured_interval(m) for result in done for m in result.measurements):
+            notes = [
+                "In brackets: 95 % intervals of the measurement alone; training with another seed differs by more."
+            ]
         importances = self._importances(len(done))
         if importances:
             shares_ = ", ".join(f"{name} {100 * share:.0f} %" for name, share in importances.items())
@@ -147,7 +149,7 @@ class Search:
 
     def _strongest_first(self) -> list[Result]:
         done = [result for result in self.results() if not result.error]
-        return sorted(done, key=lambda result: -result.share(self._config.measure.target))
+        return sorted(done, key=lambda result: -result.measured(self._config.measure.target).share)
 
     def _confirmation(self, done: Sequence[Result]) -> str:
         config = self._config

@@ -299,11 +299,11 @@ class Sweep:
         if done:
             _, (head, *rows), notes = self.plan.report()
             table = Table(*head, box=SIMPLE_HEAD, pad_edge=False)
+            console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
             for row in rows:
-                table.add_row(*(_bold(cell) for cell in row))
-            print(self._caption(done[0]))
-            Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
-            print(notes)
+                table.add_row(*(_bold(cell) if console.is_terminal else Text(cell) for cell in row))
+            for part in (Text(self._caption(done[0])), table, Text(f"{notes}\n")):
+                console.print(part)
             print(f"Table:    {self.folder / TABLE_FILE}")
         keima = command_here("keima")
         for line in self.plan.conclude() if finished else []:

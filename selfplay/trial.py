@@ -105,9 +105,9 @@ class Result:
     starts: int = 0
     cores: int = 0
 
-    def share(self, simulations: int) -> float:
+    def measured(self, simulations: int) -> Measurement:
         """The strength with that many simulations a move."""
-        return next(m.share for m in self.measurements if m.simulations == simulations)
+        return next(m for m in self.measurements if m.simulations == simulations)
 
     @property
     def evaluations_per_s(self) -> float:
