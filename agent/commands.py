@@ -1,16 +1,17 @@
-"""The command line: `keima games`, `train`, `evaluate`, `play` and `gtp`.
+"""The command line: `keima games`, `train`, `play` and all the others.
 
 This table sits above everything else and nothing imports it. Each command imports what it needs when it runs, which
 is why `keima --help` answers at once. The help is drawn from the docstrings.
 
-Exit codes: 0; 2 for bad usage, bad input and closed pipes, with one line on stderr; 130 after Ctrl-C.
+Exit codes: 0; 1 where the doctor found errors; 2 for bad usage, bad input and closed pipes, with one line on stderr;
+130 after Ctrl-C.
 """
 
 import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ from cyclopts.validators import Number
 
 from agent.interrupts import INTERRUPTED, ended_by_interrupts
 
+FOUND_ERRORS = 1
+"""What the doctor answers where a game breaks the contract."""
 BAD_INPUT = 2
 RUNS = Path("runs")
 """Where runs are kept: below the folder that the command is typed in."""
@@ -304,6 +307,89 @@ def gtp(
             return
 
 
+@app.command
+def export(
+    game: str,
+    /,
+    *,
+    model: str | None = None,
+    output: Path | None = None,
+) -> None:
+    """Write a net as an ONNX file, for other programs; its metadata says what goes in and what comes out.
+
+    Args:
+        game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
+        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        output: The file to write, .onnx; by default beside the checkpoint.
+    """
+    from games.contract import GameError
+
+    if output is not None:
+        output = output.expanduser()
+        if output.suffix != ".onnx":  # it could be the checkpoint
+            raise GameError(f"--output: expected a name that ends in .onnx, got {output}")
+        if not output.parent.is_dir():
+            raise GameError(f"--output {output}: no such folder as {output.parent}")
+    with ended_by_interrupts(), _shown("writing and comparing the network"):
+        from agent.checkpoint import latest_checkpoint, load_checkpoint
+        from agent.export import TOLERANCE
+        from agent.export import export as export_network
+        from games import load
+
+        loaded = load(game)
+        path = Path(model).expanduser() if model is not None else latest_checkpoint(loaded.name)
+        if path is None:
+            raise GameError(f"export: expected --model, a checkpoint or a run's folder; no net of {game} under {RUNS}/")
+        checkpoint = load_checkpoint(path, loaded)
+        exported = export_network(checkpoint)
+    from agent.storage import write_atomically
+
+    output = output or checkpoint.path.with_suffix(".onnx")
+    write_atomically(output, exported.data)
+    print(
+        f"{output}: {loaded.label}, step {checkpoint.metadata.step}, {len(exported.data) / 1e6:.1f} MB; OpenVINO's "
+        f"answers to {exported.positions} positions are torch's, give or take {exported.largest_difference:.0e} "
+        f"(accepted: {TOLERANCE:.0e})"
+    )
+
+
+@app.command
+@ended_by_interrupts()
+def doctor(
+    game: str,
+    /,
+    *,
+    quick: Annotated[bool, Flag] = False,
+    games: Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))] = 200,
+    seed: Seed = 0,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Examine a game's rules, planes and notation, and say what is wrong and what to do; exit code 1 for errors.
+
+    Args:
+        game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
+        quick: Leaves out the last check, in which a small net learns some positions by heart, a minute at most.
+        games: Random games to look at.
+        seed: Seeds these games and the net.
+        as_json: Prints one JSON object.
+    """
+    import json
+
+    with _shown("starting the examination") as begin:
+        from games.doctor.examination import examine
+        from games.doctor.report import in_words
+
+        report = examine(game, num_games=games, seed=seed, begin=begin)
+        if not quick and report.is_sound:
+            begin(LOADING)
+            from games import load
+            from selfplay.overfit import overfit
+
+            overfit(load(game), seed, tell=begin).add_to(report)
+    print(json.dumps(report.as_json()) if as_json else in_words(report))
+    return 0 if report.is_sound else FOUND_ERRORS
+
+
 def _evaluation_in_words(facts: dict[str, Any]) -> str:
     how = f"{facts['simulations']} simulations" if facts["simulations"] else "its policy alone"
     said = f"{facts['model']} (step {facts['step']}), {how}, in {facts['seconds']:.1f} s:\n"
@@ -321,8 +407,8 @@ def _evaluation_in_words(facts: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _shown(stage: str) -> Iterator[None]:
-    """Says on stderr what is being done, once it takes long."""
+def _shown(stage: str) -> Iterator[Callable[[str], None]]:
+    """Says on stderr what is being done, once it takes long; yields what is told of each later stage."""
     from agent.terminal import Progress
 
     def write(text: str) -> None:
@@ -332,7 +418,7 @@ def _shown(stage: str) -> Iterator[None]:
     progress = Progress(write, live=sys.stderr.isatty())
     progress.begin(stage)
     with progress.shown():
-        yield
+        yield progress.begin
 
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:

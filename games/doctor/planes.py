@@ -312,7 +312,7 @@ def check_symmetries(subject: Subject) -> str:
             remedy="be sure that the rules are the same from the turned start",
         )
     games = sorted(subject.random_games, key=lambda g: len(g.actions))[:FEW]
-    budget = 20 * FEW if subject.interpreted else 400 * FEW  # positions
+    budget = 20 * FEW if subject.interpreted else 100 * FEW  # positions
     for number, symmetry in followed[1:]:
         left = budget // max(1, len(followed) - 1)
         for played in games:

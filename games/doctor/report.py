@@ -67,6 +67,11 @@ class Report:
     overfit: dict[str, Any] = field(default_factory=dict)
     """The learner's losses; empty where it was left out."""
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether there are no errors; warnings a game may mean."""
+        return self.count(ERROR) == 0
+
     def count(self, severity: str) -> int:
         return sum(finding.severity == severity for finding in self.findings)
 
@@ -123,7 +128,7 @@ def in_words(report: Report) -> str:
         calls = ", ".join(f"{name} {_duration(ns)}" for name, ns in report.speed.items())
         lines += textwrap.wrap(f"A call takes: {calls}.", WIDTH)
     counts = [f"{report.count(s)} {s}{'' if report.count(s) == 1 else 's'}" for s in (ERROR, WARNING, NOTE)]
-    verdict = "the contract is broken" if report.count(ERROR) else "the contract is fulfilled"
+    verdict = "the contract is fulfilled" if report.is_sound else "the contract is broken"
     lines += ["", f"{report.game}: {', '.join(counts)}; {verdict}."]
     return "\n".join(lines)
 
