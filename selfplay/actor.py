@@ -29,9 +29,11 @@ UPDATE_SHARE = 0.04
 class Beat:
     """From an actor: alive; work since the last beat. The first one says that everything is compiled."""
 
-    evaluations: int
-    moves: int
-    waited_s: float
+    evaluations: int = 0
+    simulations: int = 0
+    cache_hits: int = 0
+    moves: int = 0
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,16 @@ def _play(task: ActorTask, connection: Connection) -> None:
     config = load_config(str(task.config))
     game = load(config.game)
     games = SelfPlay(game, config.search, config.selfplay, task.seed)
-    connection.send(Beat(0, 0, 0.0))
-    last_beat, evaluations, moves, waited_s = time.monotonic(), 0, 0, 0.0
+    connection.send(Beat())
+    last_beat, waited_s, told = time.monotonic(), 0.0, (0, 0, 0, 0)
 
     def beat() -> None:
-        nonlocal last_beat, evaluations, moves, waited_s
+        nonlocal last_beat, waited_s, told
         if time.monotonic() - last_beat > BEAT_SECONDS:
-            connection.send(Beat(games.evaluations - evaluations, games.moves - moves, waited_s))
-            last_beat, evaluations, moves, waited_s = time.monotonic(), games.evaluations, games.moves, 0.0
+            done = games.evaluations, games.simulations, games.cache_hits, games.moves
+            new = [now - before for now, before in zip(done, told, strict=True)]
+            connection.send(Beat(new[0], new[1], new[2], new[3], waited_s))
+            last_beat, waited_s, told = time.monotonic(), 0.0, done
 
     def wait_for(wanted: int) -> None:
         nonlocal waited_s

@@ -42,6 +42,7 @@ class Progress:
     positions: int = 0
     positions_per_s: float = math.nan
     evaluations_per_s: float = math.nan
+    cache_hit_share: float = math.nan
     steps: int = 0
     replay_ratio: float = math.nan
     """Training samples for a position played."""
@@ -155,6 +156,7 @@ def panel_lines(progress: Progress, width: int, height: int, ascii_only: bool = 
     speed = [
         *([f"{_count(progress.positions_per_s)} positions/s"] if math.isfinite(progress.positions_per_s) else []),
         *([f"{_count(progress.evaluations_per_s)} evaluations/s"] if math.isfinite(progress.evaluations_per_s) else []),
+        *([f"{progress.cache_hit_share:.0%} from the cache"] if progress.cache_hit_share > 0 else []),
     ]
     # In the order they are drawn, each with its rank: the highest ranks go first where there is no room.
     rows: list[tuple[int, Text]] = [(0, _progress_bar(progress, width, ascii_only))]

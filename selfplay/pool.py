@@ -82,6 +82,9 @@ class ActorPool:
         """Actors replaced so far."""
         self.evaluations = 0
         """Network evaluations the actors report, all together."""
+        self.simulations = 0
+        self.cache_hits = 0
+        """Evaluations that the actors' caches saved."""
         self.moves = 0
         self.waited_s = 0.0
         """Seconds the actors report to have waited for the learner, all together."""
@@ -154,6 +157,8 @@ class ActorPool:
         if isinstance(message, Beat):
             actor.ready = True
             self.evaluations += message.evaluations
+            self.simulations += message.simulations
+            self.cache_hits += message.cache_hits
             self.moves += message.moves
             self.waited_s += message.waited_s
         elif isinstance(message, Failed):

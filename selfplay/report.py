@@ -91,13 +91,16 @@ class Rates:
         """positions: how many there were at the start."""
         self._clock = clock
         self._updated = clock()
-        self._evaluations, self._positions, self._waited_s = 0, positions, 0.0
+        self._before = (0, 0, 0, positions, 0.0)
         self.evaluations_per_s = math.nan
+        self.simulations_per_s = math.nan
+        self.cache_hit_share = math.nan
+        """The share of looked-up evaluations that actors' caches had."""
         self.positions_per_s = math.nan
         self.actors_waiting = 0.0
         """The share of their time that actors waited for the learner."""
 
-    def update(self, evaluations: int, positions: int, waited_s: float) -> None:
+    def update(self, evaluations: int, simulations: int, cache_hits: int, positions: int, waited_s: float) -> None:
         """Takes the totals so far; waited_s: the mean actor's.
 
         Actors tell of their work once a second, and games come in segments: less than _RATE_S would show how these
@@ -106,11 +109,14 @@ class Rates:
         passed = self._clock() - self._updated
         if passed < _RATE_S:
             return
-        self.evaluations_per_s = (evaluations - self._evaluations) / passed
-        self.positions_per_s = (positions - self._positions) / passed
-        self.actors_waiting = min((waited_s - self._waited_s) / passed, 1.0)
+        totals = (evaluations, simulations, cache_hits, positions, waited_s)
+        done = [now - before for now, before in zip(totals, self._before, strict=True)]
+        self.evaluations_per_s, self.simulations_per_s = done[0] / passed, done[1] / passed
+        self.cache_hit_share = done[2] / max(done[0] + done[2], 1)
+        self.positions_per_s = done[3] / passed
+        self.actors_waiting = min(done[4] / passed, 1.0)
         self._updated += passed
-        self._evaluations, self._positions, self._waited_s = evaluations, positions, waited_s
+        self._before = totals
 
 
 def figures(health: Health, losses: Losses, measured: tuple[float, list[float]]) -> dict[str, float]:

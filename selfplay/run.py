@@ -1,7 +1,9 @@
 """A training run: actors play, the learner trains on what they play, its weights go back to them.
 
 The learner is a fold over segments of games. Each segment joins the replay window and allows a fixed number of
-training steps (`samples_per_position`); a step's batch depends only on the seed, its number and the window. So a run
+training steps (`samples_per_position`); a step's batch depends only on the seed, its number and the window, and what
+depends on the time (the learning rate's schedule, the network's growth) on when the segment came in, which is kept
+with it. So a run
 that is killed and resumed makes the steps it had not saved over again, the same ones: nothing is lost but the games
 under way. What is saved is said: a line of progress.jsonl is written after the state it speaks of is on disk.
 
@@ -27,7 +29,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -38,6 +40,7 @@ import torch
 from agent.backends import choose_backend
 from agent.checkpoint import MODEL_FILE, CheckpointError, Metadata, read_metadata, save_checkpoint
 from agent.inference import make_evaluator
+from agent.network import Network
 from agent.storage import remove_unfinished, write_atomically
 from games import load
 from games.contract import GameError
@@ -145,7 +148,9 @@ class TrainingRun:
         self._fill_window()
         self.version = self.next_segment - (self.learner.step < self._steps_due())
         """Of the weights: how many segments were folded and trained on, to the last step, when they were made."""
-        self.sampler = Sampler(self.game, config.seed, value_mix=config.learner.value_target_mix)
+        self.sampler = Sampler(
+            self.game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head
+        )
         self.meter = StrengthMeter(self.game, config.run.measure_simulations)
         self.report = Report(folder, self.learner.step)
         self._stopped = threading.Event()
@@ -201,6 +206,7 @@ class TrainingRun:
                 backend = self._choose_backend()
                 # One actor in lockstep, or its games would depend on when it sees which weights.
                 self._pool.start(backend, self.next_segment + len(self.pending) if self.num_actors == 1 else None)
+                self.learner.warm_up()  # while the actors compile theirs
                 self._wait_for_actors()
                 self._train()
         finally:
@@ -219,7 +225,7 @@ class TrainingRun:
         if wanted != "auto":
             return wanted
         self._show("measuring what runs the network fastest here")
-        choice = choose_backend(self.game, self.learner.averaged, self.config.selfplay.slots)
+        choice = choose_backend(self.game, self.learner.player, self.config.selfplay.slots)
         self._log(str(choice))
         return choice.backend
 
@@ -272,6 +278,7 @@ class TrainingRun:
 
     def _take_segments(self, segments: list[Segment]) -> None:
         for segment in segments:
+            segment = replace(segment, time_share=round(min(1.0, self.elapsed_s / self.budget_s), 6))
             self.pending.append((self.store.append(segment), segment))
 
     def _steps_due(self) -> int:
@@ -294,13 +301,18 @@ class TrainingRun:
             self.positions += segment.num_positions
             self._newest = segment
             self.window.drop_oldest_to(self.config.replay.window(self.positions))
+            if self.learner.begin_segment(segment.time_share):
+                self._tell_of_growth()
         if self.learner.step >= self._steps_due():
             self._finish_segment()
 
     def _step(self) -> None:
         batch = self.sampler.draw(self.window.views(), self.learner.step, self.config.learner.batch_size)
+        learnt_from_smaller = self.learner.teacher is not None
         self._losses.append(self.learner.train(batch))
         self._last_batch = batch
+        if learnt_from_smaller and self.learner.teacher is None:
+            self._log(f"step {self.learner.step}: from now on the larger network plays")
 
     def _finish_segment(self) -> None:
         """All steps that the newest segment allows are made: its weights go out, and the state to disk."""
@@ -381,7 +393,7 @@ class TrainingRun:
 
     def _write_weights(self) -> None:
         folder = self.folder / "weights"
-        save_checkpoint(weights_path(folder, self.version), self.learner.averaged, self._metadata())
+        save_checkpoint(weights_path(folder, self.version), self.learner.player, self._metadata())
         for old in sorted(folder.glob("*.safetensors"))[:-KEPT_WEIGHTS]:
             old.unlink(missing_ok=True)
 
@@ -389,14 +401,14 @@ class TrainingRun:
         metadata = self._metadata()
         if checkpoint:
             name = f"step-{self.learner.step:08d}.safetensors"
-            save_checkpoint(self.folder / "checkpoints" / name, self.learner.averaged, metadata)
-        save_checkpoint(self.folder / MODEL_FILE, self.learner.averaged, metadata)
+            save_checkpoint(self.folder / "checkpoints" / name, self.learner.player, metadata)
+        save_checkpoint(self.folder / MODEL_FILE, self.learner.player, metadata)
 
     def _metadata(self) -> Metadata:
         return Metadata(
             game=self.game.label,
             rules_version=self.game.rules_version,
-            network=self.config.network.model_dump(),
+            network=self.learner.player.config.model_dump(),
             run=self.folder.name,
             step=self.learner.step,
             games=self.games,
@@ -409,7 +421,7 @@ class TrainingRun:
         self._show("measuring the strength")
         try:
             self._may_break_off = True
-            strength = self.meter.measure(make_evaluator(self.game, self.learner.averaged))
+            strength = self.meter.measure(make_evaluator(self.game, self.learner.player))
             self._may_break_off = False
         except _Interrupted:
             self._may_break_off = False
@@ -426,7 +438,8 @@ class TrainingRun:
         if losses is None or batch is None:
             return
         pool, rates = self._pool, self._rates
-        rates.update(pool.evaluations, self.positions, pool.waited_s / self.num_actors)
+        waited_s = pool.waited_s / self.num_actors
+        rates.update(pool.evaluations, pool.simulations, pool.cache_hits, self.positions, waited_s)
         health = Health(
             elapsed_s=self.elapsed_s,
             steps=self.learner.step,
@@ -445,7 +458,11 @@ class TrainingRun:
         self.report.scalars(
             {
                 **figures(health, losses, self._calibration),
+                "learner/learning_rate": self.learner.learning_rate,
+                "learner/network_parameters": self.learner.player.num_parameters,
                 "speed/evaluations_per_second": rates.evaluations_per_s,
+                "speed/simulations_per_second": rates.simulations_per_s,
+                "speed/cache_hit_share": rates.cache_hit_share,
                 "speed/positions_per_second": rates.positions_per_s,
                 "replay/window_positions": self.window.num_positions,
                 "replay/games": self.games,
@@ -453,6 +470,13 @@ class TrainingRun:
             },
             self.learner.step,
         )
+
+    def _tell_of_growth(self) -> None:
+        text = f"the network grows to {_in_words(self.learner.network)}"
+        if self.learner.teacher is not None:
+            text += f"; for {self.config.growth.distill_steps} steps the smaller one teaches it, and plays"
+        self._log(f"step {self.learner.step}: {text}")
+        self.report.text("growth", text, self.learner.step)
 
     def _diagnose(self, health: Health) -> None:
         found = diagnose(health, self.config)
@@ -468,7 +492,6 @@ class TrainingRun:
     def _show(self, phase: str = "") -> None:
         losses = self._last_losses
         shown = {} if losses is None else {"policy": losses.policy, "value": losses.value}
-        network = self.config.network
         self._panel.update(
             Progress(
                 run=self.folder.name,
@@ -480,6 +503,7 @@ class TrainingRun:
                 positions=self.positions,
                 positions_per_s=self._rates.positions_per_s,
                 evaluations_per_s=self._rates.evaluations_per_s,
+                cache_hit_share=self._rates.cache_hit_share,
                 steps=self.learner.step,
                 replay_ratio=self._replay_ratio(),
                 replay_ratio_target=self.config.replay.samples_per_position,
@@ -487,8 +511,7 @@ class TrainingRun:
                 strength=self.strengths[-1][2] if self.strengths else "",
                 strength_history=tuple(headline for _, headline, _ in self.strengths),
                 actors=self._pool.states,
-                network=f"{network.blocks} blocks x {network.channels} channels, "
-                f"{self.learner.network.num_parameters:,} parameters",
+                network=_in_words(self.learner.player),
                 diagnoses=tuple(self._diagnoses),
             )
         )
@@ -538,6 +561,11 @@ class TrainingRun:
 
 def _mean(losses: list[Losses]) -> Losses:
     return Losses(**{f.name: float(np.mean([getattr(one, f.name) for one in losses])) for f in fields(Losses)})
+
+
+def _in_words(network: Network) -> str:
+    sizes = network.config
+    return f"{sizes.blocks} blocks x {sizes.channels} channels, {network.num_parameters:,} parameters"
 
 
 def command_here(name: str) -> str:

@@ -50,19 +50,19 @@ def tictactoe_segment(seed: tuple[int, ...], games: int = 30, actor: int = 0) ->
 
 def plays(task: ActorTask, connection: Connection) -> None:
     """Hands over segments in lockstep, or as fast as they are taken."""
-    connection.send(Beat(0, 0, 0.0))
+    connection.send(Beat())
     for number in range(sys.maxsize):
         wanted = (task.first_version or 0) + max(0, number - 1)
         while task.first_version is not None and newest_version(task.weights) < wanted:
             time.sleep(0.01)
-            connection.send(Beat(0, 0, 0.01))
+            connection.send(Beat(waited_s=0.01))
         connection.send(tictactoe_segment((*task.seed, number), actor=task.actor))
-        connection.send(Beat(1000, 100, 0.0))
+        connection.send(Beat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
 
 
 def plays_large(task: ActorTask, connection: Connection) -> None:
     """Hands over segments larger than a pipe holds."""
-    connection.send(Beat(0, 0, 0.0))
+    connection.send(Beat())
     segment = tictactoe_segment(task.seed, games=2000, actor=task.actor)
     while True:
         connection.send(segment)
@@ -84,7 +84,7 @@ def stops_in_a_message(task: ActorTask, connection: Connection) -> None:
     """At first sends the beginning of a message and no more; its replacement plays."""
     if task.seed[-1]:
         plays(task, connection)
-    connection.send(Beat(0, 0, 0.0))
+    connection.send(Beat())
     whole = pickle.dumps(tictactoe_segment(task.seed))
     os.write(connection.fileno(), struct.pack("!i", len(whole)) + whole[:1000])
     time.sleep(1000)

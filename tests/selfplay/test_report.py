@@ -242,11 +242,13 @@ def test_rates_are_those_of_the_last_seconds_and_of_this_start():
     rates = Rates(positions=1000, clock=lambda: time_s)
     assert math.isnan(rates.positions_per_s)
     time_s += 1
-    rates.update(500, 1100, 0.5)
+    rates.update(500, 900, 100, 1100, 0.5)
     assert math.isnan(rates.positions_per_s)  # too short a time to tell
     time_s += 9
-    rates.update(5000, 1200, 2.5)
+    rates.update(5000, 9000, 15_000, 1200, 2.5)
     assert (rates.evaluations_per_s, rates.positions_per_s, rates.actors_waiting) == (500, 20, 0.25)
+    assert (rates.simulations_per_s, rates.cache_hit_share) == (900, 0.75)
     time_s += 10
-    rates.update(5000, 1200, 22.5)
+    rates.update(5000, 9000, 15_000, 1200, 22.5)
     assert (rates.evaluations_per_s, rates.positions_per_s, rates.actors_waiting) == (0, 0, 1)
+    assert rates.cache_hit_share == 0
