@@ -79,6 +79,7 @@ def test_help_is_instant(tmp_path, monkeypatch):
         ("evaluate", "--model --positions --simulations --json"),
         ("play", "--model --opponent --simulations --side --plain"),
         ("gtp", "--model --simulations"),
+        ("export", "--model --output"),
     ],
 )
 def test_help_of_each_command_explains_every_option(capsys, command: str, options: str):
