@@ -188,7 +188,7 @@ def test_forced_playouts_are_made_and_pruned():
 
 
 def test_a_proven_loss_is_neither_forced_nor_a_target():
-    position = position_after("tictactoe", ["a1", "b2", "c3"])  # a corner to each side: O loses by the other corners
+    position = position_after("tictactoe", ["a1", "b2", "c3"])  # X has two corners: O loses by taking a third
     search = Search(position.game, SearchSettings(simulations=150, root_policy="puct", forced_playouts=2.0))
     search.start(position.state)
     search.run(HashEvaluator(position.game))
