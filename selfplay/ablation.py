@@ -48,6 +48,9 @@ class Ablation:
             self._tried.add(trial.name)
         return trial
 
+    def options_now(self, result: Result) -> Overrides:
+        return self._variants[result.variant]
+
     def take(self, result: Result) -> None:
         """Nothing is kept but the trials' own results."""
 
@@ -65,7 +68,7 @@ class Ablation:
         seeds = ", ".join(map(str, self._config.seeds))
         failures = [result.trial for result in results if result.error]
         title = f"seeds {seeds}" + (f"; failed: {', '.join(failures)}" if failures else "")
-        return title, table_cells(rows, simulations, len(self._config.seeds)), intervals_in_words(results, simulations)
+        return title, table_cells(rows, simulations, len(self._config.seeds)), notes_in_words(results, simulations)
 
     def conclude(self) -> list[str]:
         """Nothing is left to be said but the table."""
@@ -221,20 +224,24 @@ def _difference_in_words(estimate: Estimate | None) -> str:
     return f"{value} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
-def intervals_in_words(results: Sequence[Result], simulations: Sequence[int]) -> str:
-    """What the table's intervals are."""
+def notes_in_words(results: Sequence[Result], simulations: Sequence[int]) -> str:
+    """What the table's intervals are, and which trials were not like the others."""
     done = [result for result in results if not result.error]
     shares = {v: [r.measured(simulations[0]).share for r in done if r.variant == v] for v in {r.variant for r in done}}
     _, freedom = pooled_spread(shares)
+    resumed = sum(result.starts > 1 for result in done)
+    interrupted = (
+        f" Interrupted and resumed, with the games under way lost: {resumed} of {len(done)}." if resumed else ""
+    )
     if not freedom:
         return (
             "In brackets: 95 % intervals of the measurement alone. With one seed each nothing is known of the chance "
-            "in training, which may well be larger."
+            f"in training, which may well be larger.{interrupted}"
         )
     return (
         "In brackets: 95 % intervals for training with another seed, from the spread between the seeds of a variant, "
         f"taken as equal for all (Student's t, {freedom} degree{'s' * (freedom > 1)} of freedom). Bold: the interval "
-        "excludes no difference, which happens by chance once in twenty times."
+        f"excludes no difference, which happens by chance once in twenty times.{interrupted}"
     )
 
 

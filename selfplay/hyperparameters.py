@@ -84,6 +84,9 @@ class Search:
             asked = self._study.ask(self._space)
         return self._trial(asked.number, asked.params)
 
+    def options_now(self, result: Result) -> Overrides:
+        return result.overrides  # drawn once and for all
+
     def take(self, result: Result) -> None:
         number = int(result.trial.removeprefix("trial-"))
         if result.error:

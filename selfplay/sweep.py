@@ -39,7 +39,7 @@ from selfplay.config import TrainConfig, load_config, options, to_toml
 from selfplay.hyperparameters import Search
 from selfplay.panel import Panel, Progress, duration
 from selfplay.run import CONFIG_FILE, STATE_FILE, command_here
-from selfplay.sweep_config import SweepConfig, parse_sweep, read_sweep
+from selfplay.sweep_config import Overrides, SweepConfig, parse_sweep, read_sweep
 from selfplay.trial import (
     BAD_INPUT,
     OUTPUT_FILE,
@@ -78,6 +78,9 @@ class Plan(Protocol):
     def next_trial(self) -> Trial | None:
         """The next one to run; None when all are done."""
 
+    def options_now(self, result: Result) -> Overrides:
+        """The overrides that a trial of that name has by the config as it is now."""
+
     def take(self, result: Result) -> None:
         """Told of each result once it is saved."""
 
@@ -107,8 +110,11 @@ def begin(config_text: str, source: str, folder: Path) -> bool:
     with _lock(folder) as lock:
         if path.exists():
             _check_same(parse_sweep(path.read_text(encoding="utf-8"), str(path)), config, folder, source)
+        else:
+            write_atomically(path, config_text.encode())
+        found = Sweep(folder, config, lock)  # refuses what does not fit the trials there are
         write_atomically(path, config_text.encode())
-        return Sweep(folder, config, lock).go()
+        return found.go()
 
 
 def resume(folder: Path) -> bool:
@@ -135,7 +141,7 @@ class Sweep:
         for result in self.plan.results():
             if not result.error:
                 place = self._folder_of(result.trial)
-                _check_trained_so(place, config.train_config(result.overrides, result.seed))
+                _check_trained_so(place, config.train_config(self.plan.options_now(result), result.seed))
                 _remove_large_files(place)
         self._write_results()
         self._stopped = threading.Event()
@@ -288,8 +294,9 @@ class Sweep:
             "lines": f"the share of all {measured.count:,} lines against every opponent's move that are not lost",
             "games": f"the score in {measured.count} games against {self.config.measure.playouts} playouts a move",
         }[measured.what]
+        minutes = self.config.minutes
         return (
-            f"{self.game}, {self.config.minutes:g} minutes each from zero on {result.cores} cores, "
+            f"{self.game}, {minutes:g} minute{'s' * (minutes != 1)} each from zero on {result.cores} cores, "
             f"{self.plan.report()[0]}. Strength: {what}."
         )
 

@@ -9,7 +9,7 @@ from selfplay.ablation import (
     Ablation,
     Estimate,
     difference,
-    intervals_in_words,
+    notes_in_words,
     pooled_spread,
     share_in_words,
     strength,
@@ -142,9 +142,12 @@ def test_the_base_may_still_be_missing():
 
 
 def test_the_notes_say_what_the_intervals_are():
-    assert "2 degrees of freedom" in intervals_in_words(RESULTS, [0, 64])
-    assert "1 degree of freedom" in intervals_in_words(RESULTS[:3], [0])
-    assert "nothing is known of the chance" in intervals_in_words(RESULTS[:2], [0])
+    assert "2 degrees of freedom" in notes_in_words(RESULTS, [0, 64])
+    assert "1 degree of freedom" in notes_in_words(RESULTS[:3], [0])
+    assert "nothing is known of the chance" in notes_in_words(RESULTS[:2], [0])
+    assert "Interrupted" not in notes_in_words(RESULTS, [0])
+    resumed = [*RESULTS[:3], result("fast", 1, 82, 83, starts=2)]
+    assert notes_in_words(resumed, [0]).endswith("resumed, with the games under way lost: 1 of 4.")
 
 
 # --- the trials
