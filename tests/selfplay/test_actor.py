@@ -49,7 +49,7 @@ def write_weights(folder: Path, version: int) -> None:
 
 def receive(pool: ActorPool, count: int) -> list:
     segments: list = []
-    deadline = time.monotonic() + 90  # the first time it compiles
+    deadline = time.monotonic() + 600  # the first time it compiles
     while len(segments) < count:
         assert time.monotonic() < deadline
         segments += pool.receive(0.1)
@@ -69,7 +69,7 @@ def test_in_lockstep_each_segment_has_its_weights(folder):
     try:
         pool.start("torch-f32", 0)
         segments = receive(pool, 2)
-        wait_until(lambda: segments.extend(pool.receive(0.1)) or pool.waited_s > 0.5, 20, "it does not wait")
+        wait_until(lambda: segments.extend(pool.receive(0.1)) or pool.waited_s > 0.5, 600, "it does not wait")
         assert len(segments) == 2  # the next one is to be played with version 1
         for version in (1, 2, 3):
             write_weights(folder, version)
@@ -91,7 +91,7 @@ def test_otherwise_the_newest_weights_are_taken_as_they_come(folder):
         weights_path(folder, 4).write_bytes(b"deleted while it was being read")
         receive(pool, 3)
         write_weights(folder, 5)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while receive(pool, 1)[-1].weights_version != 5:
             assert time.monotonic() < deadline
         assert events == []
@@ -110,9 +110,9 @@ def test_actors_end_when_the_run_is_gone(folder):
         return bool(actors)
 
     try:
-        wait_until(has_actor, 60, "no actor was started")
+        wait_until(has_actor, 600, "no actor was started")
         time.sleep(0.6)
     finally:
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
-    wait_until(lambda: not is_alive(actors[0]), 5, "the actor outlives its run")
+    wait_until(lambda: not is_alive(actors[0]), 60, "the actor outlives its run")
