@@ -97,7 +97,7 @@ class Started:
         """The process ids of its actors."""
         return [pid for pid in children(self.process.pid) if b"spawn_main" in command_line(pid)]
 
-    def wait_for_steps(self, more_than: int, timeout_s: float = 90) -> None:
+    def wait_for_steps(self, more_than: int, timeout_s: float = 600) -> None:
         """Waits until a state with more steps has been saved."""
         self.wait_until(lambda: saved_steps(self.folder) > more_than, timeout_s, f"more than {more_than} steps")
 
