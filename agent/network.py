@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from agent import fused
 from agent.network_config import NetworkConfig
 from games.contract import Game
 
@@ -34,11 +35,24 @@ class Outputs(NamedTuple):
         return Outputs(*(None if part is None else part.float() for part in self))  # type: ignore[arg-type]
 
 
-def pool(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, 3 C]: each channel's mean, mean scaled by the board's width, and maximum."""
-    mean = x.mean((2, 3))
+def pool(x: Tensor, channels: int | None = None) -> Tensor:
+    """[N, C, H, W] -> [N, 3 C]: each channel's mean, mean scaled by the board's width, and maximum.
+
+    channels: only of so many channels, the first ones.
+    """
+    if x.requires_grad and fused.suits(x):
+        mean, most = fused.pool(x, x.shape[1] if channels is None else channels)
+    else:
+        mean, most = x[:, :channels].mean((2, 3)), x[:, :channels].amax((2, 3))
     width = (x.shape[2] * x.shape[3]) ** 0.5
-    return torch.cat([mean, mean * ((width - 14.0) * 0.1), x.amax((2, 3))], 1)
+    return torch.cat([mean, mean * ((width - 14.0) * 0.1), most], 1)
+
+
+def add_everywhere(x: Tensor, by_position: Tensor) -> Tensor:
+    """x [N, C, H, W] with by_position [N, C] added in every cell of the board."""
+    if x.requires_grad and fused.suits(x):
+        return fused.add_everywhere(x, by_position)
+    return x + by_position[:, :, None, None]
 
 
 class ConvNorm(nn.Module):
@@ -51,6 +65,14 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.convolution(x))  # type: ignore[no-any-return]
+
+    def rectified(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """relu(self(x) + residual)."""
+        x = self.convolution(x)
+        if self.training and isinstance(self.norm, nn.BatchNorm2d) and fused.suits(x):
+            return fused.normalize_and_rectify(x, self.norm, residual)
+        x = self.norm(x)
+        return torch.relu(x if residual is None else residual + x)
 
     def fold(self) -> None:
         """Makes the normalization part of the convolution's weights; only right in evaluation mode."""
@@ -69,10 +91,10 @@ class Block(nn.Module):
         self.from_pool = nn.Linear(3 * self.pooled_channels, channels) if pooled_channels else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.first(x))
+        y = self.first.rectified(x)
         if self.from_pool is not None:
-            y = y + self.from_pool(pool(y[:, : self.pooled_channels]))[:, :, None, None]
-        return torch.relu(x + self.second(y))
+            y = add_everywhere(y, self.from_pool(pool(y, self.pooled_channels)))
+        return self.second.rectified(y, residual=x)
 
 
 class PolicyHead(nn.Module):
@@ -92,11 +114,11 @@ class PolicyHead(nn.Module):
             self.dense = nn.Linear(config.policy_channels * cells, game.num_actions)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.reduce(x))
+        y = self.reduce.rectified(x)
         if not self.planes:
             return self.dense(y.flatten(1))  # type: ignore[no-any-return]
         pooled = pool(y)
-        logits = self.by_cell(torch.relu(y + self.from_pool(pooled)[:, :, None, None])).flatten(1)
+        logits = self.by_cell(torch.relu(add_everywhere(y, self.from_pool(pooled)))).flatten(1)
         return logits if self.others is None else torch.cat([logits, self.others(pooled)], 1)
 
 
@@ -114,7 +136,7 @@ class ValueHead(nn.Module):
         self.score = nn.Linear(config.value_hidden, 1) if game.has_score else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        y = torch.relu(self.reduce(x))
+        y = self.reduce.rectified(x)
         hidden = torch.relu(self.hidden(y.flatten(1) if self.dense else pool(y)))
         return self.outcome(hidden), None if self.score is None else self.score(hidden)[:, 0]
 
@@ -141,7 +163,7 @@ class Network(nn.Module):
 
     def trunk(self, planes: Tensor) -> Tensor:
         """[N, planes, H, W] -> [N, C, H, W]."""
-        x = torch.relu(self.stem(planes))
+        x = self.stem.rectified(planes)
         for block in self.blocks:
             x = block(x)
         return x

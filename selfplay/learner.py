@@ -3,10 +3,16 @@
 The averaged weights (an exponential moving average over steps) are what plays and what is saved as the model. The
 learner's whole state (weights, averages, optimizer, counters) is one safetensors file; with it a run goes on with
 the step it would have made next, to the bit on the same machine.
+
+No step reads the clock. How far a run has come is the share of its minutes that had passed when the newest segment
+of games came in, which is kept with that segment (`begin_segment`), or of `run.max_steps`, whichever is more. The
+learning rate's schedule and the network's growth follow it. A run that is resumed with more minutes has come less far
+than before: its learning rate rises again, and so explores anew (a warm restart); a network that has grown stays so.
 """
 
 import copy
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +23,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from agent import fused
 from agent.checkpoint import CheckpointError, read_tensors, write_tensors
 from agent.inference import default_device, has_fast_bfloat16
 from agent.network import Network, Outputs
+from agent.network_config import NetworkConfig
 from games.contract import Game
-from selfplay.config import TrainConfig
+from selfplay.config import LearnerConfig, TrainConfig
+from selfplay.growth import grow, mix_in_answers
 from selfplay.sampling import Batch
 
-STATE_FORMAT = "keima-learner-1"
+STATE_FORMAT = "keima-learner-2"
+_NEVER = -1  # the step at which a network has grown that has not
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Losses:
     value: float  # cross-entropy of win, draw, loss
     ownership: float  # mean squared error, 0 where the game has none
     score: float  # smooth L1, 0 where the game has none
+    reply: float  # KL(target || network) over all actions, 0 where a reply is not known or not asked for
+    soft_policy: float  # as the policy's, of the softened target; 0 where not asked for
     total: float  # weighted sum, which is descended
     gradient_norm: float
 
@@ -46,53 +58,114 @@ class Learner:
         self.game = game
         self.config = config
         self.device = device or default_device()
-        torch.manual_seed(config.seed)  # the initial weights' seed
-        # Channels last and bfloat16 arithmetic (the weights stay float32) train 3.3 times as fast on a Zen 5 core.
-        self.network = Network(game, config.network).to(self.device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._fast_bfloat16 = has_fast_bfloat16(self.device)
-        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
-        options = config.learner
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]  # biases and normalizations are left alone
+        torch.manual_seed(config.seed)  # the initial weights' seed
+        network = Network(game, config.network)
+        self._take_over(network, copy.deepcopy(network))
+        self.teacher: Network | None = None
+        """While a network that has grown learns from the smaller one: that one's averaged weights."""
+        self.grown_at = _NEVER
+        """The step at which the network grew."""
+        self.step = 0
+        """Training steps made."""
+        self.time_share = 0.0
+        """The share of the run's minutes that had passed when the segment came in whose steps are being made."""
+
+    def _take_over(self, network: Network, averaged: Network) -> None:
+        """Goes on with these networks, and an optimizer that knows nothing of them yet."""
+        # Channels last and bfloat16 arithmetic (the weights stay float32) train 3.3 times as fast on a Zen 5 core.
+        self.network, self.averaged = (
+            model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for model in (network, averaged)
+        )
+        self.averaged.eval().requires_grad_(False)
+        self._parameters = list(self.network.parameters())
+        decayed = [p for p in self._parameters if p.ndim > 1]
+        rest = [p for p in self._parameters if p.ndim <= 1]  # biases and normalizations are left alone
+        options = self.config.learner
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": options.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=options.learning_rate,
+            fused=True,
         )
-        self.step = 0
-        """Training steps made."""
+        self._buffers = list(self.network.buffers())
+        self._buffers_before = [torch.empty_like(buffer) for buffer in self._buffers]
+        pairs = list(zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True))
+        self._averages, self._averaged_values = _unzipped(p for p in pairs if p[0].is_floating_point())
+        self._copies, self._copied_values = _unzipped(p for p in pairs if not p[0].is_floating_point())
+
+    def warm_up(self) -> None:
+        """Compiles what the first step would have to compile: seconds on the first run of all."""
+        if self.device.type == "cpu":
+            fused.warm_up(torch.bfloat16 if self._fast_bfloat16 else torch.float32)
+
+    @property
+    def player(self) -> Network:
+        """The network to play with: the averaged one, or the smaller one that it is still learning from."""
+        return self.averaged if self.teacher is None else self.teacher
+
+    @property
+    def share(self) -> float:
+        """How far the run has come, 0 to 1; see the module's docstring."""
+        max_steps = self.config.run.max_steps
+        return min(1.0, max(self.time_share, self.step / max_steps if max_steps else 0.0))
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        since = self.step if self.grown_at == _NEVER else self.step - self.grown_at
+        options = self.config.learner
+        return (
+            options.learning_rate
+            * min(1.0, (since + 1) / max(options.warmup_steps, 1))
+            * scheduled(options, self.share)
+        )
+
+    def begin_segment(self, time_share: float) -> bool:
+        """To be told before the steps that a segment allows: when it came in. True where the network grows with it."""
+        self.time_share = time_share
+        growth = self.config.growth
+        if not growth.at_share or self.grown_at != _NEVER or self.share < growth.at_share:
+            return False
+        config, smaller = growth.network(self.config.network), self.averaged
+        grown = [grow(network, self.game, config, self.config.seed) for network in (self.network, smaller)]
+        self._take_over(*grown)
+        self.grown_at = self.step
+        self.teacher = smaller if growth.distill_steps else None
+        return True
 
     def train(self, batch: Batch) -> Losses:
         """One step on a batch. The losses are those before the step."""
-        self.network.train()
         options = self.config.learner
+        self.network.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = options.learning_rate * min(1.0, (self.step + 1) / max(options.warmup_steps, 1))
-        statistics = [buffer.clone() for buffer in self.network.buffers()]
+            group["lr"] = self.learning_rate
+        torch._foreach_copy_(self._buffers_before, self._buffers)
         tensors = {name: torch.from_numpy(array).to(self.device) for name, array in batch._asdict().items()}
         planes = tensors["planes"].contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._fast_bfloat16):
+            if self.teacher is not None:
+                mix_in_answers(tensors, self.teacher, planes)
             outputs: Outputs = self.network(planes).float()
         parts = self._losses(outputs, tensors)
-        weights = {
-            "policy": 1.0,
-            "value": options.value_weight,
-            "ownership": options.ownership_weight,
-            "score": options.score_weight,
-        }
-        total = torch.stack([weight * parts[name] for name, weight in weights.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.stack([weight * parts[name] for name, weight in self._weights().items()]).sum()
+        for parameter in self._parameters:
+            parameter.grad = None
         total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.max_gradient_norm)
-        if math.isfinite(float(norm)):
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        if math.isfinite(norm):
+            if norm > options.max_gradient_norm:
+                torch._foreach_mul_(gradients, options.max_gradient_norm / norm)
             self.optimizer.step()
             self._average()
         else:  # a step along NaN would end the run; the diagnosis tells of it
-            for buffer, before in zip(self.network.buffers(), statistics, strict=True):
-                buffer.copy_(before)  # the normalizations have seen the NaN
+            torch._foreach_copy_(self._buffers, self._buffers_before)  # the normalizations have seen the NaN
         self.step += 1
+        if self.teacher is not None and self.step - self.grown_at >= self.config.growth.distill_steps:
+            self.teacher = None
         shown = {name: float(value.detach()) for name, value in parts.items()}
-        return Losses(**shown, total=float(total.detach()), gradient_norm=float(norm))
+        return Losses(**shown, total=float(total.detach()), gradient_norm=norm)
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -102,30 +175,42 @@ class Learner:
         policies = torch.softmax(outputs.policy.masked_fill(~legal, -1e9), 1)
         return torch.softmax(outputs.value, 1).cpu().numpy(), policies.cpu().numpy()
 
-    def _losses(self, outputs: Outputs, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        log_policy = torch.log_softmax(outputs.policy.masked_fill(~batch["legal"], -1e9), 1)
-        target = batch["policy"]
-        zero = torch.zeros((), device=self.device)
+    def _weights(self) -> dict[str, float]:
+        """Of the parts of the loss."""
+        options = self.config.learner
         return {
-            # KL, not cross-entropy: 0 is perfect, whatever the targets' entropy.
-            "policy": (torch.xlogy(target, target) - target * log_policy).sum(1).mean(),
-            "value": -(batch["outcome"] * torch.log_softmax(outputs.value, 1)).sum(1).mean(),
-            "ownership": zero
-            if outputs.ownership is None
-            else functional.mse_loss(outputs.ownership, batch["ownership"]),
-            "score": zero if outputs.score is None else functional.smooth_l1_loss(outputs.score, batch["score"]),
+            "policy": 1.0,
+            "value": options.value_weight,
+            "ownership": options.ownership_weight,
+            "score": options.score_weight,
+            "reply": options.reply_weight,
+            "soft_policy": options.soft_policy_weight,
         }
+
+    def _losses(self, outputs: Outputs, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        target, illegal = batch["policy"], ~batch["legal"]
+        parts = {
+            "policy": _divergence(target, outputs.policy.masked_fill(illegal, -1e9)),
+            "value": -(batch["outcome"] * torch.log_softmax(outputs.value, 1)).sum(1).mean(),
+        }
+        if outputs.ownership is not None:
+            parts["ownership"] = functional.mse_loss(outputs.ownership, batch["ownership"])
+        if outputs.score is not None:
+            parts["score"] = functional.smooth_l1_loss(outputs.score, batch["score"])
+        if outputs.reply is not None:
+            # Over all actions: which are legal depends on a move that the network is not told.
+            parts["reply"] = _divergence(batch["reply"], outputs.reply)
+        if outputs.soft_policy is not None:
+            parts["soft_policy"] = _divergence(softened(target), outputs.soft_policy.masked_fill(illegal, -1e9))
+        zero = torch.zeros((), device=self.device)
+        return {name: parts.get(name, zero) for name in self._weights()}
 
     @torch.no_grad()
     def _average(self) -> None:
         # Early on the average of the few steps there are: a decay of 0.999 would remember the random start for long.
         decay = min(self.config.learner.ema_decay, (self.step + 1) / (self.step + 10))
-        pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
-        for average, value in pairs:
-            if average.is_floating_point():
-                average.lerp_(value, 1 - decay)
-            else:
-                average.copy_(value)
+        torch._foreach_lerp_(self._averages, self._averaged_values, 1 - decay)
+        torch._foreach_copy_(self._copies, self._copied_values)
 
     # --- the state on disk
 
@@ -133,9 +218,12 @@ class Learner:
         """Writes everything needed to go on, with the run's own `progress` (JSON values) in the same file."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        if self.teacher is not None:
+            tensors |= {f"teacher.{name}": tensor for name, tensor in self.teacher.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-        write_tensors(path, tensors, {"format": STATE_FORMAT, "step": self.step, "progress": progress})
+        values = {"step": self.step, "grown_at": self.grown_at, "time_share": self.time_share}
+        write_tensors(path, tensors, {"format": STATE_FORMAT, **values, "progress": progress})
 
     def load_state(self, path: Path) -> dict[str, Any]:
         """Takes a saved state over and returns the run's progress. Raises CheckpointError."""
@@ -143,19 +231,70 @@ class Learner:
         try:
             if metadata["format"] != STATE_FORMAT:
                 raise KeyError("format")
-            self.network.load_state_dict(_under("network", tensors))
-            self.averaged.load_state_dict(_under("averaged", tensors))
-            state = self.optimizer.state_dict()
-            state["state"] = {}
+            step, grown_at, small = int(metadata["step"]), int(metadata["grown_at"]), self.config.network
+            if not _NEVER <= grown_at <= step:
+                raise ValueError(f"grown at step {grown_at} of {step}")
+            config = small if grown_at == _NEVER else self.config.growth.network(small)
+            networks = [self._built(config, _under(name, tensors)) for name in ("network", "averaged")]
+            teacher = _under("teacher", tensors)
+            self._take_over(*networks)
+            self.teacher = self._built(small, teacher).to(self.device).eval().requires_grad_(False) if teacher else None
+            state: dict[int, dict[str, Tensor]] = {}
             for name, tensor in _under("optimizer", tensors).items():
                 index, _, part = name.partition(".")
-                state["state"].setdefault(int(index), {})[part] = tensor
-            self.optimizer.load_state_dict(state)
-            self.step = int(metadata["step"])
+                state.setdefault(int(index), {})[part] = tensor
+            self._load_optimizer(state)
+            self.step, self.grown_at = step, grown_at
+            self.time_share = float(metadata["time_share"])
             return dict(metadata["progress"])
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(f"{path}: does not hold the state of this run's learner ({reason})") from None
+
+    def _built(self, config: NetworkConfig, tensors: dict[str, Tensor]) -> Network:
+        network = Network(self.game, config)
+        network.load_state_dict(tensors)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _load_optimizer(self, state: dict[int, dict[str, Tensor]]) -> None:
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        if state and state.keys() != set(range(len(parameters))):
+            raise ValueError(f"an optimizer of {len(state)} parameters, expected {len(parameters)}")
+        for index, parts in state.items():
+            parameter = parameters[index]
+            for name in ("exp_avg", "exp_avg_sq"):
+                if parts[name].shape != parameter.shape:
+                    raise ValueError(f"optimizer.{index}.{name}: {list(parts[name].shape)}")
+                # Laid out as the parameter is: the fused optimizer goes by the place in memory.
+                parts[name] = torch.empty_like(parameter, requires_grad=False).copy_(parts[name])
+            parts["step"] = parts["step"].to(self.device)
+            self.optimizer.state[parameter] = parts
+
+
+def scheduled(options: LearnerConfig, share: float) -> float:
+    """What the schedule leaves of the learning rate when a run has come so far, `share` from 0 to 1."""
+    left = {"constant": 1.0, "linear": 1.0 - share, "cosine": 0.5 + 0.5 * math.cos(math.pi * share)}[options.schedule]
+    return options.final_learning_rate_share + (1.0 - options.final_learning_rate_share) * left
+
+
+def softened(policy: Tensor) -> Tensor:
+    """Policies [n, A] at temperature 4, p^(1/4) made to sum to 1: lesser moves weigh more, those at 0 still nothing.
+
+    KataGo's soft policy target (KataGoMethods, "Auxiliary Soft Policy Target"). An error in the logits shows in this
+    divergence 1 / 16 as large as in the policy's own, so that a weight of 8 makes it half as important.
+    """
+    weights = policy.pow(0.25)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _divergence(target: Tensor, logits: Tensor) -> Tensor:
+    """Mean KL(target || softmax(logits)), of [n, A]; rows of zeros count as 0. Not cross-entropy: 0 is perfect."""
+    return (torch.xlogy(target, target) - target * torch.log_softmax(logits, 1)).sum(1).mean()
+
+
+def _unzipped(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    left, right = zip(*pairs, strict=True)
+    return list(left), list(right)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

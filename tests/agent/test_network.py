@@ -125,6 +125,28 @@ def test_the_heads_that_only_teach_change_nothing_that_plays(name):
     assert taught.reply is not None
 
 
+@pytest.mark.parametrize("name", ["connect4", "othello:6", "breakthrough:6,6"])
+def test_fused_training_is_plain_training(name, monkeypatch):
+    game = games.load(name)
+    planes = random_planes(game, 16).contiguous(memory_format=torch.channels_last)
+
+    def trained():
+        network = make_network(game).to(memory_format=torch.channels_last).train()
+        outputs = network(planes)
+        random = torch.Generator().manual_seed(1)
+        sum((part * torch.randn(part.shape, generator=random)).sum() for part in outputs if part is not None).backward()
+        return [*outputs, *(p.grad for p in network.parameters()), *network.buffers()]
+
+    fused_answers = trained()
+    calls = []
+    monkeypatch.setattr("agent.fused.suits", lambda x: calls.append(x))
+    plain = trained()
+    assert len(calls) > 6
+    for found, expected in zip(fused_answers, plain, strict=True):
+        if expected is not None:
+            torch.testing.assert_close(found, expected, atol=2e-4, rtol=2e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_values_stay_within_their_bounds_however_sure(dtype):
     game = games.load("connect4")

@@ -161,12 +161,15 @@ def fold(config: TrainConfig, segments: list[Segment], steps: int) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
     game = load(config.game)
     learner, window = Learner(game, config), ReplayWindow(config.replay.surprise_share)
-    sampler = Sampler(game, config.seed, value_mix=config.learner.value_target_mix)
+    sampler = Sampler(
+        game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head
+    )
     positions = 0
     for segment in segments:
         window.append(segment)
         positions += segment.num_positions
         window.drop_oldest_to(config.replay.window(positions))
+        learner.begin_segment(segment.time_share)
         due = int(positions * config.replay.samples_per_position / config.learner.batch_size)
         while learner.step < min(due, steps):
             learner.train(sampler.draw(window.views(), learner.step, config.learner.batch_size))

@@ -34,6 +34,27 @@ def config_file(tmp_path):
     return write
 
 
+# --- growth
+
+
+def test_a_network_grows_to_the_sizes_given():
+    config = load_config("connect4", ["growth.at_share=0.3", "growth.blocks=6", "network.channels=24"])
+    assert config.growth.network(config.network) == config.network.model_copy(update={"blocks": 6})
+    wider = load_config("connect4", ["growth.at_share=0.3", "growth.channels=48"])
+    assert wider.growth.network(wider.network) == wider.network.model_copy(update={"channels": 48})
+    assert load_config("connect4", ["growth.blocks=1"]).growth.at_share == 0  # never: any size will do
+
+
+def test_a_network_does_not_shrink(config_file):
+    assert refusal("connect4", "growth.at_share=0.3", "growth.blocks=2") == (
+        "--set growth.blocks=2: growth.blocks: expected at least network.blocks, 4, got 2"
+    )
+    expected = "growth.at_share: expected growth.blocks or growth.channels larger than the network's"
+    assert refusal("connect4", "growth.at_share=0.3") == f"--set growth.at_share=0.3: {expected}"
+    path = config_file('game = "connect4"\n[growth]\nat_share = 0.5\nchannels = 16\n')
+    assert refusal(path).startswith(f"{path}: growth.channels: expected at least network.channels, 32, got 16")
+
+
 # --- where a config comes from
 
 
@@ -162,7 +183,7 @@ def test_window_rule():
         ("simulations=3", "unknown option simulations; the nearest there is: search.simulations"),
         ("selfplay.simulations=3", "unknown option selfplay.simulations; the nearest there is: search.simulations"),
         ("lerner.learning_rat=3", "unknown option lerner.learning_rat; the nearest there is: learner.learning_rate"),
-        ("zzz=3", "unknown option zzz; the sections are: network, search, selfplay, replay, learner, run"),
+        ("zzz=3", "unknown option zzz; the sections are: network, search, selfplay, replay, learner, growth, run"),
         ("search=3", "search is a section; expected one of its options, as search.simulations"),
         ("seed", "expected section.key=value, as in search.simulations=64"),
     ],

@@ -11,9 +11,9 @@ import games
 from agent.checkpoint import CheckpointError, Metadata, read_tensors, save_checkpoint, write_tensors
 from agent.network import Outputs
 from agent.network_config import NetworkConfig
-from selfplay.config import LearnerConfig, SearchConfig, SelfplayConfig, TrainConfig
+from selfplay.config import LearnerConfig, RunConfig, SearchConfig, SelfplayConfig, TrainConfig
 from selfplay.generation import SelfPlay
-from selfplay.learner import Learner
+from selfplay.learner import Learner, _divergence, softened
 from selfplay.replay import ReplayWindow
 from selfplay.sampling import Batch, Sampler
 from tests.selfplay.naive import LinearEvaluator
@@ -46,8 +46,8 @@ def window_of(name, num_games=40):
     return window.views()
 
 
-def batches_of(name, count, size=32):
-    window, sampler = window_of(name), Sampler(games.load(name), seed=0, value_mix=0.25)
+def batches_of(name, count, size=32, replies=False):
+    window, sampler = window_of(name), Sampler(games.load(name), seed=0, value_mix=0.25, replies=replies)
     return [sampler.draw(window, step, size) for step in range(count)]
 
 
@@ -136,15 +136,19 @@ def random_outputs(batch, seed=0):
         torch.randn(batch.outcome.shape, generator=random).requires_grad_(),
         torch.rand(batch.ownership.shape, generator=random) * 2 - 1,
         torch.randn(batch.score.shape, generator=random),
+        torch.randn(batch.policy.shape, generator=random),
+        torch.randn(batch.policy.shape, generator=random),
     )
 
 
 def test_losses_by_hand():
     learner = make_learner("othello:4")
-    batch = batches_of("othello:4", 1)[0]
+    batch = batches_of("othello:4", 1, replies=True)[0]
+    assert batch.reply.any(1).any()
+    assert not batch.reply.any(1).all()
     outputs = random_outputs(batch)
     parts = learner._losses(outputs, tensors_of(batch))
-    policy = value = ownership = score = 0.0
+    policy = value = ownership = score = reply = soft_policy = 0.0
     for i in range(32):
         legal = np.flatnonzero(batch.legal[i])
         logits = outputs.policy.detach().numpy()[i, legal].astype(float)
@@ -155,8 +159,16 @@ def test_losses_by_hand():
         ownership += float(((outputs.ownership[i].numpy() - batch.ownership[i]) ** 2).mean())
         off = abs(float(outputs.score[i]) - float(batch.score[i]))
         score += off - 0.5 if off > 1 else off**2 / 2
-    expected = {"policy": policy / 32, "value": value / 32, "ownership": ownership / 32, "score": score / 32}
-    assert {name: part.item() for name, part in parts.items()} == pytest.approx(expected, rel=1e-4)
+        foreseen = np.exp(outputs.reply[i].numpy().astype(float))
+        foreseen /= foreseen.sum()  # over all actions
+        reply += sum(t * math.log(t / p) for t, p in zip(batch.reply[i], foreseen, strict=True) if t > 0)
+        soft = batch.policy[i, legal].astype(float) ** 0.25
+        own = np.exp(outputs.soft_policy[i].numpy()[legal].astype(float))
+        pairs = zip(soft / soft.sum(), own / own.sum(), strict=True)
+        soft_policy += sum(t * math.log(t / p) for t, p in pairs if t > 0)
+    expected = {"policy": policy, "value": value, "ownership": ownership, "score": score}
+    expected |= {"reply": reply, "soft_policy": soft_policy}
+    assert {name: 32 * part.item() for name, part in parts.items()} == pytest.approx(expected, rel=1e-4)
 
 
 def test_policy_loss_is_zero_where_the_network_says_the_target():
@@ -187,7 +199,7 @@ def test_illegal_moves_have_no_part_in_the_policy():
 
 def test_a_game_without_auxiliary_targets_has_no_such_losses():
     losses = make_learner("connect4").train(batches_of("connect4", 1)[0])
-    assert (losses.ownership, losses.score) == (0, 0)
+    assert (losses.ownership, losses.score, losses.reply, losses.soft_policy) == (0, 0, 0, 0)
     assert losses.total == pytest.approx(losses.policy + 1.5 * losses.value)
 
 
@@ -208,6 +220,43 @@ def test_a_head_whose_loss_weighs_nothing_stays_as_it_is():
     assert torch.equal(learner.network.ownership.weight, before)
 
 
+TEACHING_HEADS = NETWORK.model_copy(update={"reply_head": True, "soft_policy_head": True})
+
+
+@pytest.mark.parametrize("name", ["connect4", "othello:4"])
+def test_the_heads_that_teach_learn(name):
+    learner = make_learner(name, network=TEACHING_HEADS, learning_rate=1e-2, warmup_steps=10)
+    batch = batches_of(name, 1, size=24, replies=True)[0]
+    losses = [learner.train(batch) for _ in range(150)]
+    assert losses[-1].reply < 0.5 * losses[0].reply
+    assert losses[-1].soft_policy < 0.2 * losses[0].soft_policy
+    total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].reply + 8 * losses[-1].soft_policy
+    total += 1.5 * losses[-1].ownership + 0.5 * losses[-1].score
+    assert losses[-1].total == pytest.approx(total, rel=1e-4)
+    assert learner.judge(batch)[1].shape == batch.policy.shape
+
+
+def test_a_softened_policy_by_hand():
+    policy = torch.tensor([[0.81, 0.16, 0.0, 0.03], [0.0, 1.0, 0.0, 0.0]])
+    found = softened(policy)
+    roots = [0.81**0.25, 0.16**0.25, 0.0, 0.03**0.25]
+    torch.testing.assert_close(found[0], torch.tensor(roots) / sum(roots))
+    torch.testing.assert_close(found[1], policy[1])
+
+
+def test_at_temperature_4_an_error_weighs_a_sixteenth():
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(1000, 8, generator=random)
+    target = torch.softmax(logits, 1)
+    off = logits + 0.05 * torch.randn(1000, 8, generator=random)
+    # Logits near each other, so that both targets weigh the actions about alike.
+    near = torch.softmax(0.1 * logits, 1)
+    plain = _divergence(near, 0.1 * logits + off - logits)
+    soft = _divergence(softened(near), (0.1 * logits + off - logits) / 4)
+    assert soft.item() == pytest.approx(plain.item() / 16, rel=0.03)
+    assert _divergence(target, logits).item() == pytest.approx(0, abs=1e-6)
+
+
 # --- steps
 
 
@@ -221,6 +270,45 @@ def test_the_learning_rate_warms_up():
     learner = make_learner(learning_rate=1e-2, warmup_steps=0)
     learner.train(batches_of("tictactoe", 1)[0])
     assert learner.optimizer.param_groups[0]["lr"] == 1e-2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", {0.0: 1.0, 0.25: 1.0, 1.0: 1.0}),
+        ("linear", {0.0: 1.0, 0.25: 0.775, 0.5: 0.55, 1.0: 0.1}),
+        ("cosine", {0.0: 1.0, 0.25: 0.1 + 0.9 * 0.853553, 0.5: 0.55, 1.0: 0.1}),
+    ],
+)
+def test_the_schedules_by_hand(schedule, expected):
+    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule=schedule, final_learning_rate_share=0.1)
+    for share, factor in expected.items():
+        assert not learner.begin_segment(share)
+        assert learner.learning_rate == pytest.approx(0.01 * factor, rel=1e-5)
+        learner.train(batches_of("tictactoe", 1)[0])
+        assert learner.optimizer.param_groups[1]["lr"] == pytest.approx(0.01 * factor, rel=1e-5)
+
+
+def test_more_minutes_are_a_warm_restart():
+    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule="linear", final_learning_rate_share=0)
+    learner.begin_segment(0.9)
+    assert learner.learning_rate == pytest.approx(0.001)
+    learner.begin_segment(0.45)  # twice the minutes
+    assert learner.learning_rate == pytest.approx(0.0055)
+
+
+def test_steps_count_where_they_end_the_run_first():
+    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule="linear", final_learning_rate_share=0)
+    learner.config = learner.config.model_copy(update={"run": RunConfig(max_steps=10)})
+    rates = []
+    for batch in batches_of("tictactoe", 10):
+        rates.append(learner.learning_rate)
+        learner.train(batch)
+    np.testing.assert_allclose(rates, 0.01 * (1 - np.arange(10) / 10))
+    assert learner.learning_rate == 0
+    learner.step = 2
+    learner.begin_segment(0.7)
+    assert learner.learning_rate == pytest.approx(0.003)
 
 
 def test_only_matrices_and_filters_are_pulled_to_zero():
@@ -332,6 +420,30 @@ def test_goes_on_to_the_bit(tmp_path, name, bfloat16):
     assert_same_state(state_of(second), state_of(through))
 
 
+def test_the_optimizer_is_adamw(tmp_path):
+    """Against torch's plain one, also from a state on disk, where tensors have lost their layout."""
+    learner = make_learner("connect4", weight_decay=0.01, max_gradient_norm=1e9)
+    twins = [p.detach().clone().contiguous().requires_grad_() for p in learner._parameters]
+    decayed = [twin for twin in twins if twin.ndim > 1]
+    rest = [twin for twin in twins if twin.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    plain = torch.optim.AdamW(groups, foreach=False, fused=False)
+    for number, batch in enumerate(batches_of("connect4", 6)):
+        if number == 3:
+            learner.save_state(tmp_path / "state", {})
+            other = make_learner("connect4", seed=9, weight_decay=0.01, max_gradient_norm=1e9)
+            other.load_state(tmp_path / "state")
+            learner = other
+        for group in plain.param_groups:
+            group["lr"] = learner.learning_rate
+        learner.train(batch)
+        for twin, parameter in zip(twins, learner._parameters, strict=True):
+            twin.grad = parameter.grad.clone().contiguous()
+        plain.step()
+        for twin, parameter in zip(twins, learner._parameters, strict=True):
+            torch.testing.assert_close(parameter.detach(), twin.detach(), atol=1e-6, rtol=1e-5)
+
+
 def test_a_state_before_the_first_step(tmp_path):
     path = tmp_path / "learner.safetensors"
     fresh, other = make_learner(seed=1), make_learner(seed=2)
@@ -408,6 +520,9 @@ def test_the_state_of_another_network_is_refused(state_file):
         {"step": "many"},
         {"step": None},
         {"progress": 3},
+        {"grown_at": None},
+        {"grown_at": 5},
+        {"time_share": "noon"},
         {"progress": None},
     ],
     ids=json.dumps,
@@ -432,5 +547,11 @@ def test_a_state_that_lacks_tensors_is_refused(state_file):
     for prefix in ("network.", "averaged."):
         write_tensors(state_file, {n: t for n, t in tensors.items() if not n.startswith(prefix)}, values)
         refusal(make_learner(), state_file)
-    write_tensors(state_file, tensors | {"optimizer.x.exp_avg": torch.zeros(1)}, values)
+    for wrong in ({"optimizer.x.exp_avg": torch.zeros(1)}, {"optimizer.999.exp_avg": torch.zeros(1)}):
+        write_tensors(state_file, tensors | wrong, values)
+        refusal(make_learner(), state_file)
+    for name in ("optimizer.0.exp_avg", "optimizer.0.exp_avg_sq", "optimizer.0.step"):
+        write_tensors(state_file, {n: t for n, t in tensors.items() if n != name}, values)
+        refusal(make_learner(), state_file)
+    write_tensors(state_file, tensors | {"optimizer.0.exp_avg": torch.zeros(1)}, values)
     refusal(make_learner(), state_file)

@@ -1,11 +1,13 @@
 """Training runs: started, stopped in every way, resumed. Most with actors that stand in for the real one."""
 
+import contextlib
 import errno
 import json
 import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from selfplay import pool as pool_module
 from selfplay import run as run_module
 from selfplay.config import TrainConfig, load_config
 from selfplay.run import resume, train
+from selfplay.segment import segment_from_bytes, segment_to_bytes
 from tests.selfplay import fake_actors
 from tests.selfplay.kill_and_resume import (
     CONFIG,
@@ -287,6 +290,64 @@ def test_a_resumed_run_keeps_the_goal_it_was_given_last(folder, monkeypatch):
     assert state_of(folder)[2]["elapsed_s"] >= goal_s
 
 
+def test_segments_keep_when_they_came(folder, monkeypatch):
+    fold = run_module.TrainingRun._fold_next
+    seen = []
+
+    def folded(run):
+        fold(run)
+        seen.append((run.next_segment - 1, run.learner.time_share))
+        run.elapsed_s += 60
+
+    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", folded)
+    assert train(tiny(folder, "run.max_steps=0", "run.minutes=10", "run.measure_every_minutes=1000"), folder)
+    for index, share in seen:
+        data = (folder / "games" / f"segment-{index:08d}.safetensors").read_bytes()
+        assert segment_from_bytes(data)[1].time_share == share
+    shares = [share for _, share in seen]
+    assert shares[0] < 0.1
+    assert shares == sorted(shares)
+    assert 0.5 < shares[-1] <= 1
+
+
+GROWING = (
+    *("growth.at_share=0.3", "growth.blocks=2", "growth.channels=12", "growth.distill_steps=15"),
+    *("learner.schedule=cosine", "network.reply_head=true", "network.soft_policy_head=true"),
+)
+
+
+def test_a_run_that_grows_and_is_stopped_on_the_way_goes_on_to_the_bit(folder, monkeypatch, capsys):
+    step = run_module.TrainingRun._step
+    stopped = []
+
+    def interrupted_step(run):
+        step(run)
+        grown = run.learner.grown_at
+        after = run.learner.step - grown
+        if grown >= 0 and after in (1, 14, 16) and after not in stopped:  # learning from the smaller one, and after it
+            stopped.append(after)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run_module.TrainingRun, "_step", interrupted_step)
+    assert not train(tiny(folder, *GROWING), folder)
+    seen = look(folder, None)
+    assert load_checkpoint(folder).network.config.channels == 8  # which still plays
+    assert not resume(folder)
+    assert load_checkpoint(folder).network.config.channels == 8
+    assert not resume(folder)
+    assert load_checkpoint(folder).network.config.channels == 12
+    assert resume(folder)
+    assert stopped == [1, 14, 16]
+    assert look(folder, seen).counters["step"] == MAX_STEPS
+    network = load_checkpoint(folder).network
+    assert (network.config.blocks, network.config.channels) == (2, 12)
+    assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
+    log = (folder / "run.log").read_text()
+    assert "the network grows to 2 blocks x 12 channels" in log
+    assert "for 15 steps the smaller one teaches it, and plays" in log
+    assert log.count("from now on the larger network plays") == 1
+
+
 # --- with real actors, as commands
 
 
@@ -295,23 +356,28 @@ def test_with_one_actor_a_run_repeats_itself_to_the_bit(tmp_path):
     (tmp_path / "config.toml").write_text(CONFIG.format(actors=1))
     for name in ("plain", "held_up"):
         folder = tmp_path / name
-        arguments = ["config.toml", "--run", folder, "--seed", "7", "--set", f"run.max_steps={MAX_STEPS}"]
+        arguments = ["config.toml", "--run", folder, "--seed", "7", "--set", f"run.max_steps={2 * MAX_STEPS}"]
         with Started(tmp_path / "output.txt", *arguments, folder=folder) as run:
             if name == "held_up":
                 run.wait_for_steps(0)
                 (actor,) = run.actors()
-                for stopped in (actor, run.process.pid, actor):
-                    os.kill(stopped, signal.SIGSTOP)
-                    time.sleep(0.4)
-                    os.kill(stopped, signal.SIGCONT)
-                    time.sleep(0.1)
+                with contextlib.suppress(ProcessLookupError):  # a quick run has ended meanwhile
+                    for stopped in (actor, run.process.pid, actor):
+                        os.kill(stopped, signal.SIGSTOP)
+                        time.sleep(0.4)
+                        os.kill(stopped, signal.SIGCONT)
+                        time.sleep(0.1)
             assert run.process.wait(600) == 0, run.output.read_text()
     left, right = tmp_path / "plain", tmp_path / "held_up"
     assert_same_state(left / "learner.safetensors", right / "learner.safetensors")
     segments = [path.name for path in sorted((left / "games").iterdir()) if (right / "games" / path.name).exists()]
     assert len(segments) >= 4
     for name in segments:
-        assert (left / "games" / name).read_bytes() == (right / "games" / name).read_bytes(), name
+        one, other = (segment_from_bytes((folder / "games" / name).read_bytes())[0] for folder in (left, right))
+        # All but the time at which it came in: the games, the versions of the weights that played them.
+        assert segment_to_bytes(replace(one, time_share=0.0), 0, 0, 0) == segment_to_bytes(
+            replace(other, time_share=0.0), 0, 0, 0
+        ), name
     versions = [json.loads(line)["next_segment"] for line in (left / "progress.jsonl").read_text().splitlines()]
     assert versions[-1] >= 4
 
