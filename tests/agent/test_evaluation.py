@@ -22,6 +22,7 @@ from games.position import Position, position_after
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "data" / "connect4_sample.txt"
+FRESH = ROOT / "tests" / "data" / "connect4_fresh.txt"
 SHIPPED = ROOT / "configs" / "positions" / "connect4.txt"
 CONNECT4 = load("connect4")
 TICTACTOE = load("tictactoe")
@@ -258,3 +259,21 @@ def test_perfect_play_loses_no_line_and_asks_level_by_level():
     assert result.losses == 0
     assert result.wins + result.draws == result.lines > 100
     assert len(asked) <= 9
+
+
+def test_the_fresh_positions_are_what_they_say():
+    fresh = read_positions(FRESH, CONNECT4)
+    others = [*read_positions(SAMPLE, CONNECT4), *read_positions(SHIPPED, CONNECT4)]
+    rows = {position.state.tobytes() for position in fresh}
+    assert len(fresh) == len(rows) == 2000
+    assert not rows & {position.state.tobytes() for position in others}
+    for position in fresh:
+        assert len(np.unique(np.sign(list(position.scores.values())))) > 1
+        for action in position.scores:
+            assert CONNECT4.outcome(CONNECT4.after(position.state, action)) != position.state[PLAYER]
+
+
+@pytest.mark.parametrize("number", range(0, 2000, 250))
+def test_the_fresh_positions_have_the_solver_s_scores(number):
+    position = [p for p in read_positions(FRESH, CONNECT4) if len(p.actions) >= 16][number // 2]
+    assert dict(Connect4Solver().scores(position.state)) == position.scores
