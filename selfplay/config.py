@@ -27,6 +27,13 @@ class ConfigError(GameError):
     """An option is unknown or has a value it cannot have. The message is for the user."""
 
 
+def fixed(value: int | Literal["auto"]) -> int:
+    """An option's number. Raises ConfigError for one that is still "auto"; selfplay.plan settles these."""
+    if value == "auto":
+        raise ConfigError('selfplay.slots, learner.batch_size: expected a number here, got "auto"')
+    return value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -60,7 +67,11 @@ class SelfplayConfig(_Section):
     actors: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto", description='Processes that play; "auto": one a core.'
     )
-    slots: int = Field(128, ge=1, le=65536, description="Games an actor plays at once, evaluated in one batch.")
+    slots: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
+        128,
+        description='Games an actor plays at once, evaluated in one batch; "auto": measured when the run begins '
+        "(keima plan).",
+    )
     backend: Literal["auto"] | Backend = Field(
         "auto", description='What runs the network in the actors; "auto": the fastest sound one, measured at the start.'
     )
@@ -124,7 +135,9 @@ class ReplayConfig(_Section):
 class LearnerConfig(_Section):
     """How the network is trained."""
 
-    batch_size: int = Field(512, ge=2, le=1 << 20, description="Positions a step.")
+    batch_size: Annotated[int, Field(ge=2, le=1 << 20)] | Literal["auto"] = Field(
+        512, description='Positions a step; "auto": measured when the run begins (keima plan).'
+    )
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of AdamW.")
     warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rate rises from 0.")
     schedule: Literal["constant", "cosine", "linear"] = Field(
@@ -140,10 +153,7 @@ class LearnerConfig(_Section):
     score_weight: float = Field(0.5, ge=0, description="Weight of the final score's loss.")
     reply_weight: float = Field(0.15, ge=0, description="Weight of the reply head's loss (network.reply_head).")
     soft_policy_weight: float = Field(
-        8.0,
-        ge=0,
-        description="Weight of the soft policy's loss (network.soft_policy_head), which is some 16 times smaller than "
-        "the policy's.",
+        2.0, ge=0, description="Weight of the soft policy's loss (network.soft_policy_head); KataGo's is 8."
     )
     value_target_mix: float = Field(
         0.25, ge=0, le=1, description="Share of the search's value in the value target; the rest is the outcome."

@@ -280,8 +280,9 @@ def scheduled(options: LearnerConfig, share: float) -> float:
 def softened(policy: Tensor) -> Tensor:
     """Policies [n, A] at temperature 4, p^(1/4) made to sum to 1: lesser moves weigh more, those at 0 still nothing.
 
-    KataGo's soft policy target (KataGoMethods, "Auxiliary Soft Policy Target"). An error in the logits shows in this
-    divergence 1 / 16 as large as in the policy's own, so that a weight of 8 makes it half as important.
+    KataGo's soft policy target (KataGoMethods, "Auxiliary Soft Policy Target"). A small error of a logit shows 1 / 16
+    as large in this divergence as in the policy's own, which is why KataGo weighs it by 8. While errors are large it is
+    not so much smaller (after a minute of Connect Four 0.4 of the policy's): 2 makes it count about as much.
     """
     weights = policy.pow(0.25)
     return weights / weights.sum(1, keepdim=True)

@@ -66,6 +66,15 @@ checkpoint_minutes = 0.02
 """
 """A run of which every part is small, and which measures, saves and deletes old games all the time."""
 
+GROWTH = """
+[growth]
+at_share = 0.0001
+blocks = 2
+channels = 12
+distill_steps = 200
+"""
+"""After 3.6 seconds the network grows, and learns from the smaller one for a few more."""
+
 WAYS = {"run": 8, "group": 3, "terminate": 2, "interrupt": 3, "actor": 4}
 """How a run is ended, and how often in 20: SIGKILL to the run's process or to its whole group, SIGTERM, Ctrl-C, or
 SIGKILL to an actor, to be replaced, and then to the run."""
@@ -161,9 +170,7 @@ def fold(config: TrainConfig, segments: list[Segment], steps: int) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
     game = load(config.game)
     learner, window = Learner(game, config), ReplayWindow(config.replay.surprise_share)
-    sampler = Sampler(
-        game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head
-    )
+    sampler = Sampler(game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head)
     positions = 0
     for segment in segments:
         window.append(segment)
@@ -315,7 +322,7 @@ def kill_and_resume(scratch: Path, kills: int, seed: int, actors: int, longest_s
     """Does it all below `scratch`; returns a summary in a line. Raises AssertionError for anything lost."""
     dice = random.Random(seed)
     folder, output, archive = scratch / "run", scratch / "output.txt", scratch / "archive"
-    (scratch / "config.toml").write_text(CONFIG.format(actors=actors))
+    (scratch / "config.toml").write_text(CONFIG.format(actors=actors) + GROWTH)
     archive.mkdir()
     stop = threading.Event()
     threading.Thread(target=keep_links, args=(folder, archive, stop), daemon=True).start()

@@ -230,7 +230,7 @@ def test_the_heads_that_teach_learn(name):
     losses = [learner.train(batch) for _ in range(150)]
     assert losses[-1].reply < 0.5 * losses[0].reply
     assert losses[-1].soft_policy < 0.2 * losses[0].soft_policy
-    total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].reply + 8 * losses[-1].soft_policy
+    total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].reply + 2 * losses[-1].soft_policy
     total += 1.5 * losses[-1].ownership + 0.5 * losses[-1].score
     assert losses[-1].total == pytest.approx(total, rel=1e-4)
     assert learner.judge(batch)[1].shape == batch.policy.shape
