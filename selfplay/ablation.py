@@ -107,6 +107,7 @@ class Row:
     positions: float
     steps: float
     evaluations_per_s: float
+    cores_used: float
 
 
 def summarize(results: Sequence[Result], variants: Sequence[str], simulations: Sequence[int]) -> list[Row]:
@@ -131,6 +132,7 @@ def summarize(results: Sequence[Result], variants: Sequence[str], simulations: S
             positions=_mean([r.positions for r in found]),
             steps=_mean([r.steps for r in found]),
             evaluations_per_s=_mean([r.evaluations_per_s for r in found]),
+            cores_used=_mean([r.cores_used for r in found]),
         )
         for name, found in by_variant.items()
     ]
@@ -192,7 +194,7 @@ def table_cells(rows: Sequence[Row], simulations: Sequence[int], num_seeds: int)
     """The table, its head first. Differences are in points of a hundred; bold where their interval excludes 0."""
     names = ["raw" if n == 0 else f"{n} simulations" for n in simulations]
     head = ["variant", "seeds", *names, *(f"{name}, against {BASE}" for name in names)]
-    table = [[*head, "positions", "steps", "evaluations/s"]]
+    table = [[*head, "positions", "steps", "evaluations/s", "cores used"]]
     for row in rows:
         missing = f" of {num_seeds}" if len(row.seeds) < num_seeds else ""
         table.append(
@@ -201,6 +203,7 @@ def table_cells(rows: Sequence[Row], simulations: Sequence[int], num_seeds: int)
                 *(share_in_words(row.strengths[n]) for n in simulations),
                 *(_difference_in_words(row.differences.get(n)) for n in simulations),
                 *(f"{row.positions:,.0f}", f"{row.steps:,.0f}", f"{row.evaluations_per_s:,.0f}"),
+                f"{row.cores_used:.1f}",
             ]
         )
     return table

@@ -13,10 +13,12 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any, Self
 
 import pydantic
@@ -103,7 +105,8 @@ class Result:
     steps: int = 0
     evaluations: int = 0  # of the network, by the actors
     starts: int = 0
-    cores: int = 0
+    cores: int = 0  # there were
+    cores_used: float = 0.0  # on average, by the trial's last start; far below `cores` where others were at work
 
     def measured(self, simulations: int) -> Measurement:
         """The strength with that many simulations a move."""
@@ -198,9 +201,12 @@ def _method(game: Game, measure: Measure) -> Callable[[Any], tuple[str, float, i
 def run_trial(folder: Path) -> bool:
     """Trains, or goes on training, and measures; False where the training was stopped before its end."""
     trial = Trial.read(folder)
+    start_s = time.monotonic()
     with contextlib.suppress(AlreadyTrained):  # it was stopped while it was measured
         if not resume(folder):
             return False
+    used_s = [usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))]
+    cores_used = sum(used_s) / (time.monotonic() - start_s)
     game = load(load_config(str(folder / CONFIG_FILE)).game)
     checkpoint = load_checkpoint(folder, game)
     measurements = measure_strength(game, make_evaluator(game, checkpoint.network), trial.measure)
@@ -220,6 +226,7 @@ def run_trial(folder: Path) -> bool:
             evaluations=progress["evaluations"],
             starts=trial.starts,
             cores=available_cores(),
+            cores_used=round(cores_used, 2),
         ),
     )
     return True

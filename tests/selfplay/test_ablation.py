@@ -28,7 +28,13 @@ def measured(successes: float, count: int = 100, simulations: int = 0, what: str
 
 def result(variant: str, seed: int, raw: float, searched: float, **more) -> Result:
     measurements = [measured(raw), measured(searched, simulations=64)]
-    facts = {"minutes": 2.0, "positions": 1000 * (seed + 1), "steps": 10 * (seed + 1), "evaluations": 120_000} | more
+    facts = {
+        "minutes": 2.0,
+        "positions": 1000 * (seed + 1),
+        "steps": 10 * (seed + 1),
+        "evaluations": 120_000,
+        "cores_used": 1.5 + seed,
+    } | more
     return Result(f"{variant}-{seed}", variant, seed, {}, measurements=measurements, **facts)
 
 
@@ -114,17 +120,17 @@ def test_cells_and_markdown():
     table = table_cells(rows, [0, 64], 3)
     assert table[0] == [
         *("variant", "seeds", "raw", "64 simulations", "raw, against base", "64 simulations, against base"),
-        *("positions", "steps", "evaluations/s"),
+        *("positions", "steps", "evaluations/s", "cores used"),
     ]
     assert table[2] == [
         *("fast", "2 of 3", "80.0 % (73.2 to 86.8)", "82.0 % (75.2 to 88.8)"),
-        *("+9.0 (-0.6 to +18.6)", "+0.0 (-9.6 to +9.6)", "1,500", "15", "1,000"),
+        *("+9.0 (-0.6 to +18.6)", "+0.0 (-9.6 to +9.6)", "1,500", "15", "1,000", "2.0"),
     ]
     assert table[1][4:6] == ["", ""]
     lines = to_markdown(table).splitlines()
-    assert lines[1] == "|" + "---|" * 9
+    assert lines[1] == "|" + "---|" * 10
     assert lines[2].startswith("| base | 2 of 3 | 71.0 % (")
-    assert {line.count("|") for line in lines} == {10}
+    assert {line.count("|") for line in lines} == {11}
 
 
 def test_what_excludes_zero_is_bold():

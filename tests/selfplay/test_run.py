@@ -278,6 +278,16 @@ def test_minutes_are_counted_over_all_starts(folder):
     assert state_of(folder)[2]["elapsed_s"] >= elapsed_s + 0.6
 
 
+def test_evaluations_are_counted_over_all_starts(folder):
+    assert train(tiny(folder, "run.max_steps=30"), folder)
+    first = state_of(folder)[2]["evaluations"]
+    assert first >= 1000  # that the actor tells of after each segment
+    config = folder / "config.toml"
+    config.write_text(config.read_text().replace("max_steps = 30", f"max_steps = {MAX_STEPS}"))
+    assert resume(folder)
+    assert state_of(folder)[2]["evaluations"] == progress_lines(folder)[-1]["evaluations"] >= first + 1000
+
+
 def test_a_resumed_run_keeps_the_goal_it_was_given_last(folder, monkeypatch):
     assert train(tiny(folder, "run.max_steps=0"), folder, minutes=0.01)
     monkeypatch.setattr(run_module.TrainingRun, "_fold_next", lambda _: os.kill(os.getpid(), signal.SIGTERM))
