@@ -18,7 +18,12 @@ from pathlib import Path
 from games.contract import GameError
 from games.doctor.report import CHECKS, ERROR, NOTE, WARNING, Finding, Report
 
-STAGES = {"interpreted": "examining the rules, uncompiled", "compiled": "compiling and examining the rules"}
+STAGES = {
+    "interpreted": "examining the rules, uncompiled",
+    "checked": "compiling with bounds checked, and examining the rules",
+    "compiled": "compiling and examining the rules",
+}
+"""The stages of games.doctor.worker, in words."""
 HUNG_S = 300.0
 """A process that tells of nothing for so long has hung: no check of a sound game takes a tenth of it."""
 
@@ -30,9 +35,12 @@ def examine(game: str, *, num_games: int, seed: int, begin: Callable[[str], None
     """
     report = Report(game)
     with tempfile.TemporaryDirectory(prefix="keima-doctor-") as folder:
+        is_plain = True
         for stage, words in STAGES.items():
+            if stage == "checked" and is_plain:
+                continue
             begin(words)
-            _run_stage(stage, folder, num_games, seed, report, begin)
+            is_plain = _run_stage(stage, folder, num_games, seed, report, begin)
             if not report.is_sound:
                 # Compiled, a kernel with such a bug might do anything; and its findings would be the same again.
                 break
@@ -43,15 +51,16 @@ def examine(game: str, *, num_games: int, seed: int, begin: Callable[[str], None
 
 def _run_stage(
     stage: str, folder: str, num_games: int, seed: int, report: Report, begin: Callable[[str], None]
-) -> None:
-    check, done = "loading", False
+) -> bool:
+    """Adds what a stage finds to the report. False where the kernels do not run as plain Python."""
+    check, done, is_plain = "loading", False, True
     with _worker(stage, folder, num_games, seed, report.game) as (process, lines):
         while True:
             try:
                 line = lines.get(timeout=HUNG_S)
             except queue.Empty:
                 report.add(_hung(check, stage))
-                return
+                return is_plain
             if line is None:
                 break
             for kind, value in json.loads(line).items():
@@ -65,6 +74,9 @@ def _run_stage(
                     report.add(Finding(**value | {"moves": None if moves is None else tuple(moves)}))
                 elif kind == "said":
                     report.said[value[0]] = value[1]
+                elif kind == "not plain":
+                    is_plain = False
+                    report.add(_not_plain(value))
                 elif kind == "statistics":
                     report.statistics = value
                 elif kind == "speed":
@@ -73,6 +85,7 @@ def _run_stage(
                     done = True
         if not done:
             report.add(_died(check, stage, process.wait(), (Path(folder) / "stderr.txt").read_text(errors="replace")))
+    return is_plain
 
 
 @contextlib.contextmanager
@@ -83,6 +96,9 @@ def _worker(
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     environment["NUMBA_DISABLE_JIT"] = "1" if stage == "interpreted" else "0"
+    if stage == "checked":
+        # numba's cache does not tell code with bounds checked from code without.
+        environment |= {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(Path(folder) / "cache")}
     # -P: a folder named `games` below the one that the command is typed in is not ours.
     command = [sys.executable, "-P", "-m", "games.doctor.worker", stage, folder, str(num_games), str(seed), game]
     with (Path(folder) / "stderr.txt").open("w") as stderr:
@@ -108,6 +124,16 @@ def _worker(
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def _not_plain(reason: str) -> Finding:
+    return Finding(
+        NOTE,
+        "compiled as written",
+        f"not compared with plain Python, as which the kernels do not run: {reason}",
+        "kernels that also run uncompiled: there, every bug has a line number",
+        "nothing has to be done; int(...) around comparisons and np.int64(...) around numbers of other types would do",
+    )
 
 
 def _hung(check: str, stage: str) -> Finding:

@@ -25,7 +25,7 @@ from games.contract import (
 from games.doctor.planes import check_encoding
 from games.doctor.report import ERROR, WARNING, Finding
 from games.doctor.rules import check_reset
-from games.doctor.subject import Stopped, Subject, explain
+from games.doctor.subject import NotPlain, Stopped, Subject, explain
 from games.doctor.walk import walk
 
 TRIES = 1000
@@ -208,22 +208,25 @@ def _compiling_finding(name: str, file: str, error: Exception) -> Finding:
     if "No conversion from none to" in reason:
         reason, remedy = "it returns nothing on one of its paths", "end every path with a return"
     elif re.match(r"No (implementation|conversion)", reason) and wanted:
-        call = re.sub(r"Literal\[(\w+)\]\([^()]*\)", r"\1", wanted[1])
-        reason = f"there is no {call} in compiled code"
+        reason = f"there is no {wanted[1]} in compiled code"
     elif "Cannot unify" in reason:
         remedy = "give the variable one type on all paths: all whole numbers, or all floats"
     elif "readonly" in reason or "read-only" in reason or "Cannot modify" in reason:
         remedy = "globals are constants in compiled code; what changes belongs in the state row"
     elif reason.startswith("NameError"):
         remedy = "define it above the kernel, or correct the name"
-    line = re.search(rf'File "{re.escape(Path(file).name)}", line (\d+)', text)
+    reason = re.sub(r"Literal\[(\w+)\]\([^()]*\)", r"\1", reason)
+    name_of_file = re.escape(Path(file).name)  # numba shortens paths
+    line = re.search(rf'File "(?:[^"\n]*/)?{name_of_file}", line (\d+)', text)
+    line = line or re.search(rf"{name_of_file} \((\d+)\)", text)
+    reason = re.sub(r",? defined at .*", "", reason)
     where = f" at line {line[1]} (`{linecache.getline(file, int(line[1])).strip()}`)" if line else ""
     return Finding(
         ERROR, "compiling", f"{name} does not compile{where}: {reason}", "a kernel that numba compiles", remedy
     )
 
 
-def check_parameters(game: Game, seed: int) -> tuple[list[Finding], str]:
+def check_parameters(game: Game, seed: int, *, interpreted: bool) -> tuple[list[Finding], str]:
     """That the smallest and the largest value of each parameter make games that can be played."""
     findings: list[Finding] = []
     tried = []
@@ -246,7 +249,7 @@ def check_parameters(game: Game, seed: int) -> tuple[list[Finding], str]:
             variant = _variant(game, spec.name, values, findings)
             if variant is not None:
                 tried.append(f"{spec.name}={getattr(variant, spec.name)}")
-                findings += _played(variant, f"{spec.name}={getattr(variant, spec.name)}", seed)
+                findings += _played(variant, tried[-1], seed, interpreted)
     return findings, f"{', '.join(tried)} play" if tried else "the game has none"
 
 
@@ -284,17 +287,19 @@ def _variant(game: Game, name: str, values: list[Any], findings: list[Finding]) 
     return None
 
 
-def _played(variant: Game, what: str, seed: int) -> Iterator[Finding]:
+def _played(variant: Game, what: str, seed: int, interpreted: bool) -> Iterator[Finding]:
     """Findings in a game of the variant that the game with its usual parameters need not have."""
     found = check_facts(variant)
     if not found:
-        subject = Subject(variant, interpreted=True)
+        subject = Subject(variant, interpreted=interpreted)
         try:
             walk(subject, 1, 100, seed)
             check_reset(subject)
             check_encoding(subject)
         except Stopped:
             pass
+        except NotPlain:
+            raise
         except Exception as error:
             found = [Finding(ERROR, "", explain(error) + subject.line_of(error), "a game that can be played", "")]
         found = [*found, *(f for f in subject.findings.values() if f.severity == ERROR)]

@@ -31,7 +31,7 @@ def check_encoding(subject: Subject) -> str:
                     "unset",
                     found=f"encode leaves {_cell(unset[0])} as it was, and {len(unset) - 1} more cells",
                     expected="every one of planes[C, H, W] written: they arrive with another position in them",
-                    remedy="begin encode with planes[:] = 0, or write zeros too",
+                    remedy="begin encode with planes[:] = 0, or write zeros too; adding (+=) takes that, too",
                 )
             elif not np.array_equal(planes, again, equal_nan=True):
                 subject.report(
@@ -40,7 +40,7 @@ def check_encoding(subject: Subject) -> str:
                     "again",
                     found=f"encode writes {_cell(np.argwhere(planes != again)[0])} now this way and now that",
                     expected="planes that depend on the state row alone",
-                    remedy="set cells (planes[...] = x) in place of adding to them (planes[...] += x)",
+                    remedy="use nothing but the state row: no random numbers, no globals, no earlier `planes`",
                 )
             elif len(bad):
                 subject.report(
@@ -162,6 +162,8 @@ def check_point_of_view(subject: Subject) -> str:
     that shows that code's cells to both sides alike is not drawn from the side to move's point of view.
     """
     game = subject.game
+    if any(check == "board" and finding.severity == ERROR for (check, _), finding in subject.findings.items()):
+        return "not known where the board is wrong"
     moves = [i for i in subject.shallow_first(2 * MANY) if subject.samples[i].parent >= 0][:MANY]
     boards: dict[int, NDArray[np.int64]] = {}
     for i in moves:

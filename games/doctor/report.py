@@ -22,12 +22,12 @@ CHECKS = {
     "exceptions": "kernels raise nothing",
     "endless loops": "kernels return",
     "cloning": "a position is its row",
+    "notation": "moves to text and back",
+    "board": "the board as people see it",
     "encoding": "every cell written, 0 to 1",
     "distinctness": "distinct positions look distinct",
     "point of view": "planes are seen by the side to move",
     "symmetries": "a permuted game stays the same game",
-    "notation": "moves to text and back",
-    "board": "the board as people see it",
     "targets": "ownership and score fit the outcome",
     "compiled as written": "compiled code does what the Python says",
     "crash": "the process lives",
@@ -50,6 +50,8 @@ class Finding:
     remedy: str
     moves: tuple[str, ...] | None = None
     """The moves that lead there from the start, in the game's notation; None where no position is meant."""
+    kind: str = ""
+    """Which of the things that the check looks at it is about; empty where `found` says all."""
 
 
 @dataclass
@@ -76,11 +78,9 @@ class Report:
         return sum(finding.severity == severity for finding in self.findings)
 
     def add(self, finding: Finding) -> None:
-        """Adds a finding; of two that say the same, the one after fewer moves stays."""
+        """Adds a finding; of two of one kind, as two stages may make, the one after fewer moves stays."""
         for i, known in enumerate(self.findings):
-            if (known.severity, known.check, known.remedy) == (finding.severity, finding.check, finding.remedy) and (
-                known.found == finding.found or known.expected == finding.expected
-            ):
+            if (known.check, known.kind or known.found) == (finding.check, finding.kind or finding.found):
                 if len(finding.moves or ()) < len(known.moves or ()):
                     self.findings[i] = finding
                 return

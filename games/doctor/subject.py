@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError, State
-from games.doctor.report import ERROR, WARNING, Finding
+from games.doctor.report import ERROR, Finding
 
 GUARD = 64
 """Entries before and behind every buffer that a kernel must leave alone."""
@@ -40,6 +40,10 @@ KERNEL_SECONDS = 20.0
 
 class Stopped(Exception):  # noqa: N818 (the finding was reported where it was made; what was under way ends)
     """A kernel did something after which nothing more can be learnt from this position."""
+
+
+class NotPlain(Exception):  # noqa: N818
+    """A kernel does not run as plain Python, though it may well compile."""
 
 
 class _Endless(Exception):  # noqa: N818
@@ -110,10 +114,18 @@ class Subject:
             "planes": (self._planes, "shape or num_planes"),
             "owners": (self._owners, "shape"),
         }
+        self._can_limit = interpreted and threading.current_thread() is threading.main_thread()
+        if self._can_limit:
+            signal.signal(signal.SIGVTALRM, _end)
         module = sys.modules[type(game).__module__]
         self.file = str(module.__file__)
 
     # --- findings
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no error was found so far."""
+        return all(finding.severity != ERROR for finding in self.findings.values())
 
     def report(
         self,
@@ -132,7 +144,7 @@ class Subject:
         """
         if moves is None and self.here is not None:
             moves = self.moves_text(*self.here)
-        finding = Finding(severity, check, found, expected, remedy, None if moves is None else tuple(moves))
+        finding = Finding(severity, check, found, expected, remedy, None if moves is None else tuple(moves), kind)
         known = self.findings.get((check, kind))
         if known is None or len(finding.moves or ()) < len(known.moves or ()):
             self.findings[check, kind] = finding
@@ -271,7 +283,10 @@ class Subject:
         return int(value)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Calls a kernel. Reports what it raises, time without end and writing past its buffers; raises Stopped."""
+        """Calls a kernel. Reports what it raises, time without end and writing past its buffers; raises Stopped.
+
+        Raises NotPlain for an uncompiled kernel that may make sense compiled.
+        """
         try:
             with np.errstate(all="ignore", divide="raise"), self._limited():
                 result = getattr(self.kernels, name)(*arguments)
@@ -285,9 +300,13 @@ class Subject:
                 remedy="look at the loop there: what should end it does not happen in this position",
             ) from error
         except Exception as error:
+            if self.interpreted and isinstance(error, (TypeError, OverflowError)):
+                # Some of what numba compiles is none of Python's: True - True, uint64 with int64, constants above 2^63.
+                raise NotPlain(f"{name}{self.line_of(error)}: {explain(error)}") from error
             raise self._failed(name, error) from error
         for buffer, (guarded, fact) in self._buffers.items():
-            if not guarded.is_intact():
+            # An uncompiled kernel gets an IndexError instead.
+            if not self.interpreted and not guarded.is_intact():
                 guarded.repair()
                 raise self.stop(
                     ERROR,
@@ -321,16 +340,6 @@ class Subject:
                 expected="a divisor that is not 0; compiled code goes on with a number that means nothing",
                 remedy="test for 0 before dividing",
             )
-        if isinstance(error, (TypeError, OverflowError)):
-            # Some of what numba compiles is none of Python's: uint64 with int64, constants above 2^63.
-            return self.stop(
-                WARNING,
-                "compiled as written",
-                f"{name} {type(error).__name__}",
-                found=f"{name} does not run as plain Python{where}: {what}",
-                expected="kernels that also run uncompiled, which is how indices are checked",
-                remedy="keep to int64 values (np.int64(...), masks below 2^63); the compiled kernel was examined alone",
-            )
         return self.stop(
             ERROR,
             "exceptions",
@@ -361,20 +370,13 @@ class Subject:
     @contextlib.contextmanager
     def _limited(self) -> Iterator[None]:
         """Raises _Endless in an uncompiled kernel that takes too long; compiled code cannot be interrupted."""
-        if not self.interpreted or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def end(number: int, frame: FrameType | None) -> None:
-            raise _Endless
-
-        before = signal.signal(signal.SIGVTALRM, end)
-        signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)  # the process's own time: a busy machine is no fault
+        if self._can_limit:  # the process's own time: a busy machine is no fault
+            signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            signal.signal(signal.SIGVTALRM, before)
+            if self._can_limit:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     # --- positions
 
@@ -391,11 +393,15 @@ class Subject:
         return wanted
 
     def visit(self, indices: Sequence[int]) -> Iterator[tuple[int, Sample]]:
-        """The samples one after the other, `here` set to each; positions that stop a kernel are left out."""
+        """The samples one after the other, `here` set to each."""
         for index in indices:
             self.here = (index, ())
             yield index, self.samples[index]
         self.here = None
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Endless
 
 
 def explain(error: BaseException) -> str:

@@ -1,12 +1,14 @@
 """The process in which `keima doctor` runs a game: whatever the game does to it, the doctor lives on.
 
-Started twice: with NUMBA_DISABLE_JIT=1, where every kernel is plain Python and an index out of bounds has a line
-number, then compiled, where what plain Python did is done again and compared. Findings go to stdout, as lines of JSON:
+It is started for each stage: INTERPRETED, with NUMBA_DISABLE_JIT=1, where every kernel is plain Python and an index out
+of bounds has a line number; CHECKED, compiled with NUMBA_BOUNDSCHECK=1, in place of that for kernels that do not run as
+plain Python; COMPILED, where what plain Python did is done again and compared. Each line that goes to stdout is JSON:
 
     {"begin": "encoding"}            what is under way: told of when the process dies or hangs
     {"finding": {...}}               the fields of games.doctor.report.Finding
     {"said": ["encoding", "..."]}    what a check has looked at, once it is through
     {"refused": "..."}               the game's name or parameters are bad input
+    {"not plain": "..."}             why the kernels do not run as plain Python
     {"statistics": {...}}, {"speed": {...}}, {"done": true}
 """
 
@@ -44,11 +46,12 @@ from games.doctor.rules import (
     check_reset,
     check_targets,
 )
-from games.doctor.subject import Stopped, Subject, explain
+from games.doctor.subject import NotPlain, Stopped, Subject, explain
 from games.doctor.walk import walk
 
-INTERPRETED, COMPILED = "interpreted", "compiled"
-INTERPRETED_POSITIONS = 1200
+INTERPRETED, CHECKED, COMPILED = "interpreted", "checked", "compiled"
+CAREFUL_POSITIONS = 1200
+"""In the stages before the last, which are slow but see every index."""
 COMPILED_POSITIONS = 20_000
 TWIN = "twin.npz"
 """What plain Python made of its positions, for the compiled kernels to be compared with."""
@@ -60,12 +63,12 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "play": check_play,
     "outcome": check_outcome,
     "cloning": check_cloning,
+    "notation": check_notation,
+    "board": check_board,
     "encoding": check_encoding,
     "distinctness": check_distinctness,
     "point of view": check_point_of_view,
     "symmetries": check_symmetries,
-    "notation": check_notation,
-    "board": check_board,
     "targets": check_targets,
 }
 """The checks of a game's positions, in their order, by the names that findings carry."""
@@ -84,8 +87,9 @@ def examine(game: Game, stage: str, folder: Path, num_games: int, seed: int, tel
         tell("finding", dataclasses.asdict(finding))
     if wrong:
         return None
+    tell("said", ["loading", f"{Path(str(sys.modules[type(game).__module__].__file__)).name} makes {game.label}"])
     tell("said", ["facts", facts_in_words(game)])
-    if stage == COMPILED:
+    if stage != INTERPRETED:
         tell("begin", "compiling")
         wrong = check_compiling(game)
         for finding in wrong:
@@ -95,20 +99,24 @@ def examine(game: Game, stage: str, folder: Path, num_games: int, seed: int, tel
         tell("said", ["compiling", "every kernel compiles"])
     subject = Subject(game, interpreted=stage == INTERPRETED)
     try:
-        run_checks(subject, num_games, INTERPRETED_POSITIONS if subject.interpreted else COMPILED_POSITIONS, seed, tell)
-        if stage == INTERPRETED:
+        run_checks(subject, num_games, COMPILED_POSITIONS if stage == COMPILED else CAREFUL_POSITIONS, seed, tell)
+        if stage == COMPILED:
+            if subject.random_games:
+                _compare_and_measure(subject, folder / TWIN, num_games, seed, tell)
+        elif subject.is_sound:  # else the parameters' games would have the same errors
             tell("begin", "parameters")
-            findings, said = check_parameters(game, seed)
+            findings, said = check_parameters(game, seed, interpreted=subject.interpreted)
             for finding in findings:
                 tell("finding", dataclasses.asdict(finding))
             if not findings:
                 tell("said", ["parameters", said])
-            save_twin(subject, folder / TWIN)
-        elif subject.random_games:
-            _compare_and_measure(subject, folder / TWIN, num_games, seed, tell)
-    finally:
-        for finding in subject.findings.values():
-            tell("finding", dataclasses.asdict(finding))
+            if subject.interpreted:
+                save_twin(subject, folder / TWIN)
+    except NotPlain as reason:
+        tell("not plain", str(reason))
+        return None  # what was found so far may come of positions that were left out
+    for finding in subject.findings.values():
+        tell("finding", dataclasses.asdict(finding))
     return subject
 
 
@@ -129,33 +137,36 @@ def run_checks(subject: Subject, num_games: int, num_positions: int, seed: int, 
             said = check(subject)
         except Stopped:
             continue
+        except NotPlain:
+            raise
         except Exception as error:
-            missing = isinstance(error, NotImplementedError)
-            subject.report(
-                ERROR,
-                name,
-                "raises",
-                found=f"{'the class does not say its ' + name if missing else explain(error)}{subject.line_of(error)}",
-                expected="a method that answers in every position" if missing else "no exception",
-                remedy=f"write {name} in the game's class" if missing else "correct the method",
-            )
+            _report_exception(subject, name, error)
             continue
-        if len(subject.findings) == before or all(f.severity != ERROR for f in subject.findings.values()):
+        if len(subject.findings) == before or subject.is_sound:
             tell("said", [name, said])
     if not any(check in ("memory", "purity", "exceptions", "endless loops") for check, _ in subject.findings):
-        if subject.interpreted:
-            tell("said", ["memory", "every index within its array"])
+        tell("said", ["memory", "every index within its array"])
         tell("said", ["purity", "only play and reset write to the row"])
+
+
+def _report_exception(subject: Subject, check: str, error: Exception) -> None:
+    """A method of the game's class has raised, or has returned what it should not."""
+    where = subject.line_of(error)
+    if isinstance(error, NotImplementedError):
+        found, expected = f"the class does not say its {check}", "a method that answers in every position"
+        remedy = f"write {check} in the game's class"
+    elif where:
+        found, expected, remedy = f"{explain(error)}{where}", "no exception", "correct the method"
+    else:
+        found = f"the game's {check} cannot be examined: {explain(error)}"
+        expected, remedy = "what games/contract.py says", "compare with it what the class's methods return"
+    subject.report(ERROR, check, "raises", found=found, expected=expected, remedy=remedy)
 
 
 def save_twin(subject: Subject, path: Path) -> None:
     """Writes what plain Python made of its positions."""
     plane_bytes = 4 * subject.game.num_planes * subject.game.shape[0] * subject.game.shape[1]
     samples = subject.samples[: max(1, TWIN_BYTES // plane_bytes)]
-    try:
-        planes = np.array([subject.planes(s.state) for s in samples])
-    except Stopped:
-        return  # told; it could not have been compared
     np.savez(
         path,
         states=np.array([s.state for s in samples]),
@@ -164,7 +175,7 @@ def save_twin(subject: Subject, path: Path) -> None:
         outcomes=np.array([s.outcome for s in samples]),
         legal=np.concatenate([s.legal for s in samples]),
         legal_counts=np.array([len(s.legal) for s in samples]),
-        planes=planes,
+        planes=np.array([subject.planes(s.state) for s in samples]),
     )
 
 
@@ -220,7 +231,7 @@ def _compare_and_measure(subject: Subject, twin: Path, num_games: int, seed: int
         tell("begin", "compiled as written")
         said = compare_with_twin(subject, twin)
         tell("said", ["compiled as written", said])
-    if any(finding.severity == ERROR for finding in subject.findings.values()):
+    if not subject.is_sound:
         return
     tell("begin", "speed")
     from games.doctor.speed import kernel_times, random_games
@@ -258,7 +269,6 @@ def main(arguments: list[str]) -> None:
     except GameError as error:
         tell("refused", str(error))
     else:
-        tell("said", ["loading", f"{Path(str(sys.modules[type(game).__module__].__file__)).name} makes {game.label}"])
         examine(game, stage, Path(folder), int(num_games), int(seed), tell)
     tell("done", True)
     lines.flush()
