@@ -132,7 +132,7 @@ def summarize(results: Sequence[Result], variants: Sequence[str], simulations: S
             positions=_mean([r.positions for r in found]),
             steps=_mean([r.steps for r in found]),
             evaluations_per_s=_mean([r.evaluations_per_s for r in found]),
-            cores_used=_mean([r.cores_used for r in found]),
+            cores_used=_mean([r.cores_used for r in found if r.cores_used] or [0.0]),
         )
         for name, found in by_variant.items()
     ]

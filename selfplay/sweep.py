@@ -309,7 +309,7 @@ class Sweep:
             console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
             for row in rows:
                 table.add_row(*(_bold(cell) if console.is_terminal else Text(cell) for cell in row))
-            for part in (Text(self._caption(done[0])), table, Text(f"{notes}\n")):
+            for part in (Text(self._caption(done[0])), table, Text(f"{notes}\n" if notes else "")):
                 console.print(part)
             print(f"Table:    {self.folder / TABLE_FILE}")
         keima = command_here("keima")

@@ -106,7 +106,7 @@ class Result:
     evaluations: int = 0  # of the network, by the actors
     starts: int = 0
     cores: int = 0  # there were
-    cores_used: float = 0.0  # on average, by the trial's last start; far below `cores` where others were at work
+    cores_used: float = 0.0  # on average, by its last start; far below `cores` where others were at work; 0: unknown
 
     def measured(self, simulations: int) -> Measurement:
         """The strength with that many simulations a move."""
@@ -202,11 +202,12 @@ def run_trial(folder: Path) -> bool:
     """Trains, or goes on training, and measures; False where the training was stopped before its end."""
     trial = Trial.read(folder)
     start_s = time.monotonic()
+    cores_used = 0.0
     with contextlib.suppress(AlreadyTrained):  # it was stopped while it was measured
         if not resume(folder):
             return False
-    used_s = [usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))]
-    cores_used = sum(used_s) / (time.monotonic() - start_s)
+        used_s = [usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))]
+        cores_used = sum(used_s) / (time.monotonic() - start_s)
     game = load(load_config(str(folder / CONFIG_FILE)).game)
     checkpoint = load_checkpoint(folder, game)
     measurements = measure_strength(game, make_evaluator(game, checkpoint.network), trial.measure)
