@@ -202,7 +202,7 @@ def findings_of(result: Overfit) -> list[Finding]:
         ]
     if result.has_learnt:
         return []
-    if result.steps < MAX_STEPS and np.isfinite(result.policy_after):
+    if result.steps == 0 or (result.steps < MAX_STEPS and np.isfinite(result.policy_after)):
         return [
             Finding(
                 NOTE,

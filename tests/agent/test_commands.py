@@ -421,3 +421,64 @@ def test_evaluate_plays_every_line_of_tictactoe(tmp_path, monkeypatch, capsys):
 def test_the_command_that_is_tested_is_the_one_installed_here():
     assert KEIMA.exists(), "make install puts the command beside this Python"
     assert Path(sys.executable).parent == KEIMA.parent
+
+
+# --- doctor
+
+
+CLAIM = (Path(__file__).parents[1] / "data" / "claim.py").read_text()
+
+
+def test_help_of_the_doctor_explains_every_option(capsys):
+    assert commands.main(["doctor", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Usage: keima doctor")
+    for option in ("--quick", "--games", "--seed", "--json"):
+        assert re.search(rf"{option}\b[^-\n]* [A-Z].*", text), option
+    assert "--no-" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("doctor tictactoo", "unknown game 'tictactoo' (did you mean tictactoe?)"),
+        ("doctor othello:7", "othello: size is an even number, got 7"),
+        ("doctor tictactoe --games 0", 'invalid value "0" for --games'),
+    ],
+)
+def test_bad_input_is_not_for_the_doctor(capsys, line: str, message: str):
+    assert commands.main(line.split()) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+
+
+def test_a_broken_game_is_exit_code_1(tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken.py").write_text(CLAIM.replace("state[PLAYER] = 1 - me", "state[PLAYER] = 2"))
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["doctor", "./broken.py"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^error +play ", said, re.MULTILINE)
+    assert re.search(
+        r"^ERROR: play\n  after +a3\n  found +state\[PLAYER\] is 2\n  expected .*\n(.*\n)?  to do ", said, re.M
+    )
+    assert said.splitlines()[-1].startswith("./broken.py: 1 error,")
+    assert commands.main(["doctor", "./broken.py", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["errors"] == 1
+    assert report["findings"][0]["check"] == "play"
+    assert report["findings"][0]["moves"] == ["a3"]
+
+
+def test_a_sound_game_of_ones_own(tmp_path):
+    """A folder named `games` beside it is not taken for Keima's."""
+    (tmp_path / "claim.py").write_text(CLAIM)
+    (tmp_path / "games").mkdir()
+    (tmp_path / "games" / "__init__.py").write_text("raise SystemExit(3)")
+    done = keima("doctor", "claim.py:2", "--quick", "--games", 20, "--json", folder=tmp_path)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    report = json.loads(done.stdout)
+    assert (report["errors"], report["warnings"]) == (0, 0)
+    assert report["random_games"]["games"] == 20
+    assert report["checks"]["learner"] == "not run"
+    assert report["overfit"] == {}
