@@ -1,6 +1,7 @@
 """Finding positions to look at, and seeing on the way that the game can be played at all."""
 
 import contextlib
+import time
 from collections import deque
 
 import numpy as np
@@ -14,6 +15,8 @@ MAX_BYTES = 64_000_000
 """Memory for the state rows of all samples."""
 MAX_MOVES = 1_000_000
 """Legal moves of all samples: positions of large boards take longer to look at, and fewer of them do."""
+MAX_SECONDS = 15.0
+"""Of the process's own time: for rules that are slow uncompiled, as those of large games are."""
 NEAR_THE_START = 4
 """One in so many samples is found by playing everything from the start on: short ways to what is wrong."""
 
@@ -34,6 +37,7 @@ class _Walk:
         self.max_positions = min(num_positions, max(100, MAX_BYTES // (8 * subject.game.state_size)))
         self.known: dict[bytes, int] = {}
         self.num_moves = 0
+        self.start_s = time.process_time()
 
     def walk(self, num_games: int, seed: int) -> None:
         subject = self.subject
@@ -58,7 +62,11 @@ class _Walk:
             self.play_game(random)
 
     def is_enough(self, share: int = 1) -> bool:
-        return len(self.samples) >= self.max_positions // share or self.num_moves >= MAX_MOVES // share
+        return (
+            len(self.samples) >= self.max_positions // share
+            or self.num_moves >= MAX_MOVES // share
+            or time.process_time() - self.start_s >= MAX_SECONDS / share
+        )
 
     def look_near_the_start(self) -> None:
         queue = deque([0])

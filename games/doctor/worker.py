@@ -15,6 +15,7 @@ plain Python; COMPILED, where what plain Python did is done again and compared. 
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -253,7 +254,7 @@ def main(arguments: list[str]) -> None:
     stage, folder, num_games, seed, text = arguments
     # The process ends with the doctor, however that one ended; Ctrl-C is the doctor's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_doctor, args=(sys.stdin,), daemon=True).start()
+    threading.Thread(target=_end_with_the_doctor, args=(sys.stdin, folder), daemon=True).start()
     warnings.simplefilter("ignore")  # numpy's, of overflows: the compiled code's answer tells whether they matter
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the game prints
@@ -280,8 +281,10 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else repr(value)
 
 
-def _end_with_the_doctor(stdin: TextIO) -> None:
+def _end_with_the_doctor(stdin: TextIO, folder: str) -> None:
+    """Waits for the end of stdin, which comes when the doctor's process has ended, and leaves nothing behind."""
     stdin.read()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
