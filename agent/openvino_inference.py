@@ -9,7 +9,7 @@ errors nothing would average out, keep their precision.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import openvino
@@ -31,6 +31,15 @@ Ranges = dict[str, tuple[float, float]]
 """The lowest and the highest input of each 3x3 convolution of the tower, by the module's name."""
 
 _core: openvino.Core | None = None
+
+
+class LayerTime(NamedTuple):
+    """What a layer of a compiled graph takes a call."""
+
+    name: str
+    kind: str  # OpenVINO's name of the operation
+    kernel: str  # what runs it, with the instructions and the precision it uses
+    microseconds: float
 
 
 class OpenVinoEvaluator:
@@ -67,7 +76,21 @@ class OpenVinoEvaluator:
         answers = self._requests[size].infer([planes], share_inputs=True, share_outputs=True)
         return checked(answers[0].copy(), answers[1].copy())  # its own arrays are overwritten by the next call
 
-    def _compile(self, batch_size: int) -> Any:
+    def layer_times(self, planes: NDArray[np.float32], calls: int) -> list["LayerTime"]:
+        """What every layer of the compiled graph takes a call with these positions, the longest first."""
+        request = self._compile(len(planes), PERF_COUNT=True)
+        layers: dict[str, LayerTime] = {}
+        for call in range(calls + 1):
+            request.infer([planes], share_inputs=True, share_outputs=True)
+            if call == 0:  # some of it is made ready then
+                continue
+            for info in request.profiling_info:
+                before = layers.get(info.node_name)
+                microseconds = info.real_time.total_seconds() * 1e6 / calls + (before.microseconds if before else 0.0)
+                layers[info.node_name] = LayerTime(info.node_name, info.node_type, info.exec_type, microseconds)
+        return sorted(layers.values(), key=lambda layer: -layer.microseconds)
+
+    def _compile(self, batch_size: int, **further: Any) -> Any:
         global _core
         _core = _core or openvino.Core()
         exact = self._precision == "f32" or not has_fast_bfloat16(torch.device("cpu"))
@@ -77,6 +100,7 @@ class OpenVinoEvaluator:
             "NUM_STREAMS": 1,
             # Several processes would all be pinned to the same first core.
             "ENABLE_CPU_PINNING": False,
+            **further,
         }
         model = build_model(self._network, self.game, batch_size, self._ranges)
         return _core.compile_model(model, "CPU", options).create_infer_request()

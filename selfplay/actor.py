@@ -105,7 +105,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
     from agent.checkpoint import CheckpointError, load_checkpoint
     from agent.inference import make_evaluator
     from games import load
-    from selfplay.config import load_config
+    from selfplay.config import fixed, load_config
     from selfplay.generation import SelfPlay
 
     torch.set_num_threads(1)
@@ -136,7 +136,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
     version = task.first_version if task.first_version is not None else newest_version(task.weights)
     wait_for(version)
     network = load_checkpoint(weights_path(task.weights, version), game).network
-    evaluator = make_evaluator(game, network, task.backend, config.selfplay.slots)
+    evaluator = make_evaluator(game, network, task.backend, fixed(config.selfplay.slots))
     segments, next_update_s = 0, time.monotonic()
     while True:
         now = time.monotonic()

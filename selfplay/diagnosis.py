@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS
-from selfplay.config import TrainConfig
+from selfplay.config import TrainConfig, fixed
 from selfplay.replay import WindowArrays
 from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET
 
@@ -255,7 +255,7 @@ def _actors_dying(health: Health, config: TrainConfig) -> Diagnosis | None:
     return Diagnosis(
         "actors_dying",
         f"actors died or hung {health.actor_restarts} times and were replaced",
-        f"if memory ran short, {_set('selfplay.slots', max(1, config.selfplay.slots // 2))}; "
+        f"if memory ran short, {_set('selfplay.slots', max(1, fixed(config.selfplay.slots) // 2))}; "
         f"if this machine is only slow, {_set('run.hung_seconds', 4 * config.run.hung_seconds)}",
     )
 

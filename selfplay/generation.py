@@ -29,7 +29,7 @@ from mcts.selection import (
 )
 from mcts.simulation import expand, is_finished, simulate, start_tree
 from mcts.tree import ROOT, Forest, allocate, default_max_edges
-from selfplay.config import SearchConfig, SelfplayConfig
+from selfplay.config import SearchConfig, SelfplayConfig, fixed
 from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, MAX_SURPRISE, RANDOM_OPENING, Segment
 
 NO_LEAF = -1
@@ -383,7 +383,7 @@ class SelfPlay:
             self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
         # Trees have room for no more.
         self.play_settings["fast_simulations"] = min(play.fast_simulations, search.simulations)
-        slots = play.slots
+        slots = fixed(play.slots)
         max_nodes = search.simulations + 2
         max_edges = default_max_edges(max_nodes, game.max_legal)
         self._forest = allocate(slots, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, slots))
@@ -418,6 +418,12 @@ class SelfPlay:
 
     def step(self, evaluate: Evaluate) -> None:
         """Plays on until every slot has a leaf, and evaluates these: one evaluator call for B positions."""
+        self._play_on()
+        self._collect_finished()
+        self._answers = evaluate(self._planes)
+        self.evaluations += len(self._planes)
+
+    def _play_on(self) -> None:
         k = self.game.kernels
         moves = _step(
             *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters),
@@ -428,9 +434,6 @@ class SelfPlay:
         if moves < 0:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
         self.moves += moves
-        self._collect_finished()
-        self._answers = evaluate(self._planes)
-        self.evaluations += len(self._planes)
 
     def forget_evaluations(self) -> None:
         """To be called when the evaluator's answers have changed: what the cache holds is of the old ones."""

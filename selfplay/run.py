@@ -45,7 +45,7 @@ from agent.storage import remove_unfinished, write_atomically
 from games import load
 from games.contract import GameError
 from selfplay.actor import weights_path
-from selfplay.config import TrainConfig, load_config, to_toml
+from selfplay.config import TrainConfig, fixed, load_config, to_toml
 from selfplay.diagnosis import Diagnosis, Health, RecentBatch, WaitMeter, diagnose, recent_batch, recent_games
 from selfplay.learner import Learner, Losses
 from selfplay.panel import Panel, Progress
@@ -114,6 +114,7 @@ class TrainingRun:
         self.game = load(config.game)
         actors = config.selfplay.actors
         self.num_actors = available_cores() if actors == "auto" else actors
+        self._batch_size = fixed(config.learner.batch_size)
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
         torch.set_num_threads(max(1, available_cores() - self.num_actors))
         self.learner = Learner(self.game, config)
@@ -225,7 +226,7 @@ class TrainingRun:
         if wanted != "auto":
             return wanted
         self._show("measuring what runs the network fastest here")
-        choice = choose_backend(self.game, self.learner.player, self.config.selfplay.slots)
+        choice = choose_backend(self.game, self.learner.player, fixed(self.config.selfplay.slots))
         self._log(str(choice))
         return choice.backend
 
@@ -286,7 +287,7 @@ class TrainingRun:
         if self.window.num_positions == 0:
             return self.learner.step
         samples = self.positions * self.config.replay.samples_per_position
-        return max(self.learner.step, int(samples / self.config.learner.batch_size))
+        return max(self.learner.step, int(samples / self._batch_size))
 
     def _fold_next(self) -> None:
         """Takes the oldest waiting segment into the window."""
@@ -307,7 +308,7 @@ class TrainingRun:
             self._finish_segment()
 
     def _step(self) -> None:
-        batch = self.sampler.draw(self.window.views(), self.learner.step, self.config.learner.batch_size)
+        batch = self.sampler.draw(self.window.views(), self.learner.step, self._batch_size)
         learnt_from_smaller = self.learner.teacher is not None
         self._losses.append(self.learner.train(batch))
         self._last_batch = batch
@@ -487,7 +488,7 @@ class TrainingRun:
         self._diagnoses = found
 
     def _replay_ratio(self) -> float:
-        return self.learner.step * self.config.learner.batch_size / max(self.positions, 1)
+        return self.learner.step * self._batch_size / max(self.positions, 1)
 
     def _show(self, phase: str = "") -> None:
         losses = self._last_losses
