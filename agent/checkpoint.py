@@ -20,6 +20,7 @@ from safetensors.torch import save
 
 from agent.network import Network
 from agent.network_config import NetworkConfig
+from agent.shipped import SHIPPED, require_shipped_net, shipped_net
 from agent.storage import write_atomically
 from games import load, names
 from games.contract import Game, GameError
@@ -177,6 +178,21 @@ def _build(game: Game, config: NetworkConfig, tensors: Mapping[str, torch.Tensor
     network = network.to_empty(device="cpu")
     network.load_state_dict(dict(tensors))
     return network
+
+
+def find_checkpoint(model: str | None, game: Game) -> Path:
+    """The checkpoint, or the run's folder, that is meant: a path, `shipped`, or None for the one to take by default.
+
+    That is the newest of the game under runs/, else the shipped one. Raises GameError where there is none.
+    """
+    if model is not None:
+        return require_shipped_net(game) if model == SHIPPED else Path(model).expanduser()
+    path = latest_checkpoint(game.name) or shipped_net(game)
+    if path is None:
+        raise GameError(
+            f"expected --model, a checkpoint or a run's folder: no net of {game.spec} under runs/, and none is shipped"
+        )
+    return path
 
 
 def latest_checkpoint(game_name: str, runs: Path = Path("runs")) -> Path | None:

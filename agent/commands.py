@@ -183,7 +183,7 @@ def evaluate(
 
     Args:
         game: A game with exact results: connect4, or tictactoe, which needs no positions.
-        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
         positions: A file of positions with the exact score of every move; by default those shipped with the game.
         simulations: Simulations a move; 0 is the net's policy alone.
         as_json: Prints one JSON object.
@@ -204,14 +204,11 @@ def evaluate(
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
     scored = read_positions(positions, loaded) if positions is not None else []
 
-    from agent.checkpoint import latest_checkpoint, load_checkpoint
+    from agent.checkpoint import find_checkpoint, load_checkpoint
     from agent.inference import make_evaluator
     from mcts.search import SearchSettings, choose_actions
 
-    path = Path(model).expanduser() if model is not None else latest_checkpoint(loaded.name)
-    if path is None:
-        raise GameError(f"evaluate: expected --model, a checkpoint or a run's folder; no net of {game} under {RUNS}/")
-    checkpoint = load_checkpoint(path, loaded)
+    checkpoint = load_checkpoint(find_checkpoint(model, loaded), loaded)
     settings = SearchSettings(simulations) if simulations else None
     choose = partial(choose_actions, loaded, make_evaluator(loaded, checkpoint.network), settings=settings)
     facts: dict[str, Any] = {
@@ -245,7 +242,7 @@ def play(
 
     Args:
         game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
-        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
         opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
         simulations: Simulations a move.
         side: Whether you move first or second.
@@ -274,7 +271,7 @@ def gtp(
 
     Args:
         game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
-        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
         opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
         simulations: Simulations a move.
         seed: Seeds players that use chance.
@@ -319,7 +316,7 @@ def export(
 
     Args:
         game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
-        model: A checkpoint or a run's folder; the newest net under runs/ by default.
+        model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
         output: The file to write, .onnx; by default beside the checkpoint.
     """
     from games.contract import GameError
@@ -331,20 +328,20 @@ def export(
         if not output.parent.is_dir():
             raise GameError(f"--output {output}: no such folder as {output.parent}")
     with ended_by_interrupts(), _shown("writing and comparing the network"):
-        from agent.checkpoint import latest_checkpoint, load_checkpoint
+        from agent.checkpoint import find_checkpoint, load_checkpoint
         from agent.export import TOLERANCE
         from agent.export import export as export_network
+        from agent.shipped import shipped_net
         from games import load
 
         loaded = load(game)
-        path = Path(model).expanduser() if model is not None else latest_checkpoint(loaded.name)
-        if path is None:
-            raise GameError(f"export: expected --model, a checkpoint or a run's folder; no net of {game} under {RUNS}/")
-        checkpoint = load_checkpoint(path, loaded)
+        checkpoint = load_checkpoint(find_checkpoint(model, loaded), loaded)
         exported = export_network(checkpoint)
     from agent.storage import write_atomically
 
-    output = output or checkpoint.path.with_suffix(".onnx")
+    # The shipped net lies where Keima is installed: nothing of the user's belongs there.
+    beside = checkpoint.path if checkpoint.path != shipped_net(loaded) else Path(checkpoint.path.name)
+    output = output or beside.with_suffix(".onnx")
     write_atomically(output, exported.data)
     print(
         f"{output}: {loaded.label}, step {checkpoint.metadata.step}, {len(exported.data) / 1e6:.1f} MB; OpenVINO's "
@@ -423,11 +420,12 @@ def _shown(stage: str) -> Iterator[Callable[[str], None]]:
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:
     """The player asked for, by either option."""
+    from agent.shipped import SHIPPED
     from games.contract import GameError
 
     if model is not None and opponent is not None:
         raise GameError("expected --model or --opponent, got both")
-    if model is not None and not Path(model).expanduser().exists():
+    if model is not None and model != SHIPPED and not Path(model).expanduser().exists():
         raise GameError(f"{model}: no such checkpoint or run folder")
     return model if model is not None else opponent
 

@@ -6,6 +6,7 @@ Players are named in text, on the command line and elsewhere:
     rollout:1000        a tree search of 1000 random playouts a move, without a network
     exact               perfect play, where the game has a solver
     runs/name           the newest model of a run; or a checkpoint's file
+    shipped             the net that comes with the game
     raw:runs/name       that network's policy alone, without search
 
 torch is imported when a network is asked for, and not before: the terminal shows its first board without it.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.shipped import SHIPPED, require_shipped_net, shipped_net
 from games.contract import Game, GameError
 from games.position import Position
 
@@ -33,7 +35,7 @@ DEFAULT_SIMULATIONS = 200
 """Simulations a move for a network, where nothing else is asked for."""
 DEFAULT_PLAYOUTS = 500
 """Random playouts a move for `rollout` without a number."""
-ACCEPTED = f"random, rollout:{DEFAULT_PLAYOUTS}, exact, a checkpoint or a run's folder, raw:CHECKPOINT"
+ACCEPTED = f"random, rollout:{DEFAULT_PLAYOUTS}, exact, shipped, a checkpoint or a run's folder, raw:CHECKPOINT"
 """What `make_player` understands, for messages."""
 
 
@@ -175,17 +177,20 @@ def make_player(text: str, game: Game, *, simulations: int | None = None, seed: 
     if kind == "rollout":
         return _rollout_player(game, _playouts(rest) if rest else simulations or DEFAULT_PLAYOUTS, seed)
     if kind == "raw" and rest:
-        return network_player(Path(rest), game, 0)
+        return network_player(require_shipped_net(game) if rest == SHIPPED else Path(rest), game, 0)
+    if kind == SHIPPED and not rest:
+        simulations = DEFAULT_SIMULATIONS if simulations is None else simulations
+        return network_player(require_shipped_net(game), game, simulations, seed=seed)
     path = Path(text.strip()).expanduser()
     if text.strip() and path.exists():
         return network_player(path, game, DEFAULT_SIMULATIONS if simulations is None else simulations, seed=seed)
-    close = difflib.get_close_matches(kind, ["random", "rollout", "exact", "raw"], n=1)
+    close = difflib.get_close_matches(kind, ["random", "rollout", "exact", "raw", SHIPPED], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise GameError(f"no player {text.strip()!r}{hint}: no such file; expected one of {ACCEPTED}")
 
 
 def default_player(game: Game, *, simulations: int | None = None, seed: int = 0) -> tuple[Player, str]:
-    """The newest net of this game under ./runs, else random playouts; with a line that says which and why."""
+    """The newest net of this game under ./runs, else the shipped one, else random playouts; with a line on which."""
     reason = f"no net of {game.name} under runs/"
     if any_model_under_runs():
         from agent.checkpoint import latest_checkpoint
@@ -197,6 +202,9 @@ def default_player(game: Game, *, simulations: int | None = None, seed: int = 0)
                 return player, f"Opponent: {path} ({player.name})."
             except GameError as error:
                 reason = str(error)
+    if shipped_net(game) is not None:
+        player = make_player(SHIPPED, game, simulations=simulations, seed=seed)
+        return player, f"Opponent: the net that comes with {game.name} ({player.name}; {reason})."
     player = make_player("rollout", game, simulations=simulations, seed=seed)
     return player, f"Opponent: {player.name}, random playouts ({reason}; `keima train {game.spec}` makes a net)."
 

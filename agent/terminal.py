@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from agent.players import Analyst, Player, any_model_under_runs, default_player, make_player
+from agent.shipped import shipped_net
 from games import load
 from games.contract import DRAW, Game, GameError
 from games.position import Position
@@ -322,7 +323,7 @@ def play(
         game = load(game_text)
         _ = game.kernels
     named = opponent is not None
-    if not named and not any_model_under_runs():
+    if not named and not any_model_under_runs() and shipped_net(game) is None:
         opponent = "rollout"
         _write(
             f"No net under runs/ yet (`keima train {game.spec}` makes one): the opponent searches by random playouts.\n"
