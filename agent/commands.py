@@ -122,9 +122,11 @@ def train(
         from selfplay.run import delete_run
 
         delete_run(folder)
-    with _shown(LOADING):
+    with _shown(LOADING) as begin:
+        from selfplay.plan import settled
         from selfplay.run import train as train_run
 
+        config = settled(config, begin)
     return 0 if train_run(config, folder, minutes) else INTERRUPTED
 
 
@@ -385,6 +387,82 @@ def doctor(
             overfit(load(game), seed, tell=begin).add_to(report)
     print(json.dumps(report.as_json()) if as_json else in_words(report))
     return 0 if report.is_sound else FOUND_ERRORS
+
+
+@app.command
+@ended_by_interrupts()
+def bench(
+    game: str,
+    /,
+    *,
+    model: Path | None = None,
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)] = None,
+    seconds: Annotated[float, Parameter(validator=Number(gt=0, lte=600))] = 1.0,
+    quick: Annotated[bool, Flag] = False,
+    profile: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Measure how fast everything runs here, and where the time goes: about a minute.
+
+    Args:
+        game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config (.toml).
+        model: A checkpoint or a run's folder; by default a net of the config's sizes with random weights.
+        settings: Changes one setting of the config: --set key=value, as often as needed.
+        seconds: How long to measure each thing; longer is more exact.
+        quick: A quarter of that time, and not the start with nothing compiled.
+        profile: Also writes profiles, as texts, into this folder.
+        as_json: Prints one JSON object.
+    """
+    import json
+
+    from selfplay.config import load_config
+
+    config = load_config(game, settings or [])
+    with _shown(LOADING) as begin:
+        from selfplay.bench import measure
+        from selfplay.bench_report import in_words
+        from selfplay.plan import settled
+
+        model = model.expanduser() if model is not None else None
+        profile = profile.expanduser() if profile is not None else None
+        config = settled(config, begin)
+        result = measure(
+            config, model=model, seconds=seconds / 4 if quick else seconds, quick=quick, profile=profile, tell=begin
+        )
+    print(json.dumps(result.as_json()) if as_json else in_words(result))
+    if profile is not None and not as_json:
+        print(f"\nProfiles: {', '.join(str(path) for path in sorted(profile.glob('*.txt')))}")
+
+
+@app.command
+@ended_by_interrupts()
+def plan(
+    game: str,
+    /,
+    *,
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)] = None,
+    again: Annotated[bool, Flag] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Say which settings suit this machine, and how long training takes to named strengths; measures for a minute.
+
+    Args:
+        game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config (.toml).
+        settings: Changes one setting of the config: --set key=value, as often as needed.
+        again: Measures anew; otherwise what was measured here before is used.
+        as_json: Prints one JSON object.
+    """
+    import json
+
+    from selfplay.config import load_config
+
+    config = load_config(game, settings or [])
+    with _shown(LOADING) as begin:
+        from selfplay.plan import make_plan
+        from selfplay.plan_report import in_words
+
+        result = make_plan(config, again=again, tell=begin)
+    print(json.dumps(result.as_json()) if as_json else in_words(result))
 
 
 def _evaluation_in_words(facts: dict[str, Any]) -> str:

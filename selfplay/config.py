@@ -28,9 +28,9 @@ class ConfigError(GameError):
 
 
 def fixed(value: int | Literal["auto"]) -> int:
-    """An option's number. Raises ConfigError for one that is still "auto"; selfplay.plan settles these."""
+    """An option's number. Raises ConfigError for one that is still "auto": selfplay.plan settles it for new runs."""
     if value == "auto":
-        raise ConfigError('selfplay.slots, learner.batch_size: expected a number here, got "auto"')
+        raise ConfigError('selfplay.slots, learner.batch_size: "auto" is for new runs; `keima plan` says the numbers')
     return value
 
 
