@@ -17,6 +17,7 @@ from agent.inference import available_backends, default_backend, make_evaluator,
 from agent.network import Network
 from games import load
 from games.contract import Game
+from selfplay.apart import temporary_folder, work_apart
 from selfplay.bench_profile import write_profiles
 from selfplay.bench_result import (
     ActorsSpeed,
@@ -44,9 +45,7 @@ from selfplay.measuring import (
     random_network,
     rate,
     take_turns,
-    temporary_folder,
     total,
-    work_apart,
     write_run,
 )
 from selfplay.pool import available_cores

@@ -4,18 +4,15 @@ A machine is seldom quiet. What is to be compared is therefore run in turns of a
 hits all alike; turns make rounds, and a figure is the best and the median of its rounds.
 """
 
-import json
 import os
 import platform
 import resource
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -32,6 +29,7 @@ from games.contract import Game, GameError
 from mcts.cache import EvaluationCache
 from mcts.tree import Forest
 from selfplay.actor import Beat, Message, weights_path
+from selfplay.apart import done_at_the_end
 from selfplay.config import TrainConfig, to_toml
 from selfplay.generation import HITS, LOOK_UPS, NO_LEAF, SelfPlay
 from selfplay.pool import ActorPool, available_cores
@@ -274,6 +272,16 @@ class _MeteredPool(ActorPool):
         super()._handle(actor, message, segments)
 
 
+_WAKE = """
+import os, signal
+for process in sys.argv[1:]:
+    try:
+        os.kill(int(process), signal.SIGCONT)
+    except OSError:
+        pass
+"""
+
+
 class Actors:
     """Real actors in processes of their own, with one network that does not change and no learner."""
 
@@ -284,17 +292,18 @@ class Actors:
         self._count = count
 
     def __enter__(self) -> Self:
-        self._pool.start(self._backend)
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._pool.stop)
+            self._pool.start(self._backend)
+            # Actors end with this process, but not while they are stopped.
+            stack.enter_context(done_at_the_end(_WAKE, *map(str, self._pool.process_ids)))
             while self._pool.num_ready < self._count:
                 self._pool.receive(0.1)
-        except BaseException:
-            self._pool.stop()
-            raise
+            self._at_exit = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.stop()
+        self._at_exit.close()
 
     def measure(self, playing: int, seconds: float) -> Round:
         """What the first `playing` actors do together in a second, while the others are stopped.
@@ -344,51 +353,6 @@ def write_run(folder: Path, game: Game, config: TrainConfig, network: Network, g
     save_checkpoint(weights_path(folder, 0), network, metadata)
     for index, segment in enumerate(games):
         (folder / f"games-{index}.segment").write_bytes(segment_to_bytes(segment, index, 0, 0))
-
-
-# --- processes of their own
-
-
-def work_apart(task: dict[str, Any], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What a fresh process makes of a task; see selfplay/measuring_worker.py. Raises GameError where it fails.
-
-    It ends when this process does, however that is. environment: in place of this process's.
-    """
-    given = {**task, "started_s": time.monotonic()}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "selfplay.measuring_worker", json.dumps(given)],
-        stdin=subprocess.PIPE,  # held open: its end is the worker's
-        stdout=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,  # Ctrl-C is for this process to answer
-    )
-    assert process.stdout is not None
-    try:
-        lines = process.stdout.read().splitlines()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-    answer = json.loads(lines[-1]) if lines else {"error": f"ended with exit code {process.returncode}"}
-    if "error" in answer:
-        raise GameError(f"measuring {task['what']} in a process of its own failed: {answer['error']}")
-    return dict(answer)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder that is deleted after the block, and also when the process ends within it, killed or by Ctrl-C."""
-    folder = tempfile.mkdtemp(prefix="keima-")
-    script = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], ignore_errors=True)"
-    keeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", script, folder], stdin=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield Path(folder)
-    finally:
-        assert keeper.stdin is not None
-        keeper.stdin.close()
-        keeper.wait()
 
 
 # --- the machine

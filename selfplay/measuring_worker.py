@@ -1,4 +1,4 @@
-"""The process in which the learner and starting up are measured; see selfplay.measuring.work_apart.
+"""The process in which the learner and starting up are measured; see selfplay.apart.work_apart.
 
 Fresh, because memory's peak and the time from a process's first line cannot be had otherwise. The task is one JSON
 object, the last argument; the answer is one, the last line on stdout.

@@ -19,6 +19,7 @@ from agent.network_config import NetworkConfig
 from agent.storage import write_atomically
 from games import cache_folder
 from games.contract import Game
+from selfplay.apart import temporary_folder, work_apart
 from selfplay.config import TrainConfig
 from selfplay.curves import Curve, shipped_curves
 from selfplay.measuring import (
@@ -31,9 +32,7 @@ from selfplay.measuring import (
     random_network,
     rate,
     take_turns,
-    temporary_folder,
     total,
-    work_apart,
     write_run,
 )
 from selfplay.pool import available_cores
