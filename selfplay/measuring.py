@@ -167,7 +167,7 @@ class MeasuredSelfPlay(SelfPlay):
         start_s, games = time.perf_counter(), len(self._slots)
         while time.perf_counter() - start_s < seconds and self._num_finished() < games:
             self.run()
-        while not self._num_finished():  # there must be something to learn from
+        while not self._taken_positions + self.finished_positions:  # there must be something to learn from
             self.run()
         self._take_games()
 

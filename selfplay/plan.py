@@ -33,6 +33,8 @@ BATCH_TOLERANCE = 0.1
 """Smaller batches are better while they cost no more than this: more steps are made of the same positions."""
 ACTORS_TOLERANCE = 0.03
 """More actors are better while they cost no more than this: what waits is made use of when the balance changes."""
+LEAST_WINDOW = 1000
+"""Positions: no smaller window is proposed, however little memory there is."""
 MEMORY_SHARE = 0.5
 """How much of the machine's memory a run may take."""
 
@@ -125,11 +127,11 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
     window = config.replay.window(int(positions))
     bytes_left = MEMORY_SHARE * measured.memory_bytes
     bytes_left -= used_actors * (measured.actor_peak_bytes or 0) + (measured.learner_peak_bytes or 0)
-    most = max(1000, int(bytes_left / measured.window_bytes_a_position))
+    most = max(LEAST_WINDOW, int(bytes_left / measured.window_bytes_a_position))
     # Halved until what it has grown to by the end fits.
     window_min = config.replay.window_min
-    while window > most and window_min > 1000:
-        window_min //= 2
+    while window > most and window_min > LEAST_WINDOW:
+        window_min = max(LEAST_WINDOW, window_min // 2)
         window = config.replay.model_copy(update={"window_min": window_min}).window(int(positions))
     choices = [
         Choice("selfplay.actors", actors, _why_actors(measured, rates, actors), config.selfplay.actors),

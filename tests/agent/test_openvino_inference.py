@@ -166,3 +166,15 @@ def test_answers_that_are_no_numbers_are_an_error(head):
     layer.bias.data[0] = float("nan")
     with pytest.raises(GameError, match="not numbers"):
         OpenVinoEvaluator(game, network, "f32")(random_positions_planes(game, 4))
+
+
+def test_the_time_of_every_layer_is_told():
+    game = games.load("tictactoe")
+    torch.manual_seed(0)
+    evaluator = OpenVinoEvaluator(game, Network(game, NetworkConfig(blocks=2, channels=8)).eval(), "f32")
+    layers = evaluator.layer_times(random_positions_planes(game, 16), calls=3)
+    assert sum(layer.kind == "Convolution" for layer in layers) >= 5  # the stem's, and two a block
+    times = [layer.microseconds for layer in layers]
+    assert times == sorted(times, reverse=True)
+    assert times[0] > 0
+    assert len({layer.name for layer in layers}) == len(layers)
