@@ -291,11 +291,18 @@ def test_evaluations_are_counted_over_all_starts(folder):
 def test_a_resumed_run_keeps_the_goal_it_was_given_last(folder, monkeypatch):
     assert train(tiny(folder, "run.max_steps=0"), folder, minutes=0.01)
     monkeypatch.setattr(run_module.TrainingRun, "_fold_next", lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    assert not resume(folder, minutes=0.02)
+    assert not resume(folder, minutes=2)  # long enough for a game to come in, however slow the machine
     monkeypatch.undo()
     monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
     goal_s = state_of(folder)[2]["budget_s"]
-    assert goal_s >= 1.2 + 0.6
+    assert goal_s >= 120 + 0.6
+    fold = run_module.TrainingRun._fold_next
+
+    def fold_slowly(run):
+        fold(run)
+        run.elapsed_s += 60
+
+    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", fold_slowly)
     assert resume(folder)
     assert state_of(folder)[2]["elapsed_s"] >= goal_s
 
