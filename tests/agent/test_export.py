@@ -185,12 +185,12 @@ def test_a_network_that_onnx_has_no_room_for(monkeypatch, connect4):
     [
         (["--output", "model.safetensors"], "--output: expected a name that ends in .onnx, got model.safetensors"),
         (["--output", "no/x.onnx"], "--output no/x.onnx: no such folder as no"),
-        ([], "expected --model, a checkpoint or a run's folder; no net of connect4 under runs/"),
+        ([], "expected --model, a checkpoint or a run's folder; no net of hex:size=4 under runs/, and none is shipped"),
         (["--model", "nosuch"], "nosuch: no such checkpoint"),
     ],
 )
 def test_bad_usage_is_told_in_one_line(monkeypatch, capsys, tmp_path, options: list[str], message: str):
     monkeypatch.chdir(tmp_path)
-    assert commands.main(["export", "connect4", *options]) == 2
+    assert commands.main(["export", "hex:4", *options]) == 2
     assert message in complaint(capsys)
     assert os.listdir(tmp_path) == []

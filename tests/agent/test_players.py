@@ -145,7 +145,7 @@ def test_exact_says_where_it_has_no_solver():
 
 def test_default_is_random_playouts_without_a_net(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    player, introduction = default_player(load("connect4"))
+    player, introduction = default_player(load("hex:4"))
     assert player.name == "rollout:500"
-    assert "no net of connect4 under runs/" in introduction
-    assert "keima train connect4" in introduction
+    assert "no net of hex under runs/" in introduction
+    assert "keima train hex:size=4" in introduction

@@ -246,6 +246,7 @@ def test_progress_is_shown_while_the_block_runs(monkeypatch, live: bool):
 def test_play_connects_it_all_to_stdin_and_stdout(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO("4\nundo\n3\nquit\n"))
+    monkeypatch.setattr(terminal, "shipped_net", lambda game: None)
     terminal.play("connect4", opponent=None, simulations=20, human=0)
     text = capsys.readouterr().out
     assert text.startswith("No net under runs/ yet (`keima train connect4` makes one)")
