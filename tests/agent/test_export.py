@@ -185,7 +185,7 @@ def test_a_network_that_onnx_has_no_room_for(monkeypatch, connect4):
     [
         (["--output", "model.safetensors"], "--output: expected a name that ends in .onnx, got model.safetensors"),
         (["--output", "no/x.onnx"], "--output no/x.onnx: no such folder as no"),
-        ([], "expected --model, a checkpoint or a run's folder; no net of hex:size=4 under runs/, and none is shipped"),
+        ([], "expected --model, a checkpoint or a run's folder: no net of hex:size=4 under runs/, and none is shipped"),
         (["--model", "nosuch"], "nosuch: no such checkpoint"),
     ],
 )
