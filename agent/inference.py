@@ -26,7 +26,10 @@ BACKENDS = {
 }
 """What can run a network."""
 
-_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+"""Precisions by their names in BACKENDS."""
+
+NOT_NUMBERS = "the network's answers are not numbers: its training failed, or its input is wrong"
 
 
 class Evaluator(Protocol):
@@ -101,8 +104,12 @@ def make_evaluator(
         from agent.openvino_inference import OpenVinoEvaluator
 
         return OpenVinoEvaluator(game, network, precision, batch_size)
-    device = torch.device("cuda" if runtime == "cuda" else "cpu")
-    return TorchEvaluator(network, device, _DTYPES[precision])
+    if runtime == "cuda" and batch_size is not None:
+        from agent.cuda_inference import CudaEvaluator
+
+        return CudaEvaluator(game, network, precision, batch_size)
+    # A graph is captured for one size of batch and takes a second to make: not for those who ask for a few positions.
+    return TorchEvaluator(network, torch.device("cuda" if runtime == "cuda" else "cpu"), DTYPES[precision])
 
 
 class TorchEvaluator:
@@ -111,7 +118,7 @@ class TorchEvaluator:
     def __init__(self, network: Network, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
         self.device = device or default_device()
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
-        precision = next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+        precision = next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
         self.backend = f"{'cuda' if self.device.type == 'cuda' else 'torch'}-{precision}"
         self.update(network)
 
@@ -135,7 +142,7 @@ def checked(
     """An evaluator's answers as they are. Raises GameError where one is not a number."""
     # A sum is not finite if any term is not, and takes no memory. A search would follow NaN nowhere and not come back.
     if not (np.isfinite(logits.sum()) and np.isfinite(values.sum())):
-        raise GameError("the network's answers are not numbers: its training failed, or its input is wrong")
+        raise GameError(NOT_NUMBERS)
     return logits, values
 
 

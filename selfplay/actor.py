@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -34,6 +34,10 @@ class Beat:
     cache_hits: int = 0
     moves: int = 0
     waited_s: float = 0.0
+
+    def since(self, before: "Beat") -> "Beat":
+        """This total less an earlier one."""
+        return Beat(**{f.name: getattr(self, f.name) - getattr(before, f.name) for f in fields(Beat)})
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ActorTask:
     first_version: int | None
     """None: play with the newest weights, taken as they come. Otherwise lockstep: begin with these, and change them
     only between segments, always to the same version, so that one actor's games depend on the seed alone."""
+    threads: int | None = None
+    """None: plays by itself, and waits for every batch. Otherwise so many threads play; see selfplay.threaded_actor."""
 
 
 def weights_path(folder: Path, version: int) -> Path:
@@ -80,11 +86,18 @@ def run_actor(task: ActorTask, connection: Connection) -> None:
     if hasattr(os, "nice"):
         os.nice(5)  # so that the learner gets the time it needs, and the replay ratio is kept
     try:
-        _play(task, connection)
+        if task.threads is None:
+            _play(task, connection)
+        else:
+            from selfplay.threaded_actor import play_in_threads
+
+            play_in_threads(task, connection)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the run is gone
     except Exception as error:
-        reason = str(error) if isinstance(error, GameError) else f"{type(error).__name__}: {error}"
+        # CUDA's errors have many lines, of which the first says what happened.
+        text = (str(error).strip().splitlines() or [""])[0]
+        reason = text if isinstance(error, GameError) else f"{type(error).__name__}: {text}"
         with contextlib.suppress(OSError):
             connection.send(Failed(reason))
         raise SystemExit(1) from None

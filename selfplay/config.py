@@ -65,12 +65,14 @@ class SelfplayConfig(_Section):
     """Who plays the games, how many at once, and how they begin."""
 
     actors: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
-        "auto", description='Processes that play; "auto": one a core.'
+        "auto",
+        description="How many play side by side, each on a core: processes, or on a GPU the threads of one process; "
+        '"auto": one a core, on a GPU two fewer.',
     )
     slots: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
         128,
-        description='Games an actor plays at once, evaluated in one batch; "auto": measured when the run begins '
-        "(keima plan).",
+        description="Games an actor plays at once, evaluated in one batch; on a GPU each plays two such groups in "
+        'turn; "auto": measured when the run begins (keima plan).',
     )
     backend: Literal["auto"] | Backend = Field(
         "auto", description='What runs the network in the actors; "auto": the fastest sound one, measured at the start.'

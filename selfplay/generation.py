@@ -418,9 +418,20 @@ class SelfPlay:
 
     def step(self, evaluate: Evaluate) -> None:
         """Plays on until every slot has a leaf, and evaluates these: one evaluator call for B positions."""
+        self.receive(*evaluate(self.search()))
+
+    def search(self) -> NDArray[np.float32]:
+        """Plays on until every slot has a leaf; the leaves' planes [B, C, H, W], valid until the next call.
+
+        To be followed by `receive` before it is called again: for evaluators whose answers come later.
+        """
         self._play_on()
         self._collect_finished()
-        self._answers = evaluate(self._planes)
+        return self._planes
+
+    def receive(self, logits: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+        """The evaluator's answers, [B, A] and [B], to what `search` returned. They are read and overwritten by it."""
+        self._answers = logits, values
         self.evaluations += len(self._planes)
 
     def _play_on(self) -> None:

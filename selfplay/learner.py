@@ -141,7 +141,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         torch._foreach_copy_(self._buffers_before, self._buffers)
-        tensors = {name: torch.from_numpy(array).to(self.device) for name, array in batch._asdict().items()}
+        tensors = {name: self._on_device(array) for name, array in batch._asdict().items()}
         planes = tensors["planes"].contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._fast_bfloat16):
             if self.teacher is not None:
@@ -153,7 +153,12 @@ class Learner:
             parameter.grad = None
         total.backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        # All that is told of the step is fetched at once, before the weights are touched: the only time that the host
+        # waits for a GPU, which goes on with the step while the next batch is drawn.
+        shown = {**parts, "total": total, "gradient_norm": length}
+        losses = Losses(**dict(zip(shown, torch.stack(list(shown.values())).tolist(), strict=True)))
+        norm = losses.gradient_norm
         if math.isfinite(norm):
             if norm > options.max_gradient_norm:
                 torch._foreach_mul_(gradients, options.max_gradient_norm / norm)
@@ -164,16 +169,20 @@ class Learner:
         self.step += 1
         if self.teacher is not None and self.step - self.grown_at >= self.config.growth.distill_steps:
             self.teacher = None
-        shown = {name: float(value.detach()) for name, value in parts.items()}
-        return Losses(**shown, total=float(total.detach()), gradient_norm=norm)
+        return losses
 
     @torch.no_grad()
     def judge(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The averaged network's probabilities of win, draw and loss [n, 3], and of the legal actions [n, A]."""
-        outputs: Outputs = self.averaged(torch.from_numpy(batch.planes).to(self.device))
-        legal = torch.from_numpy(batch.legal).to(self.device)
+        outputs: Outputs = self.averaged(self._on_device(batch.planes))
+        legal = self._on_device(batch.legal)
         policies = torch.softmax(outputs.policy.masked_fill(~legal, -1e9), 1)
         return torch.softmax(outputs.value, 1).cpu().numpy(), policies.cpu().numpy()
+
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        """For a GPU by way of pinned memory, from which it copies while the host goes on."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def _weights(self) -> dict[str, float]:
         """Of the parts of the loss."""

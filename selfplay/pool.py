@@ -13,8 +13,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import torch
+
 from games.contract import GameError
 from selfplay.actor import ActorTask, Beat, Failed, Message, run_actor
+from selfplay.config import SelfplayConfig
 from selfplay.segment import Segment
 
 START_SECONDS = 300.0
@@ -61,12 +64,14 @@ class ActorPool:
     ) -> None:
         """config, weights: the run's config file and its folder of weights; see `ActorTask`.
 
+        count: how many play side by side: a process each, or on a GPU the threads of one process.
         on_event: told in words when an actor is replaced.
         """
         self._context = multiprocessing.get_context("spawn")  # torch's and numba's threads do not survive a fork
         self._config = config
         self._weights = weights
         self._backend = ""
+        self._threads: int | None = None
         self._seed = seed
         self._hung_seconds = hung_seconds
         self._on_event = on_event
@@ -99,7 +104,9 @@ class ActorPool:
         self._backend = backend
         self._complete = complete_version
         self._looked = time.monotonic()
-        self._actors = [self._spawn(number) for number in range(self._count)]
+        # One process, or each would have a context of its own on the GPU, which runs only one of them at a time.
+        self._threads = self._count if backend.startswith("cuda") and complete_version is None else None
+        self._actors = [self._spawn(number) for number in range(1 if self._threads else self._count)]
 
     @property
     def num_ready(self) -> int:
@@ -109,7 +116,7 @@ class ActorPool:
     @property
     def states(self) -> tuple[str, ...]:
         """What each actor does, in a word."""
-        return tuple("playing" if actor.ready else "loading" for actor in self._actors)
+        return tuple("playing" if actor.ready else "loading" for actor in self._actors) * (self._threads or 1)
 
     @property
     def process_ids(self) -> list[int]:
@@ -175,7 +182,7 @@ class ActorPool:
         ours, theirs = self._context.Pipe(duplex=False)
         # The number of restarts makes a replacement play other games than those it replaces.
         seed = (*self._seed, number, self.restarts)
-        task = ActorTask(self._config, self._weights, self._backend, number, seed, self._complete)
+        task = ActorTask(self._config, self._weights, self._backend, number, seed, self._complete, self._threads)
         process = self._context.Process(
             target=run_actor, args=(task, theirs), daemon=True, name=f"keima-actor-{number}"
         )
@@ -249,3 +256,13 @@ def _ending_in_words(exit_code: int | None) -> str:
 def available_cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_actors(selfplay: SelfplayConfig) -> int:
+    """How many play side by side in a run with this config here."""
+    if selfplay.actors != "auto":
+        return selfplay.actors
+    on_gpu = selfplay.backend.startswith("cuda") or (selfplay.backend == "auto" and torch.cuda.is_available())
+    # On a GPU the learner needs a core to keep it busy, and so does the thread that keeps the players supplied. Two
+    # play even on two cores: one alone would play in lockstep with the learner, and wait for every batch.
+    return max(2, available_cores() - 2) if on_gpu else available_cores()

@@ -49,7 +49,7 @@ from selfplay.config import TrainConfig, fixed, load_config, to_toml
 from selfplay.diagnosis import Diagnosis, Health, RecentBatch, WaitMeter, diagnose, recent_batch, recent_games
 from selfplay.learner import Learner, Losses
 from selfplay.panel import Panel, Progress
-from selfplay.pool import ActorPool, available_cores
+from selfplay.pool import ActorPool, available_cores, num_actors
 from selfplay.replay import ReplayStore, ReplayWindow
 from selfplay.report import Rates, Report, calibration, figures, game_as_text
 from selfplay.sampling import Batch, Sampler
@@ -112,8 +112,7 @@ class TrainingRun:
         self.folder = folder
         self.config = config
         self.game = load(config.game)
-        actors = config.selfplay.actors
-        self.num_actors = available_cores() if actors == "auto" else actors
+        self.num_actors = num_actors(config.selfplay)
         self._batch_size = fixed(config.learner.batch_size)
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
         torch.set_num_threads(max(1, available_cores() - self.num_actors))

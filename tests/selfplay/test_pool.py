@@ -9,7 +9,8 @@ import pytest
 
 from selfplay import pool as pool_module
 from selfplay.actor import weights_path
-from selfplay.pool import MAX_FAILURES, ActorPool, ActorsFailed
+from selfplay.config import SelfplayConfig
+from selfplay.pool import MAX_FAILURES, ActorPool, ActorsFailed, num_actors
 from selfplay.segment import Segment
 from tests.selfplay import fake_actors
 from tests.selfplay.kill_and_resume import is_alive
@@ -20,14 +21,14 @@ def make_pool(tmp_path, monkeypatch):
     """A started pool of the given actors; `events` gets what it tells."""
     pools = []
 
-    def make(actor, count=1, hung_seconds=60.0, complete_version=None):
+    def make(actor, count=1, hung_seconds=60.0, complete_version=None, backend="torch-f32"):
         monkeypatch.setattr(pool_module, "run_actor", actor)
         events: list[str] = []
         pool = ActorPool(
             tmp_path / "config.toml", tmp_path, count, (5,), hung_seconds=hung_seconds, on_event=events.append
         )
         pools.append(pool)
-        pool.start("torch-f32", complete_version)
+        pool.start(backend, complete_version)
         return pool, events
 
     yield make
@@ -82,9 +83,9 @@ def test_a_stopped_actor_is_replaced(make_pool):
     receive(pool)
     stopped = pool.process_ids[0]
     os.kill(stopped, signal.SIGSTOP)
-    receive_until(pool, lambda: events)
-    assert events == ["actor 0 was silent for 2 s; a new one takes its place"]
-    assert not is_alive(stopped)
+    receive_until(pool, lambda: not is_alive(stopped))
+    # Once, or oftener where the machine was so busy that others were silent for as long.
+    assert set(events) == {"actor 0 was silent for 2 s; a new one takes its place"}
     receive(pool, 3)
 
 
@@ -182,3 +183,34 @@ def test_stopping_leaves_no_process_and_no_thread(make_pool):
     while any(thread.name.startswith("reader-") for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "a thread still reads"
         time.sleep(0.05)
+
+
+def test_on_a_gpu_one_process_has_a_thread_for_each(make_pool, monkeypatch):
+    tasks = []
+    real = pool_module.ActorTask
+    monkeypatch.setattr(pool_module, "ActorTask", lambda *args: tasks.append(real(*args)) or tasks[-1])
+    pool, _ = make_pool(fake_actors.plays, count=5, backend="cuda-bf16")
+    receive(pool, 2)
+    assert [(task.actor, task.threads) for task in tasks] == [(0, 5)]
+    assert pool.states == ("playing",) * 5
+    make_pool(fake_actors.plays, count=2)
+    make_pool(fake_actors.plays, backend="cuda-bf16", complete_version=0)  # lockstep
+    assert [(task.actor, task.threads) for task in tasks[1:]] == [(0, None), (1, None), (0, None)]
+
+
+@pytest.mark.parametrize(
+    ("actors", "backend", "cores", "gpu", "expected"),
+    [
+        (3, "auto", 16, True, 3),
+        ("auto", "auto", 16, False, 16),
+        ("auto", "torch-f32", 16, True, 16),
+        ("auto", "auto", 16, True, 14),
+        ("auto", "cuda-f16", 16, True, 14),
+        ("auto", "auto", 2, True, 2),  # one would be in lockstep
+        ("auto", "auto", 1, False, 1),
+    ],
+)
+def test_so_many_play_side_by_side(monkeypatch, actors, backend, cores, gpu, expected):
+    monkeypatch.setattr(pool_module, "available_cores", lambda: cores)
+    monkeypatch.setattr(pool_module.torch.cuda, "is_available", lambda: gpu)
+    assert num_actors(SelfplayConfig(actors=actors, backend=backend)) == expected
