@@ -38,20 +38,20 @@ def config_file(tmp_path):
 
 
 def test_a_network_grows_to_the_sizes_given():
-    config = load_config("connect4", ["growth.at_share=0.3", "growth.blocks=6", "network.channels=24"])
+    config = load_config("othello", ["growth.at_share=0.3", "growth.blocks=6", "network.channels=24"])
     assert config.growth.network(config.network) == config.network.model_copy(update={"blocks": 6})
-    wider = load_config("connect4", ["growth.at_share=0.3", "growth.channels=48"])
-    assert wider.growth.network(wider.network) == wider.network.model_copy(update={"channels": 48})
-    assert load_config("connect4", ["growth.blocks=1"]).growth.at_share == 0  # never: any size will do
+    wider = load_config("othello", ["growth.at_share=0.3", "growth.channels=480"])
+    assert wider.growth.network(wider.network) == wider.network.model_copy(update={"channels": 480})
+    assert load_config("othello", ["growth.blocks=1"]).growth.at_share == 0  # never: any size will do
 
 
 def test_a_network_does_not_shrink(config_file):
-    assert refusal("connect4", "growth.at_share=0.3", "growth.blocks=2") == (
+    assert refusal("connect4", "network.blocks=4", "growth.at_share=0.3", "growth.blocks=2") == (
         "--set growth.blocks=2: growth.blocks: expected at least network.blocks, 4, got 2"
     )
     expected = "growth.at_share: expected growth.blocks or growth.channels larger than the network's"
     assert refusal("connect4", "growth.at_share=0.3") == f"--set growth.at_share=0.3: {expected}"
-    path = config_file('game = "connect4"\n[growth]\nat_share = 0.5\nchannels = 16\n')
+    path = config_file('game = "connect4"\n[network]\nchannels = 32\n[growth]\nat_share = 0.5\nchannels = 16\n')
     assert refusal(path).startswith(f"{path}: growth.channels: expected at least network.channels, 32, got 16")
 
 
