@@ -9,7 +9,7 @@ import os
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from agent.backends import distances_from_float32, fastest_sound, one_thread
 from agent.checkpoint import load_checkpoint
@@ -48,7 +48,7 @@ from selfplay.measuring import (
     total,
     write_run,
 )
-from selfplay.pool import available_cores
+from selfplay.pool import available_cores, num_actors
 from selfplay.substitutes import replay, use_cache
 
 ROUNDS = 5
@@ -134,12 +134,6 @@ def _settings(config: TrainConfig) -> dict[str, float]:
         "learner.batch_size": fixed(config.learner.batch_size),
         "replay.samples_per_position": config.replay.samples_per_position,
     }
-
-
-def num_actors(config: TrainConfig) -> int:
-    """How many a run would start."""
-    actors: int | Literal["auto"] = config.selfplay.actors
-    return available_cores() if actors == "auto" else actors
 
 
 def window_positions(config: TrainConfig) -> int:
@@ -283,7 +277,7 @@ class _Measurement:
 
     def actors(self, folder: Path, positions_a_move: float, turns: int) -> ActorsSpeed:
         """All actors of the config, and one of them while the others are stopped, in turns."""
-        count = num_actors(self._config)
+        count = num_actors(self._config.selfplay)
         self._tell(f"starting {count} actor{'s' if count > 1 else ''}")
         seconds = LONGER * self._seconds / 2
         alone: list[Round] = []

@@ -289,7 +289,6 @@ class Actors:
         """folder: of `write_run`."""
         self._pool = _MeteredPool(folder / "config.toml", folder, count, (seed,), hung_seconds=600, on_event=_fail)
         self._backend = backend
-        self._count = count
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -297,7 +296,7 @@ class Actors:
             self._pool.start(self._backend)
             # Actors end with this process, but not while they are stopped.
             stack.enter_context(done_at_the_end(_WAKE, *map(str, self._pool.process_ids)))
-            while self._pool.num_ready < self._count:
+            while self._pool.num_ready < len(self._pool.process_ids):
                 self._pool.receive(0.1)
             self._at_exit = stack.pop_all()
         return self
@@ -308,9 +307,11 @@ class Actors:
     def measure(self, playing: int, seconds: float) -> Round:
         """What the first `playing` actors do together in a second, while the others are stopped.
 
+        On a GPU they are the threads of one process, and cannot be stopped: there all of them play, always.
         From one beat of each actor to another, `seconds` apart at least: what lies between is counted exactly.
         """
-        others = self._pool.process_ids[playing:]
+        processes = self._pool.process_ids
+        playing, others = min(playing, len(processes)), processes[playing:]
         for process in others:
             os.kill(process, signal.SIGSTOP)
         try:

@@ -27,7 +27,7 @@ from selfplay.plan_measurement import (
     sizes_of,
     with_values,
 )
-from selfplay.pool import available_cores
+from selfplay.pool import num_actors
 
 BATCH_TOLERANCE = 0.1
 """Smaller batches are better while they cost no more than this: more steps are made of the same positions."""
@@ -93,7 +93,8 @@ def make_plan(config: TrainConfig, *, again: bool = False, tell: Tell) -> Plan:
 def settled(config: TrainConfig, tell: Tell) -> TrainConfig:
     """The config with a number for every "auto" whose value a run must keep; measures only where there is need to.
 
-    "auto" for the actors alone is one a core. The backend stays "auto": another machine may need another one.
+    "auto" for the actors alone is what selfplay.pool.num_actors says. The backend stays "auto": another machine may
+    need another one.
     """
     wanted = {
         "selfplay.actors": config.selfplay.actors,
@@ -102,7 +103,7 @@ def settled(config: TrainConfig, tell: Tell) -> TrainConfig:
     }
     open_ = [option for option, value in wanted.items() if value == "auto"]
     if open_ == ["selfplay.actors"]:
-        return with_values(config, {"selfplay.actors": available_cores()})
+        return with_values(config, {"selfplay.actors": num_actors(config.selfplay)})
     if not open_:
         return config
     plan = make_plan(config, tell=tell)

@@ -32,7 +32,7 @@ from agent.checkpoint import load_checkpoint, read_tensors
 from games import load
 from selfplay.config import TrainConfig, load_config
 from selfplay.learner import Learner
-from selfplay.pool import available_cores
+from selfplay.pool import available_cores, num_actors
 from selfplay.replay import ReplayWindow
 from selfplay.sampling import Sampler
 from selfplay.segment import Segment, SegmentInfo, segment_from_bytes
@@ -200,7 +200,7 @@ def assert_is_uninterrupted_fold(folder: Path, segments: Path, scratch: Path) ->
     files = sorted(segments.glob("segment-*.safetensors"))[:count]
     assert [int(file.stem.partition("-")[2]) for file in files] == list(range(count))
     threads = torch.get_num_threads()
-    actors = available_cores() if config.selfplay.actors == "auto" else config.selfplay.actors
+    actors = num_actors(config.selfplay)
     torch.set_num_threads(max(1, available_cores() - actors))  # as the run: sums depend on how they are split
     learner = fold(config, [segment_from_bytes(file.read_bytes())[0] for file in files], step)
     torch.set_num_threads(threads)

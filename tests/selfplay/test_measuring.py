@@ -284,3 +284,12 @@ def test_peak_memory():
     process = subprocess.Popen(["true"])
     process.wait()
     assert peak_memory_bytes(process.pid) is None
+
+
+def test_actors_that_are_threads_are_measured_together(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
+    write_run(tmp_path, GAME, config, random_network(GAME, config), [])
+    with Actors(tmp_path, 3, "cuda-bf16", 0) as actors:
+        assert len(actors._pool.process_ids) == 1
+        for playing in (3, 1):
+            assert actors.measure(playing, 0.05)["moves"] > 0

@@ -31,7 +31,7 @@ from selfplay.plan_measurement import (
     with_values,
 )
 from selfplay.plan_report import about, in_words
-from selfplay.pool import available_cores
+from selfplay.pool import num_actors
 from selfplay.run import resume
 
 GAME = load("tictactoe")
@@ -226,7 +226,7 @@ def test_a_config_with_numbers_is_left_alone(config, nothing_measured):
 
 def test_actors_alone_are_one_a_core_without_measuring(config, nothing_measured):
     assert config.selfplay.actors == "auto"
-    assert settled(config, pytest.fail).selfplay.actors == available_cores()
+    assert settled(config, pytest.fail).selfplay.actors == num_actors(config.selfplay)
 
 
 def test_auto_becomes_what_the_plan_chooses(given):
