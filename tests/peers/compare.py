@@ -38,6 +38,7 @@ from agent.backends import one_thread, processor_name, version_of
 from agent.checkpoint import load_checkpoint
 from agent.inference import make_evaluator
 from agent.network import Network
+from agent.network_config import NetworkConfig
 from games import load
 from games.contract import Game, GameError
 from selfplay.config import TrainConfig, load_config
@@ -50,6 +51,8 @@ CACHES = ("off", "emptied", "kept")
 RANDOM = "random"
 JUDGED_MOVES = [2, 2, 3, 0, 0]
 """To a position that looks like no other seen in a mirror, from the other side, or upside down."""
+SPREAD_PLIES = 60
+"""Moves of every game, on average, before anything is measured; the peer does the same."""
 TOLERANCE = 0.05
 """How far probabilities and values that bfloat16 gives may be from those in float32."""
 
@@ -90,7 +93,18 @@ class Keima:
         self.variant = variant
         self.name = str(variant)
         self._games = SelfPlay(game, config.search, play, config.seed)
+        self._spread(config.seed)
         self._evaluate = make_evaluator(game, network, variant.backend, variant.slots)
+
+    def _spread(self, seed: int) -> None:
+        """Plays by guesses until the games under way are of all lengths; searches get shorter towards the end."""
+        random = np.random.default_rng(seed)
+        slots, actions = self.variant.slots, self._games.game.num_actions
+        while self._games.moves < SPREAD_PLIES * slots:
+            logits, values = random.normal(size=(slots, actions)), random.uniform(-1, 1, slots)
+            answers = logits.astype(np.float32), values.astype(np.float32)
+            self._games.step(lambda planes, answers=answers: answers)
+        self._games.forget_evaluations()
 
     def burst(self, seconds: float) -> Counts:
         """See `Contender`."""
@@ -213,7 +227,7 @@ def _parse() -> argparse.Namespace:
 def _compare(options: argparse.Namespace) -> None:
     core = _hold_to_one_core(options.core)
     game = load("connect4")
-    config = load_config("connect4", ["search.simulations=100"])
+    config = load_config("connect4", ["search.simulations=100"]).model_copy(update={"network": NetworkConfig()})
     networks = _networks(game, config, options.model)
     with one_thread(), tempfile.TemporaryDirectory(prefix="keima-") as folder:
         given = {RANDOM: RANDOM}
@@ -261,7 +275,7 @@ def _networks(game: Game, config: TrainConfig, models: list[str]) -> dict[str, N
             of.model_dump(exclude={"reply_head", "soft_policy_head"}) for of in (network.config, config.network)
         )
         if sizes != expected:
-            raise GameError(f"--model {path}: expected a network of the default sizes {expected}, got {sizes}")
+            raise GameError(f"--model {path}: expected a network of the sizes {expected}, got {sizes}")
         networks[path] = network
     return networks
 
