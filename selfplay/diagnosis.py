@@ -283,7 +283,8 @@ def _entropy_collapsed(health: Health, config: TrainConfig) -> Diagnosis | None:
 
 def _more_openings(config: TrainConfig) -> str:
     share = config.selfplay.opening_random_share
-    return f"vary the openings with {_set('selfplay.opening_random_share', min(0.8, max(0.2, 2 * share)))} " + _set(
+    more = max(0.2, min(2 * share, (1 + share) / 2))  # halfway to all of them where most are varied already
+    return f"vary the openings with {_set('selfplay.opening_random_share', more)} " + _set(
         "selfplay.opening_policy_mean_plies", max(2.0, 2 * config.selfplay.opening_policy_mean_plies)
     )
 
