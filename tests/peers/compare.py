@@ -22,17 +22,14 @@ import os
 import platform
 import shlex
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import numpy as np
-import torch
 
 from agent.backends import one_thread, processor_name, version_of
 from agent.checkpoint import load_checkpoint
@@ -41,23 +38,16 @@ from agent.network import Network
 from agent.network_config import NetworkConfig
 from games import load
 from games.contract import Game, GameError
+from selfplay.apart import temporary_folder
 from selfplay.config import TrainConfig, load_config
 from selfplay.generation import SelfPlay
 from selfplay.measuring import random_network
+from tests.peers.peer import RANDOM, Counts, Peer, PeerProcess, check, weights_for_peer
 
-PEER = Path(__file__).with_name("pgx_mctx.py")
 CACHE_MB = 64
 CACHES = ("off", "emptied", "kept")
-RANDOM = "random"
-JUDGED_MOVES = [2, 2, 3, 0, 0]
-"""To a position that looks like no other seen in a mirror, from the other side, or upside down."""
 SPREAD_PLIES = 60
 """Moves of every game, on average, before anything is measured; the peer does the same."""
-TOLERANCE = 0.05
-"""How far probabilities and values that bfloat16 gives may be from those in float32."""
-
-Counts = dict[str, float]
-"""What was done in a burst, by name; also the seconds it took, cpu_s and wall_s."""
 
 
 class Contender(Protocol):
@@ -131,77 +121,13 @@ class Keima:
         }
 
 
-class Peer:
-    """One of the contenders in the peer's process."""
-
-    def __init__(self, process: "PeerProcess", number: int, facts: Mapping[str, Any], weights: str) -> None:
-        how = f"{facts['policy']}, {facts['precision']}, {facts['batch']} games"
-        self.name = f"pgx with mctx: {how}, {weights} weights"
-        self.weights = weights
-        self.judgement: list[float] = facts["judgement"]
-        self._process = process
-        self._number = number
-
-    def burst(self, seconds: float) -> Counts:
-        """See `Contender`."""
-        done = self._process.ask(json.dumps([self._number, seconds]))
-        return {name: done[name] for name in ("evaluations", "simulations", "moves", "cpu_s", "wall_s")}
-
-
-class PeerProcess:
-    """The peer, which works when it is asked to and otherwise waits. Ends with the block."""
-
-    def __init__(self, python: str, core: int | None, options: list[str]) -> None:
-        self._command = [
-            python,
-            str(PEER),
-            *options,
-            f"--judge={','.join(map(str, JUDGED_MOVES))}",
-            *([] if core is None else [f"--core={core}"]),
-        ]
-
-    def __enter__(self) -> Self:
-        try:
-            self._process = subprocess.Popen(
-                [*self._command, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        except OSError as error:
-            raise GameError(f"--peer-python {self._command[0]}: {error.strerror}") from None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def contenders(self, weights: Mapping[str, str]) -> tuple[list[Peer], dict[str, str]]:
-        """All there are, once they are compiled; and the versions of what the peer is made of.
-
-        weights: the names of those that the peer was given, by its own name for them.
-        """
-        ready = self._answer()
-        peers = [Peer(self, number, facts, weights[facts["weights"]]) for number, facts in enumerate(ready["ready"])]
-        return peers, ready["versions"]
-
-    def ask(self, line: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise GameError(f"the peer ended with exit code {self._process.wait()}: {shlex.join(self._command)}")
-        return dict(json.loads(line))
-
-
 def main() -> None:
     options = _parse()
     try:
         _compare(options)
     except GameError as error:
-        sys.exit(f"compare: {error}")
+        print(f"compare: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -212,7 +138,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--peer-options", default="", help='for the peer, as in "--batches 64,256 --policies gumbel"')
     parser.add_argument("--model", action="append", default=[], help="a run or checkpoint; may be given again")
     parser.add_argument("--backends", default="openvino-int8,openvino-bf16")
-    parser.add_argument("--slots", default="128,256", help="games side by side")
+    parser.add_argument("--slots", type=_numbers, default=[128, 256], help="games side by side")
     parser.add_argument("--caches", default=",".join(CACHES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="a burst, at least")
@@ -224,22 +150,26 @@ def _parse() -> argparse.Namespace:
     return options
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def _compare(options: argparse.Namespace) -> None:
     core = _hold_to_one_core(options.core)
     game = load("connect4")
     config = load_config("connect4", ["search.simulations=100"]).model_copy(update={"network": NetworkConfig()})
     networks = _networks(game, config, options.model)
-    with one_thread(), tempfile.TemporaryDirectory(prefix="keima-") as folder:
+    with one_thread(), temporary_folder() as folder:
         given = {RANDOM: RANDOM}
         for number, path in enumerate(options.model):
-            file = str(Path(folder) / f"{number}.npz")
-            np.savez(file, **_for_peer(networks[path]))  # type: ignore[arg-type]
+            file = str(folder / f"{number}.npz")
+            np.savez(file, **weights_for_peer(networks[path]))  # type: ignore[arg-type]
             given[file] = path
         peer_options = [*shlex.split(options.peer_options), *(f"--weights={file}" for file in given)]
         with PeerProcess(options.peer_python, core, peer_options) as process:
             keima = list(_keima(options, game, config, networks))  # while the peer compiles
             peers, versions = process.contenders(given)
-            _check(game, networks, peers)
+            check(game, networks, peers)
             facts = {
                 "processor": processor_name(),
                 "python": platform.python_version(),
@@ -283,57 +213,9 @@ def _networks(game: Game, config: TrainConfig, models: list[str]) -> dict[str, N
 def _keima(
     options: argparse.Namespace, game: Game, config: TrainConfig, networks: Mapping[str, Network]
 ) -> Iterator[Keima]:
-    slots = [int(number) for number in options.slots.split(",")]
-    for row in itertools.product(options.backends.split(","), slots, options.caches.split(","), networks):
+    for row in itertools.product(options.backends.split(","), options.slots, options.caches.split(","), networks):
         variant = Variant(*row)
         yield Keima(game, config, networks[variant.weights], variant)
-
-
-def _for_peer(network: Network) -> dict[str, np.ndarray]:
-    """The network's weights as the peer takes them: channels last, otherwise its planes are Keima's."""
-    folded: Any = network.for_inference().float()
-    found: dict[str, Any] = {}
-
-    def put(name: str, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        found[f"{name}.weight"], found[f"{name}.bias"] = weight.numpy(), bias.numpy()
-
-    def convolution(name: str, layer: Any) -> None:
-        put(name, layer.convolution.weight.permute(2, 3, 1, 0), layer.convolution.bias)
-
-    def of_cells(name: str, layer: Any, channels: int) -> None:
-        by_cell = layer.weight.reshape(len(layer.weight), channels, 6, 7).permute(2, 3, 1, 0)
-        put(name, by_cell.reshape(-1, len(layer.weight)), layer.bias)
-
-    def one_by_one(name: str, layer: Any) -> None:
-        put(name, layer.convolution.weight[:, :, 0, 0].T, layer.convolution.bias)
-
-    convolution("stem", folded.stem)
-    for index, block in enumerate(folded.blocks):
-        convolution(f"{index}.first", block.first)
-        convolution(f"{index}.second", block.second)
-        if block.from_pool is not None:  # the mean's scaling by the board's width is part of the weights
-            mean, scaled, largest = block.from_pool.weight.T.chunk(3)
-            put(f"{index}.from_pool", torch.cat([mean + scaled * (42**0.5 - 14) * 0.1, largest]), block.from_pool.bias)
-    one_by_one("policy.reduce", folded.policy.reduce)
-    of_cells("policy.dense", folded.policy.dense, network.config.policy_channels)
-    one_by_one("value.reduce", folded.value.reduce)
-    of_cells("value.hidden", folded.value.hidden, network.config.value_channels)
-    put("value.outcome", folded.value.outcome.weight.T, folded.value.outcome.bias)
-    return found
-
-
-def _check(game: Game, networks: Mapping[str, Network], peers: list[Peer]) -> None:
-    """Raises GameError where the peer's network is another than ours; random ones are."""
-    state = game.new_state()
-    for move in JUDGED_MOVES:
-        state = game.after(state, move)
-    for peer in peers:
-        if peer.weights == RANDOM:
-            continue
-        logits, values = make_evaluator(game, networks[peer.weights], "torch-f32")(game.planes(state)[None])
-        ours = [*torch.softmax(torch.from_numpy(logits[0]), 0).tolist(), float(values[0])]
-        if not np.allclose(ours, peer.judgement, rtol=0, atol=TOLERANCE):
-            raise GameError(f"{peer.name}: expected policy and value {ours}, got {peer.judgement}")
 
 
 def _mixed(ours: list[Keima], theirs: list[Peer]) -> list[Contender]:

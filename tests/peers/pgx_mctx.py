@@ -75,13 +75,28 @@ def main() -> None:
             _say(played.burst(options.seconds))
 
 
+def _one_of(*known: str) -> Callable[[str], list[str]]:
+    """A reader of an option that names some of these, with commas between."""
+
+    def read(text: str) -> list[str]:
+        if unknown := set(text.split(",")) - set(known):
+            raise argparse.ArgumentTypeError(f"expected some of {','.join(known)}, got {','.join(sorted(unknown))}")
+        return text.split(",")
+
+    return read
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    many: Callable[[str], list[str]] = lambda text: text.split(",")  # noqa: E731
-    numbers: Callable[[str], list[int]] = lambda text: [int(part) for part in text.split(",")]  # noqa: E731
-    parser.add_argument("--batches", type=numbers, default=[64, 128, 256, 512, 1024], help="games side by side")
-    parser.add_argument("--precisions", type=many, default=["float32", "bfloat16"])
-    parser.add_argument("--policies", type=many, default=["gumbel"], help="gumbel, muzero or both")
+    parser.add_argument("--batches", type=_numbers, default=[32, 64, 128, 256, 512, 1024], help="games side by side")
+    parser.add_argument("--precisions", type=_one_of("float32", "bfloat16"), default=["float32", "bfloat16"])
+    parser.add_argument(
+        "--policies", type=_one_of("gumbel", "muzero"), default=["gumbel"], help="gumbel, muzero or both"
+    )
     parser.add_argument("--simulations", type=int, default=100, help="simulations a move")
     parser.add_argument("--rounds", type=int, default=5, help="bursts of each contender")
     parser.add_argument("--seconds", type=float, default=2.0, help="a burst, at least; of the clock")
@@ -90,7 +105,7 @@ def _parse() -> argparse.Namespace:
         "--xla-flags", default=XLA_FLAGS, help='further flags for XLA ("" where it does not know these)'
     )
     parser.add_argument("--weights", action="append", help='"random", the default, or an .npz file; may be given again')
-    parser.add_argument("--judge", type=numbers, default=[], help="moves to a position whose judgement --serve tells")
+    parser.add_argument("--judge", type=_numbers, default=[], help="moves to a position whose judgement --serve tells")
     parser.add_argument(
         "--serve", action="store_true", help="a burst for each line '[contender's number, seconds]' of the input"
     )
@@ -303,4 +318,7 @@ def _read_weights(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
