@@ -136,6 +136,27 @@ class TorchEvaluator:
             return checked(logits.cpu().numpy(), values.cpu().numpy())
 
 
+class OutcomeJudge:
+    """What a network says of results: win, draw and loss apart, where an evaluator gives one value. In float32."""
+
+    def __init__(self, network: Network, at_once: int = 256) -> None:
+        """`at_once`: how many positions are judged in one batch, which bounds the memory."""
+        self._network = network.for_inference().cpu().float()
+        self._at_once = at_once
+
+    def __call__(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Planes [n, C, H, W] -> probabilities [n, 3] of win, draw and loss for the side to move.
+
+        Raises GameError where one is not a number.
+        """
+        with torch.inference_mode():
+            parts = [self._network.outcomes(part) for part in torch.from_numpy(planes).split(self._at_once)]
+        outcomes = torch.cat(parts).numpy()
+        if not np.isfinite(outcomes).all():
+            raise GameError(NOT_NUMBERS)
+        return outcomes
+
+
 def checked(
     logits: NDArray[np.float32], values: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

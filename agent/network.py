@@ -181,6 +181,10 @@ class Network(nn.Module):
         outcome = torch.softmax(self.value(x)[0].float(), 1)
         return self.policy(x).float(), outcome[:, 0] - outcome[:, 2]
 
+    def outcomes(self, planes: Tensor) -> Tensor:
+        """The probabilities of win, draw and loss for the side to move, [N, 3]."""
+        return torch.softmax(self.value(self.trunk(planes))[0].float(), 1)
+
     def for_inference(self) -> "Network":
         """A copy in evaluation mode, its normalizations folded into the convolutions, without what only teaches."""
         folded = copy.deepcopy(self).eval().requires_grad_(False)

@@ -4,30 +4,38 @@ Players are named in text, on the command line and elsewhere:
 
     random              any legal action
     rollout:1000        a tree search of 1000 random playouts a move, without a network
+    alphabeta:4         alpha-beta search of 4 plies, without a network
     exact               perfect play, where the game has a solver
     runs/name           the newest model of a run; or a checkpoint's file
     shipped             the net that comes with the game
-    raw:runs/name       that network's policy alone, without search
+    raw:runs/name       that network's policy alone, without search; `raw` is the shipped net's
+    gtp:"COMMAND"       another program that speaks GTP; uci:"..." and usi:"..." likewise
+
+each followed by options, as `shipped simulations=400 temperature=0.3`; see `agent.player_spec`.
 
 torch is imported when a network is asked for, and not before: the terminal shows its first board without it.
 """
 
 import difflib
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.player_spec import CHECKPOINT, ENGINES, KINDS, PlayerSpec, parse
 from agent.shipped import SHIPPED, require_shipped_net, shipped_net
-from games.contract import Game, GameError
+from agent.thinking import REPORT_EVERY_S, Limit, Line, Report, ShouldStop, Thoughts
+from games.contract import ONGOING, Game, GameError
 from games.position import Position
 
 if TYPE_CHECKING:
     from agent.solvers import Solver
-    from mcts.search import Evaluate
+    from mcts.search import Evaluate, Search
 
 PlayerFor = Callable[[Game], "Player"]
 """Makes a player of a game: what engines need, whose board may change its size under way."""
@@ -35,7 +43,20 @@ DEFAULT_SIMULATIONS = 200
 """Simulations a move for a network, where nothing else is asked for."""
 DEFAULT_PLAYOUTS = 500
 """Random playouts a move for `rollout` without a number."""
-ACCEPTED = f"random, rollout:{DEFAULT_PLAYOUTS}, exact, shipped, a checkpoint or a run's folder, raw:CHECKPOINT"
+TIMED_SIMULATIONS = 250_000
+"""Where a search limited by seconds alone ends, too: the tree's storage is allocated before it."""
+TIMED_EDGES = 1 << 23
+"""Legal actions of all its positions that such a search's tree has room for: 256 MB, as far as they come to be used."""
+PIECE = 32
+"""After how many batches' worth of simulations a search looks at the clock, though it needs no evaluations."""
+MAX_TEMPERATURE = 10.0
+"""Nearly as even as chance."""
+Outcomes = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Planes [n, C, H, W] -> win, draw and loss of the side to move, [n, 3]; see `agent.inference.OutcomeJudge`."""
+ACCEPTED = (
+    f"random, rollout:{DEFAULT_PLAYOUTS}, alphabeta:4, exact, shipped, raw, raw:CHECKPOINT, a checkpoint or a run's "
+    'folder, gtp:"COMMAND", uci:"COMMAND", usi:"COMMAND"'
+)
 """What `make_player` understands, for messages."""
 
 
@@ -95,98 +116,315 @@ class ExactPlayer:
 class PolicyPlayer:
     """A network's first thought: its most probable legal action, without search."""
 
-    def __init__(self, name: str, game: Game, evaluate: "Evaluate") -> None:
+    def __init__(
+        self,
+        name: str,
+        game: Game,
+        evaluate: "Evaluate",
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        """`temperature` T: plays each action with probability to the power 1/T; 0 always plays the most probable.
+
+        `outcomes`: win, draw and loss by the same network, for those who watch.
+        """
         self.name = name
         self._game = game
         self._evaluate = evaluate
+        self._temperature = _temperature(temperature)
+        self._random = np.random.default_rng(seed)
+        self.outcomes = outcomes
 
     def choose(self, position: Position) -> int:
-        from mcts.search import choose_actions
-
-        _legal(position)
-        return int(choose_actions(self._game, self._evaluate, position.state[None], None)[0])
+        return self.pick(self._thoughts(position))
 
     def analyse(self, position: Position) -> list[Candidate]:
+        return _candidates(self._thoughts(position))
+
+    def think(
+        self,
+        position: Position,
+        limit: Limit | None = None,
+        *,
+        should_stop: ShouldStop | None = None,
+        report: Report | None = None,
+    ) -> Thoughts:
+        """See `agent.thinking.Thinker`; one evaluation is all there is to it, whatever the limit."""
+        start_s = time.monotonic()
+        thoughts = self._thoughts(position, _win_draw_loss(self.outcomes, position))
+        thoughts = replace(thoughts, seconds=time.monotonic() - start_s)
+        if report is not None:
+            report(thoughts)
+        return thoughts
+
+    def pick(self, thoughts: Thoughts) -> int:
+        """See `agent.thinking.Thinker`."""
+        return _drawn(thoughts, self._temperature, self._random)
+
+    def _thoughts(self, position: Position, wdl: tuple[float, float, float] | None = None) -> Thoughts:
         actions = _legal(position)
         logits, values = self._evaluate(self._game.planes(position.state)[None])
         weights = np.exp(logits[0][actions] - logits[0][actions].max())
         priors = weights / weights.sum()
         order = np.argsort(-priors, kind="stable")
-        best = order[0]
+        best, value = order[0], float(values[0])
         # The network judges the position, not each action: its value is told beside the action it would play.
-        return [Candidate(int(actions[k]), 0, float(values[0]) if k == best else None, float(priors[k])) for k in order]
+        lines = tuple(
+            Line(int(actions[k]), 0, value if k == best else None, float(priors[k]), (int(actions[k]),)) for k in order
+        )
+        return Thoughts(lines, 0, 0.0, value, wdl, ((0, lines[0].action),))
 
 
 class SearchPlayer:
     """A tree search with an evaluator: a network, or random playouts.
 
-    The tree is kept from move to move: where a position follows from the last one searched, what was found below
-    it is searched on. Any other position starts afresh.
+    The tree is kept from move to move: where a position follows from the last one searched, what was found below it
+    is searched on. Any other position starts afresh. Not for two threads at once.
     """
 
     def __init__(
-        self, name: str, game: Game, evaluate: "Evaluate", simulations: int, *, leaves_per_batch: int = 1, seed: int = 0
+        self,
+        name: str,
+        game: Game,
+        evaluate: "Evaluate",
+        simulations: int | None,
+        *,
+        seconds: float | None = None,
+        leaves_per_batch: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+        outcomes: Outcomes | None = None,
     ) -> None:
-        """`leaves_per_batch`: leaves of the tree evaluated together, which is faster for a network and a bit weaker."""
-        from mcts.search import Search, SearchSettings
+        """`simulations`, `seconds`: what a move may cost where `think` is asked for nothing else; see `Limit`.
 
+        `leaves_per_batch`: leaves of the tree evaluated together, which is faster for a network and a bit weaker.
+        `temperature` T: plays each action with its share of the visits to the power 1/T; 0 always plays the best.
+        `outcomes`: win, draw and loss by the same network, for those who watch.
+        """
         self.name = name
+        self.limit = Limit(simulations, seconds)
+        self.outcomes = outcomes
+        self._game = game
         self._evaluate = evaluate
-        settings = SearchSettings(simulations=simulations, root_policy="puct", leaves_per_batch=leaves_per_batch)
-        self._search = Search(game, settings, seed=seed)
-        self._searched: list[int] | None = None  # the moves that lead to the tree's root; None before the first search
+        self._leaves_per_batch = leaves_per_batch
+        self._temperature = _temperature(temperature)
+        self._seed = seed
+        self._random = np.random.default_rng(seed)
+        self._searched: list[int] | None = None  # the moves that lead to the tree's root; None where there is none
+        self._changes: list[tuple[int, int]] = []  # of what would be played at its root; see Thoughts.changes
+        self._capacity = 0  # simulations that the tree has room for
+        self._make_room(self.limit)
 
     def choose(self, position: Position) -> int:
-        self._think(position)
+        # Without a temperature the tree's own answer does, and nothing else needs to be read out of it.
+        if self._temperature > 0:
+            return self.pick(self.think(position))
+        self._search_position(position, self.limit, None)
         return int(self._search.chosen_actions()[0])
 
     def analyse(self, position: Position) -> list[Candidate]:
-        self._think(position)
-        root = self._search.root()
-        chosen = int(self._search.chosen_actions()[0])
-        found = [
-            Candidate(int(action), int(visits), None if np.isnan(value) else float(value), float(prior))
-            for action, visits, value, prior in zip(root.actions, root.visits, root.values, root.priors, strict=True)
-        ]
-        return sorted(found, key=lambda c: (c.action != chosen, -c.visits, -c.prior))
+        return _candidates(self.think(position))
 
-    def _think(self, position: Position) -> None:
-        """Searches `position` to the end of the simulations, from the old tree where it follows from that."""
+    def think(
+        self,
+        position: Position,
+        limit: Limit | None = None,
+        *,
+        should_stop: ShouldStop | None = None,
+        report: Report | None = None,
+    ) -> Thoughts:
+        """See `agent.thinking.Thinker`.
+
+        A limit of seconds ends at TIMED_SIMULATIONS all the same, which bounds the tree's memory. The first limit
+        that needs a larger tree than there is starts afresh.
+        """
+        start_s = time.monotonic()
+        wdl = _win_draw_loss(self.outcomes, position)
+        reported_s = -REPORT_EVERY_S
+
+        def look(search: "Search") -> None:
+            nonlocal reported_s
+            self._note_change(search)
+            elapsed_s = time.monotonic() - start_s
+            if report is not None and elapsed_s - reported_s >= REPORT_EVERY_S:
+                reported_s = elapsed_s
+                report(self._thoughts(elapsed_s, wdl))
+
+        self._search_position(position, limit or self.limit, should_stop, look, start_s)
+        thoughts = self._thoughts(time.monotonic() - start_s, wdl)
+        if report is not None:
+            report(thoughts)
+        return thoughts
+
+    def pick(self, thoughts: Thoughts) -> int:
+        """See `agent.thinking.Thinker`."""
+        return _drawn(thoughts, self._temperature, self._random)
+
+    def _search_position(
+        self,
+        position: Position,
+        limit: Limit,
+        should_stop: ShouldStop | None,
+        look: "Callable[[Search], None] | None" = None,
+        start_s: float | None = None,
+    ) -> None:
+        """Searches on from the old tree where the position follows from it. `look` is called between batches."""
+        start_s = time.monotonic() if start_s is None else start_s
         _legal(position)
-        moves = list(position.actions)
+        self._make_room(limit)
+        search, moves, goal = self._search, list(position.actions), limit.simulations or TIMED_SIMULATIONS
         if self._searched is not None and moves[: len(self._searched)] == self._searched:
             for action in moves[len(self._searched) :]:
-                self._search.advance(action)
+                search.advance(action)
+                self._changes = []
         else:
-            self._search.start(position.state[None])
+            search.start(position.state[None])
+            self._changes = []
+        self._searched = None  # until all is well: an evaluation that fails leaves the tree half done
+
+        def is_up() -> bool:
+            # There must be thoughts however soon it is: the root is evaluated before anything may stop the search.
+            if not search.is_evaluated():
+                return False
+            if look is not None:
+                look(search)
+            if limit.seconds is not None and time.monotonic() - start_s >= limit.seconds:
+                return True
+            return should_stop is not None and should_stop()
+
+        # In pieces: simulations that end in finished games need no evaluator, and so come between two questions.
+        piece = PIECE * self._leaves_per_batch
+        watched = look is not None or limit.seconds is not None or should_stop is not None
+        while True:
+            reached = min(goal, search.visits() + piece)
+            search.run(self._evaluate, is_up if watched else None, reached)
+            if search.visits() < reached or reached == goal:  # stopped, proven, or the tree is full; or done
+                break
+        if look is not None:
+            look(search)
         self._searched = moves
-        self._search.run(self._evaluate)
+
+    def _note_change(self, search: "Search") -> None:
+        """Keeps the history of what it would play."""
+        if not self._changes:
+            root = search.root()
+            self._changes = [(0, int(root.actions[np.argmax(root.priors)]))]
+        chosen = int(search.chosen_actions()[0])
+        if search.visits() > 0 and chosen != self._changes[-1][1]:
+            self._changes.append((search.visits(), chosen))
+
+    def _thoughts(self, seconds: float, wdl: tuple[float, float, float] | None) -> Thoughts:
+        root, variations = self._search.root(), self._search.variations()
+        chosen = int(self._search.chosen_actions()[0])
+        found = [
+            Line(action, visits, None if math.isnan(value) else value, prior, variation, result != ONGOING)
+            for action, visits, value, prior, result, variation in zip(
+                *(root.actions.tolist(), root.visits.tolist(), root.values.tolist(), root.priors.tolist()),
+                *(root.results.tolist(), variations),
+                strict=True,
+            )
+        ]
+        lines = tuple(sorted(found, key=lambda line: (line.action != chosen, -line.visits, -line.prior)))
+        return Thoughts(lines, self._search.visits(), seconds, root.value, wdl, tuple(self._changes))
+
+    def _make_room(self, limit: Limit) -> None:
+        """Sees to it that the tree has room for the limit; a tree that has not is given up."""
+        from mcts.search import Search, SearchSettings
+        from mcts.tree import default_max_edges
+
+        needed = limit.simulations or TIMED_SIMULATIONS
+        if needed <= self._capacity:
+            return
+        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=self._leaves_per_batch)
+        edges = default_max_edges(needed, self._game.max_legal)
+        if limit.simulations is None:
+            edges = min(edges, TIMED_EDGES)
+        self._search = Search(self._game, settings, seed=self._seed, max_edges=edges)
+        self._capacity, self._searched = needed, None
 
 
-def make_player(text: str, game: Game, *, simulations: int | None = None, seed: int = 0) -> Player:
-    """The player that `text` names; the module's docstring lists what it may be.
+def _candidates(thoughts: Thoughts) -> list[Candidate]:
+    return [Candidate(line.action, line.visits, line.value, line.prior) for line in thoughts.lines]
 
-    `simulations`: a move, for a network and for `rollout` without a number; 0 is a network's policy alone.
-    Raises GameError, saying what would be accepted.
+
+def _temperature(temperature: float) -> float:
+    """The temperature as it is. Raises GameError for one that makes no sense."""
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise GameError(f"temperature: expected a number from 0 to {MAX_TEMPERATURE:g}, got {temperature:g}")
+    return float(temperature)
+
+
+def _drawn(thoughts: Thoughts, temperature: float, random: np.random.Generator) -> int:
+    """The first line's action, or one drawn by visits to the power 1/temperature (by priors where nothing was tried).
+
+    A won position is played out as it is: its search ended with the first win it saw, and its visits mean nothing.
     """
-    kind, _, rest = text.strip().partition(":")
-    if kind == "random" and not rest:
+    if temperature == 0 or (thoughts.lines[0].proven and thoughts.lines[0].value == 1.0):
+        return thoughts.lines[0].action
+    weights = np.array([line.visits for line in thoughts.lines], np.float64)
+    if not weights.any():
+        weights = np.array([line.prior for line in thoughts.lines], np.float64)
+    weights = (weights / weights.max()) ** (1 / temperature)  # by the largest, so that no power of it overflows
+    return thoughts.lines[int(random.choice(len(weights), p=weights / weights.sum()))].action
+
+
+def _win_draw_loss(outcomes: Outcomes | None, position: Position) -> tuple[float, float, float] | None:
+    if outcomes is None:
+        return None
+    win, draw, loss = outcomes(position.game.planes(position.state)[None])[0].tolist()
+    return win, draw, loss
+
+
+def make_player(
+    text: str | PlayerSpec, game: Game, *, simulations: int | None = None, seconds: float | None = None, seed: int = 0
+) -> Player:
+    """The player that `text` names; the module's docstring lists what it may be, `agent.player_spec` how it is written.
+
+    `simulations`, `seconds`: what a move may cost where the text does not say; of these a player takes what it
+    understands, and 0 simulations are a network's policy alone. `seed`: where the text does not say.
+    A player that is another program has `close()`. Raises GameError, saying what would be accepted.
+    """
+    spec = parse(text) if isinstance(text, str) else text
+    player = _player(spec.completed(simulations=simulations, seconds=seconds), game, seed)
+    if "name" in spec.options:
+        player.name = str(spec.options["name"])
+    return player
+
+
+def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
+    options: dict[str, Any] = {"seed": seed, **spec.options}
+    seed = options["seed"]
+    if spec.kind == "random":
         return RandomPlayer(seed)
-    if kind == "exact" and not rest:
+    if spec.kind == "exact":
         return _exact_player(game)
-    if kind == "rollout":
-        return _rollout_player(game, _playouts(rest) if rest else simulations or DEFAULT_PLAYOUTS, seed)
-    if kind == "raw" and rest:
-        return network_player(require_shipped_net(game) if rest == SHIPPED else Path(rest), game, 0)
-    if kind == SHIPPED and not rest:
-        simulations = DEFAULT_SIMULATIONS if simulations is None else simulations
-        return network_player(require_shipped_net(game), game, simulations, seed=seed)
-    path = Path(text.strip()).expanduser()
-    if text.strip() and path.exists():
-        return network_player(path, game, DEFAULT_SIMULATIONS if simulations is None else simulations, seed=seed)
-    close = difflib.get_close_matches(kind, ["random", "rollout", "exact", "raw", SHIPPED], n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise GameError(f"no player {text.strip()!r}{hint}: no such file; expected one of {ACCEPTED}")
+    if spec.kind == "alphabeta":
+        from agent.alphabeta import alphabeta_player
+
+        return alphabeta_player(game, spec, seed)
+    if spec.kind in ENGINES:
+        from agent.engines.players import engine_player
+
+        return engine_player(game, spec)
+    searched = {"seconds": options.get("seconds"), "temperature": options.get("temperature", 0.0), "seed": seed}
+    simulations = options.get("simulations")
+    if spec.kind == "rollout":
+        return _rollout_player(game, simulations, **searched)
+    return network_player(_network_path(spec, game), game, 0 if spec.kind == "raw" else simulations, **searched)
+
+
+def _network_path(spec: PlayerSpec, game: Game) -> Path:
+    """Where the network of `shipped`, `raw` or a path lies. Raises GameError where there is none."""
+    if spec.argument is None:
+        return require_shipped_net(game)
+    path = Path(spec.argument).expanduser()
+    if spec.kind == CHECKPOINT and not path.exists():
+        close = difflib.get_close_matches(spec.argument.partition(":")[0], KINDS, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise GameError(f"no player {spec.argument!r}{hint}: no such file; expected one of {ACCEPTED}")
+    return path
 
 
 def default_player(game: Game, *, simulations: int | None = None, seed: int = 0) -> tuple[Player, str]:
@@ -214,34 +452,63 @@ def any_model_under_runs() -> bool:
     return any(Path("runs").glob("*/*.safetensors"))
 
 
-def network_player(path: Path, game: Game, simulations: int, *, seed: int = 0) -> PolicyPlayer | SearchPlayer:
-    """The network of a checkpoint, or of a run's newest one. Raises GameError for another game's or a corrupt one."""
+def network_player(
+    path: Path,
+    game: Game,
+    simulations: int | None,
+    *,
+    seconds: float | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> PolicyPlayer | SearchPlayer:
+    """The network of a checkpoint, or of a run's newest one. Raises GameError for another game's or a corrupt one.
+
+    0 simulations: its policy alone. None: DEFAULT_SIMULATIONS, or as many as `seconds` allow.
+    """
     from agent.checkpoint import load_checkpoint
-    from agent.inference import make_evaluator
+    from agent.inference import OutcomeJudge, make_evaluator
 
     checkpoint = load_checkpoint(path, game)
     name = f"{checkpoint.metadata.run} at step {checkpoint.metadata.step}"
     evaluate: Evaluate = make_evaluator(game, checkpoint.network)
+    chance: dict[str, Any] = {"temperature": temperature, "seed": seed}
+    outcomes = OutcomeJudge(checkpoint.network)
     if simulations == 0:
-        return PolicyPlayer(f"{name}, policy alone", game, evaluate)
+        return PolicyPlayer(f"{name}, policy alone", game, evaluate, outcomes=outcomes, **chance)
+    limit = _limit(simulations, seconds, DEFAULT_SIMULATIONS)
     # Leaves searched together cost strength where they are a large share of all simulations.
-    leaves = max(1, min(16, simulations // 16))
-    name = f"{name}, {simulations} simulations"
-    return SearchPlayer(name, game, evaluate, simulations, leaves_per_batch=leaves, seed=seed)
+    leaves = max(1, min(16, (limit.simulations or TIMED_SIMULATIONS) // 16))
+    return SearchPlayer(
+        f"{name}, {_limit_in_words(limit)}",
+        *(game, evaluate, limit.simulations),
+        seconds=limit.seconds,
+        leaves_per_batch=leaves,
+        outcomes=outcomes,
+        **chance,
+    )
 
 
-def _rollout_player(game: Game, playouts: int, seed: int) -> SearchPlayer:
+def _rollout_player(
+    game: Game, playouts: int | None, *, seconds: float | None, temperature: float, seed: int
+) -> SearchPlayer:
     from mcts.rollout import RolloutEvaluator
 
+    limit = _limit(playouts or None, seconds, DEFAULT_PLAYOUTS)
     # It takes states in place of planes, and says so to the search by its attribute `needs_states`.
     evaluate = cast("Evaluate", RolloutEvaluator(game, seed))
-    return SearchPlayer(f"rollout:{playouts}", game, evaluate, playouts, seed=seed)
+    name = "rollout" + (f":{limit.simulations}" if limit.simulations else f", {_limit_in_words(limit)}")
+    return SearchPlayer(
+        name, game, evaluate, limit.simulations, seconds=limit.seconds, temperature=temperature, seed=seed
+    )
 
 
-def _playouts(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= 1_000_000):
-        raise GameError(f"rollout: expected a number of playouts from 1 to 1000000, got {text!r}")
-    return int(text)
+def _limit(simulations: int | None, seconds: float | None, default: int) -> Limit:
+    return Limit(default if simulations is None and seconds is None else simulations, seconds)
+
+
+def _limit_in_words(limit: Limit) -> str:
+    said = [f"{limit.simulations} simulations"] if limit.simulations is not None else []
+    return " or ".join(said + ([f"{limit.seconds:g} s"] if limit.seconds is not None else []))
 
 
 def _exact_player(game: Game) -> ExactPlayer:

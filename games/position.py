@@ -54,6 +54,12 @@ class Position:
         self._states.pop()
         return True
 
+    def copy(self) -> "Position":
+        """The same game, to be played on apart from this one."""
+        twin = Position.__new__(Position)
+        twin.game, twin.actions, twin._states = self.game, self.actions.copy(), self._states.copy()
+        return twin
+
     def moves_text(self) -> list[str]:
         """The moves so far in the game's notation."""
         return [self.game.action_to_text(s, a) for s, a in zip(self._states, self.actions, strict=False)]

@@ -23,7 +23,8 @@ from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, Game, 
 from mcts.random import seeded
 from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, write_improved_policy
 from mcts.simulation import BLOCKED, FULL, expand, is_finished, reuse_subtree, simulate, start_tree
-from mcts.tree import EDGE, NODE, ROOT, TREE, allocate, default_max_edges
+from mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
+from mcts.variation import write_variations
 
 
 class Evaluate(Protocol):
@@ -204,15 +205,24 @@ class Search:
     """
 
     def __init__(
-        self, game: Game, settings: SearchSettings, num_trees: int = 1, seed: int = 0, max_edges: int | None = None
+        self,
+        game: Game,
+        settings: SearchSettings,
+        num_trees: int = 1,
+        seed: int = 0,
+        max_edges: int | None = None,
+        max_simulations: int | None = None,
     ) -> None:
-        """`max_edges`: storage for edges a tree; see `mcts.tree.default_max_edges`."""
+        """`max_edges`: storage for edges a tree; see `mcts.tree.default_max_edges`.
+
+        `max_simulations`: storage for so many a tree, where `run` may be asked for more than the settings say.
+        """
         if settings.simulations < 1:
             raise GameError(f"simulations: expected at least 1, got {settings.simulations}")
         self.game = game
         self.settings = settings
         self._kernels = game.kernels
-        max_nodes = settings.simulations + settings.leaves_per_batch + 1
+        max_nodes = max(settings.simulations, max_simulations or 0) + settings.leaves_per_batch + 1
         max_edges = max_edges or default_max_edges(max_nodes, game.max_legal)
         self._forest = allocate(
             num_trees, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, num_trees)
@@ -252,17 +262,26 @@ class Search:
         kept = False
         if self.settings.root_policy == "puct":
             if self._spare is None:
-                self._spare = np.zeros_like(nodes[0]), np.zeros_like(edges[0])
+                # Not zeros_like, which would touch all of a storage that is seldom full.
+                self._spare = np.zeros(nodes.shape[1], NODE), np.zeros(edges.shape[1], EDGE)
             kept = _reuse(trees, nodes, edges, action, *self._spare)
         self._kernels.play(state, action)
         if not kept:
             self.start(state.copy())
 
-    def run(self, evaluate: Evaluate, should_stop: Callable[[], bool] | None = None) -> None:
-        """Searches every tree to its number of root visits, or until `should_stop()`.
+    def run(
+        self, evaluate: Evaluate, should_stop: Callable[[], bool] | None = None, simulations: int | None = None
+    ) -> None:
+        """Searches every tree to its number of root visits, or until `should_stop()`, asked before every batch.
 
+        `simulations`: that number for this run and later ones, in place of the settings'; for PUCT roots, since a
+        Gumbel root's schedule is made for a number. Raises ValueError for one of those.
         An evaluator with a true attribute `needs_states` is handed state rows [n, state_size] in place of planes.
         """
+        if simulations is not None:
+            if self.settings.root_policy != "puct":
+                raise ValueError("another number of simulations is for PUCT roots")
+            self._forest.trees["simulations"] = simulations
         k, size = self._kernels, self.settings.leaves_per_batch
         needs_states = bool(getattr(evaluate, "needs_states", False))
         states = self._states if needs_states else self._states[:0]
@@ -309,6 +328,25 @@ class Search:
             value=float(value),
             proven=proven,
         )
+
+    def is_evaluated(self, tree: int = 0) -> bool:
+        """Whether a tree's root has its priors and value, without which nothing can be said of it."""
+        return int(self._forest.nodes[tree, ROOT]["status"]) == EVALUATED
+
+    def visits(self, tree: int = 0) -> int:
+        """How many simulations a tree's root has seen, those kept from earlier searches among them."""
+        return max(int(self._forest.nodes[tree, ROOT]["visits"]) - 1, 0)  # its own evaluation is none
+
+    def variations(self, tree: int = 0, longest: int = 64) -> list[tuple[int, ...]]:
+        """For each legal action at a tree's root, in `root`'s order, that action and the play expected after it.
+
+        At most `longest` actions each; the action alone where it was never tried. Not while a run is going on.
+        """
+        nodes, edges = self._forest.nodes[tree], self._forest.edges[tree]
+        count = int(nodes[ROOT]["num_edges"])
+        actions, lengths = np.empty((count, longest), np.int32), np.empty(count, np.int64)
+        write_variations(nodes, edges, actions, lengths)
+        return [tuple(line[:length]) for line, length in zip(actions.tolist(), lengths, strict=True)]
 
     @property
     def root_states(self) -> NDArray[np.int64]:
