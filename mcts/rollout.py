@@ -5,9 +5,19 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game
+from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game, kernel
 from mcts.random import next_below, seeded
 from mcts.selection import result_value
+
+
+@kernel
+def play_out(legal_actions, play, outcome, state, rng, i, actions):
+    """Plays random moves on `state` to the game's end, with the numbers of rng[i]; returns the outcome code."""
+    result = outcome(state)
+    while result == ONGOING:
+        play(state, actions[next_below(rng, i, legal_actions(state, actions))])
+        result = outcome(state)
+    return result
 
 
 @numba.njit(
@@ -23,10 +33,7 @@ def _play_out(legal_actions, play, outcome, states, values, rng, state, actions)
     """Fills values[i] with a random game's result from states[i], seen by the side to move there."""
     for i in range(len(states)):
         state[:] = states[i]
-        result = outcome(state)
-        while result == ONGOING:
-            play(state, actions[next_below(rng, 0, legal_actions(state, actions))])
-            result = outcome(state)
+        result = play_out(legal_actions, play, outcome, state, rng, 0, actions)
         values[i] = result_value(result, states[i][PLAYER])
 
 

@@ -1,0 +1,298 @@
+"""Games of many players side by side in one process, with the positions that a network is asked about in one batch.
+
+    arena = Arena(game, [NetworkContestant(evaluate, 64), PlayoutContestant(1000), AskedAtOnce(RandomPlayer)])
+    arena.begin(GameTask(number=0, players=(0, 1), opening=(3, 3), seed=7))
+    while arena.busy:
+        for played in arena.step():
+            ...
+
+selfplay/tournament/contestants.py says how each kind of player plays. A game depends on its players, its opening and
+its seed alone, as far as the evaluators' answers do not depend on what else is in a batch.
+"""
+
+import queue
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import ONGOING, PLAYER, Game, GameError
+from games.position import Position
+from mcts.cache import allocate_cache
+from mcts.random import seeded
+from mcts.search import Evaluate, SearchSettings
+from mcts.tree import EDGE, NODE, allocate, default_max_edges
+from selfplay.tournament.arena_kernel import (
+    ANSWERED,
+    ASKED,
+    ASKING,
+    CONTESTANT,
+    EMPTY,
+    EVALUATIONS,
+    HITS,
+    NETWORK,
+    OPENED,
+    OVER,
+    PLAYOUTS,
+    RUNNING,
+    SIMULATIONS,
+    TABLE,
+    WAITING,
+    play_on,
+)
+from selfplay.tournament.contestants import Answer, Asked, Contestant, NetworkContestant, PlayoutContestant
+
+DEFAULT_TABLES = 256
+SLICE_SIMULATIONS = 2000
+"""After so many simulations with playouts, a few milliseconds, a table waits until the others had their turn."""
+PATIENCE_S = 0.2
+"""How long a step waits for players who are asked, where there is nothing else to do."""
+MAX_TREE_BYTES = 1 << 29
+"""Fewer tables are set up where the trees of all of them would take more than this."""
+DEFAULT_CACHE_MB = 64.0
+
+
+@dataclass(frozen=True)
+class GameTask:
+    """A game to be played."""
+
+    number: int
+    players: tuple[int, int]
+    """Which contestants move first and second."""
+    opening: tuple[int, ...]
+    """The actions it begins with; the game goes on after them."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class PlayedGame:
+    """A game that is over."""
+
+    task: GameTask
+    actions: tuple[int, ...]
+    """All of them, the opening included."""
+    outcome: int
+    """FIRST_WINS, SECOND_WINS or DRAW; a forfeited game's, too."""
+    reason: str = ""
+    """Why the loser lost where it was not on the board: what its engine did."""
+    resigned: bool = False
+    """Whether that was to give the game up; otherwise, with a reason, the game was forfeited."""
+
+
+class Arena:
+    """Tables at which games are played. The same contestants and tasks give the same games."""
+
+    def __init__(
+        self,
+        game: Game,
+        contestants: Sequence[Contestant],
+        tables: int = DEFAULT_TABLES,
+        cache_mb: float = DEFAULT_CACHE_MB,
+    ) -> None:
+        """tables: games at a time, at most; see MAX_TREE_BYTES. cache_mb: for evaluations of positions seen again."""
+        self.game = game
+        self.contestants = list(contestants)
+        self._evaluators: list[Evaluate] = []
+        self._asked = {i: c for i, c in enumerate(self.contestants) if isinstance(c, Asked)}
+        self._records = np.zeros(len(self.contestants), CONTESTANT)
+        for record, contestant in zip(self._records, self.contestants, strict=True):
+            self._describe(record, contestant)
+        max_nodes = int(self._records["simulations"].max(initial=0)) + 2
+        max_edges = default_max_edges(max_nodes, game.max_legal)
+        tree_bytes = max_nodes * NODE.itemsize + max_edges * EDGE.itemsize
+        tables = max(1, min(tables, MAX_TREE_BYTES // tree_bytes))
+        self.tables = tables
+        """Games at a time."""
+        rng = np.zeros(tables, np.uint64)  # seeded for each game
+        self._forest = allocate(tables, max_nodes, max_edges, game.state_size, game.max_legal, rng)
+        self._tables = np.zeros(tables, TABLE)
+        self._moves = np.zeros((tables, game.max_plies), np.int32)
+        self._planes = np.zeros((tables, game.num_planes, *game.shape), np.float32)
+        self._batch = np.zeros_like(self._planes)
+        self._cache = allocate_cache(int(cache_mb * 1e6) if self._evaluators else 0, game.max_legal)
+        # Generations tell the networks' entries in the one cache apart.
+        self._generations = np.arange(max(1, len(self._evaluators)), dtype=np.uint64)
+        self._settings = SearchSettings(root_policy="puct").record()
+        self._scratch = (
+            np.zeros(game.state_size, np.int64),
+            np.zeros(game.max_legal, np.int32),
+            np.zeros(game.max_legal, np.float64),
+            np.zeros(game.num_actions, np.float32),
+        )
+        self._no_answers = np.zeros((0, game.num_actions), np.float32), np.zeros(0, np.float32)
+        self._tally = np.zeros(3, np.int64)
+        self._tasks: dict[int, GameTask] = {}  # by table
+        self._positions: dict[int, Position] = {}  # of tables at which somebody is asked
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._unanswered: set[int] = set()  # tables whose player has been asked
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a game that is not over."""
+        return bool(self._tasks)
+
+    @property
+    def free_tables(self) -> int:
+        return self.tables - len(self._tasks)
+
+    @property
+    def evaluations(self) -> int:
+        """Positions that networks were asked about so far."""
+        return int(self._tally[EVALUATIONS])
+
+    @property
+    def simulations(self) -> int:
+        return int(self._tally[SIMULATIONS])
+
+    @property
+    def cache_hits(self) -> int:
+        return int(self._tally[HITS])
+
+    def begin(self, task: GameTask) -> None:
+        """Puts a game at a free table. Raises GameError for an opening that is not playable or ends the game."""
+        table = int(np.flatnonzero(self._tables["status"] == EMPTY)[0])
+        state = self.game.new_state()
+        for action in task.opening:
+            if action not in self.game.legal(state):
+                raise GameError(f"opening {task.opening}: action {action} is not legal there")
+            self.game.kernels.play(state, action)
+        if self.game.outcome(state) != ONGOING:
+            raise GameError(f"opening {task.opening}: the game is over after it")
+        self._forest.root_states[table] = state
+        self._forest.rng[table] = seeded(task.seed, 1)[0]
+        self._moves[table, : len(task.opening)] = task.opening
+        record = self._tables[table]
+        record["plies"], record["players"], record["status"] = len(task.opening), task.players, OPENED
+        self._tasks[table] = task
+        for seat, player in enumerate(task.players):
+            if player in self._asked:
+                self._asked[player].begin(table, task.seed + seat)
+
+    def step(self) -> list[PlayedGame]:
+        """Plays on as far as one batch of one network brings the games; the games that are over then.
+
+        Where only players who are asked have something to do, it waits for their answers, but not long.
+        """
+        self._take_answers()
+        status = self._tables["status"]
+        self._play_on(
+            np.flatnonzero((status == OPENED) | (status == ANSWERED) | (status == RUNNING)), *self._no_answers
+        )
+        finished = self._evaluate_most_wanted()
+        for table in np.flatnonzero(self._tables["status"] == ASKING).tolist():
+            if table not in self._unanswered:
+                self._ask(table)
+        finished += [self._finish(table) for table in np.flatnonzero(self._tables["status"] == OVER).tolist()]
+        # A player may have lost a game by its answer: such games are over without a move.
+        return finished + self._take_losses()
+
+    def close(self) -> None:
+        """Ends the players who are asked, with the programs they have started."""
+        for contestant in self._asked.values():
+            contestant.close()
+
+    # --- searching
+
+    def _describe(self, record: np.void, contestant: Contestant) -> None:
+        if isinstance(contestant, NetworkContestant):
+            known = [i for i, evaluate in enumerate(self._evaluators) if evaluate is contestant.evaluate]
+            if not known:
+                self._evaluators.append(contestant.evaluate)
+            record["kind"], record["evaluator"] = NETWORK, known[0] if known else len(self._evaluators) - 1
+            record["simulations"], record["temperature"] = contestant.simulations, contestant.temperature
+        elif isinstance(contestant, PlayoutContestant):
+            record["kind"] = PLAYOUTS
+            record["simulations"], record["temperature"] = contestant.simulations, contestant.temperature
+        else:
+            record["kind"] = ASKED
+
+    def _play_on(self, turn: NDArray[np.int64], logits: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+        if len(turn) == 0:
+            return
+        k = self.game.kernels
+        failed = play_on(
+            *(k.legal_actions, k.play, k.outcome, k.encode, self._forest, self._settings),
+            *(self._tables, self._records, self._moves, self._cache, self._generations),
+            *(self._planes, self._planes.reshape(self.tables, -1).view(np.uint32)),
+            *(turn, logits, values, self._scratch, SLICE_SIMULATIONS, self._tally),
+        )
+        if failed:
+            raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
+
+    def _evaluate_most_wanted(self) -> list[PlayedGame]:
+        """Asks the network for which most tables wait; those for which few do wait until they are more.
+
+        A network that cannot answer loses the games in which it was to move; these are returned.
+        """
+        waiting = np.flatnonzero(self._tables["status"] == WAITING)
+        if len(waiting) == 0:
+            return []
+        wanted = self._tables["evaluator"][waiting]
+        evaluator = int(np.bincount(wanted).argmax())
+        turn = waiting[wanted == evaluator]
+        try:
+            logits, values = self._evaluators[evaluator](self._gathered(turn))
+        except GameError as error:
+            return [self._lose(table, str(error)) for table in turn.tolist()]
+        self._play_on(turn, logits, values)
+        return []
+
+    def _gathered(self, turn: NDArray[np.int64]) -> NDArray[np.float32]:
+        if len(turn) == self.tables:
+            return self._planes
+        return np.take(self._planes, turn, axis=0, out=self._batch[: len(turn)])
+
+    # --- asking
+
+    def _take_answers(self) -> None:
+        """Enters the answers that are there into their tables; waits for one where nothing else is to be done."""
+        status = self._tables["status"]
+        others = np.isin(status, (OPENED, WAITING, RUNNING)).any()
+        timeout = PATIENCE_S if self._unanswered and not others else 0
+        self._losses: list[PlayedGame] = []
+        while self._unanswered:
+            try:
+                answer = self._answers.get(timeout=timeout) if timeout else self._answers.get_nowait()
+            except queue.Empty:
+                return
+            timeout = 0
+            self._unanswered.discard(answer.table)
+            position = self._positions[answer.table]
+            if answer.failure:
+                self._losses.append(self._lose(answer.table, answer.failure, resigned=answer.resigned))
+            elif answer.action not in position.legal_actions():
+                self._losses.append(self._lose(answer.table, f"illegal move: action {answer.action}"))
+            else:
+                self._tables[answer.table]["answer"] = answer.action
+                self._tables[answer.table]["status"] = ANSWERED
+
+    def _take_losses(self) -> list[PlayedGame]:
+        losses, self._losses = self._losses, []
+        return losses
+
+    def _ask(self, table: int) -> None:
+        position = self._positions.setdefault(table, Position(self.game))
+        for action in self._moves[table, len(position.actions) : self._tables[table]["plies"]].tolist():
+            position.play(action)
+        self._unanswered.add(table)
+        player = self._tables[table]["players"][position.player]
+        self._asked[int(player)].ask(table, position, self._answers)
+
+    # --- games that are over
+
+    def _finish(self, table: int) -> PlayedGame:
+        return self._remove(table, int(self._tables[table]["outcome"]))
+
+    def _lose(self, table: int, reason: str, *, resigned: bool = False) -> PlayedGame:
+        """The game is lost by who is to move."""
+        return self._remove(table, 1 - int(self._forest.root_states[table, PLAYER]), reason, resigned)
+
+    def _remove(self, table: int, outcome: int, reason: str = "", resigned: bool = False) -> PlayedGame:
+        task = self._tasks.pop(table)
+        self._positions.pop(table, None)
+        self._tables[table]["status"] = EMPTY
+        for player in set(task.players) & set(self._asked):
+            self._asked[player].end(table)
+        actions = tuple(self._moves[table, : self._tables[table]["plies"]].tolist())
+        return PlayedGame(task, actions, outcome, reason, resigned)
