@@ -1,0 +1,157 @@
+"""The likelihood of results between rated players, its maximum and how far it falls off: many problems at once.
+
+The model is Davidson's (1970, J. Amer. Statist. Assoc. 65, 317-328) with the order effect of Davidson and Beaver
+(1977, Biometrics 33, 693-702). With d = strength of who moves first - strength of the other + advantage of the first
+move, all in natural units,
+
+    P(first wins) : P(draw) : P(second wins)  =  exp(d / 2) : nu : exp(-d / 2).
+
+Its logarithm is concave in the strengths, the advantage and log nu (it is a multinomial logit), so Newton's method
+finds the one maximum there is.
+
+Dimensions: K problems solved side by side, C kinds of game (who moves first, who second), P parameters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_MAX_STEP = 3.0
+"""In natural units of d and log nu: what Newton's method may change at once."""
+_MAX_ITERATIONS = 200
+_EXACT = 1e-9
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The log-likelihood at K points."""
+
+    value: Floats  # [K]
+    gradient: Floats  # [K, P]
+    information: Floats  # [K, P, P] minus the second derivatives
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Results and how their probabilities depend on the parameters.
+
+    Parameters are whatever `design` says: d = offset + design @ parameters, where the last parameter is log nu if
+    `with_draws` and then has no part in d. Without it nu is 0, its most likely value where nobody ever drew.
+    """
+
+    design: Floats  # [C, P]
+    offset: Floats  # [C]
+    first_wins: Floats  # [C] numbers of games; any number >= 0
+    draws: Floats  # [C]
+    second_wins: Floats  # [C]
+    with_draws: bool
+    precision: Floats  # [P] a normal prior around 0 for each parameter; 0 for none
+
+    def evaluate(self, parameters: Floats) -> Evaluation:
+        """parameters: [K, P]."""
+        first, drawn, second, log_total = self._probabilities(parameters)
+        games = self.first_wins + self.draws + self.second_wins
+        half_d = (parameters @ self.design.T + self.offset) / 2
+        log_nu = parameters[:, -1:] if self.with_draws else np.zeros((len(parameters), 1))
+        value = (self.first_wins - self.second_wins) * half_d + self.draws * log_nu - games * log_total
+        by_d = (self.first_wins - self.second_wins - games * (first - second)) / 2
+        gradient = by_d @ self.design
+        curvature = games * (first + second - (first - second) ** 2) / 4
+        information = (self.design.T * curvature[:, None, :]) @ self.design
+        if self.with_draws:
+            gradient[:, -1] += (self.draws - games * drawn).sum(1)
+            mixed = (-games * (first - second) * drawn / 2) @ self.design
+            information[:, -1, :] += mixed
+            information[:, :, -1] += mixed
+            information[:, -1, -1] += (games * drawn * (1 - drawn)).sum(1)
+        gradient -= self.precision * parameters
+        information += np.diag(self.precision)
+        return Evaluation(value.sum(1) - (self.precision * parameters**2).sum(1) / 2, gradient, information)
+
+    def _probabilities(self, parameters: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Of the first player's win, a draw, the second's win; and the logarithm of what they are shares of: [K, C]."""
+        half_d = (parameters @ self.design.T + self.offset) / 2
+        log_total = np.logaddexp(half_d, -half_d)
+        drawn = np.zeros_like(half_d)
+        if self.with_draws:
+            log_total = np.logaddexp(log_total, parameters[:, -1:])
+            drawn = np.exp(parameters[:, -1:] - log_total)
+        return np.exp(half_d - log_total), drawn, np.exp(-half_d - log_total), log_total
+
+    def leverage(self, parameters: Floats) -> Floats:
+        """How much of the parameters in d each kind of game determines: [C], summing to about their number.
+
+        parameters: [P].
+        """
+        first, _, second, _ = self._probabilities(parameters[None])
+        games = self.first_wins + self.draws + self.second_wins
+        curvature = (games * (first + second - (first - second) ** 2) / 4)[0]
+        covariance = np.linalg.inv(self.evaluate(parameters[None]).information[0])
+        return curvature * np.einsum("cp,pq,cq->c", self.design, covariance, self.design)
+
+    def maximum(self, start: Floats) -> Floats:
+        """The most likely parameters [P], by damped Newton steps. Raises ArithmeticError where there are none."""
+        point = start[None]
+        here = self.evaluate(point)
+        for _ in range(_MAX_ITERATIONS):
+            step = _capped(self, _solve(here.information, here.gradient))
+            if np.abs(step).max() < _EXACT:
+                return point[0]
+            there = self.evaluate(point + step)
+            while there.value[0] < here.value[0] - _EXACT:
+                step /= 2
+                there = self.evaluate(point + step)
+            point, here = point + step, there
+        raise ArithmeticError("the likelihood has no maximum")
+
+    def extremes(self, maximum: Floats, directions: Floats, drop: float) -> Floats:
+        """How far up each of `directions` @ parameters goes before the log-likelihood has fallen by `drop`: [K].
+
+        The other parameters follow, each time as likely as can be: the ends of profile likelihood intervals.
+        maximum: [P]; directions: [K, P], with their signs. Every step goes to where the quadratic that touches the
+        log-likelihood says the end is (Venzon and Moolgavkar 1988, Applied Statistics 37, 87-94).
+        """
+        goal = self.evaluate(maximum[None]).value[0] - drop
+        points = np.repeat(maximum[None], len(directions), 0)
+        for _ in range(_MAX_ITERATIONS):
+            here = self.evaluate(points)
+            to_top = _solve(here.information, here.gradient)  # of the quadratic
+            outward = _solve(here.information, directions)
+            height = here.value + (here.gradient * to_top).sum(1) / 2 - goal
+            length = np.sqrt(2 * np.maximum(height, 0) / (directions * outward).sum(1))
+            step = _capped(self, to_top + length[:, None] * outward)
+            if np.abs(step).max() < 1e-6:
+                return (directions * points).sum(1)
+            points = points + step
+        raise ArithmeticError("the likelihood does not fall off")
+
+    def falls(self, maximum: Floats, directions: Floats, offsets: Floats) -> Floats:
+        """By how much the log-likelihood falls where directions @ parameters + offsets = 0 is imposed: [K]."""
+        top = self.evaluate(maximum[None]).value[0]
+        points = np.repeat(maximum[None], len(directions), 0)
+        for _ in range(_MAX_ITERATIONS):
+            here = self.evaluate(points)
+            to_top = _solve(here.information, here.gradient)
+            outward = _solve(here.information, directions)
+            missing = (directions * (points + to_top)).sum(1) + offsets
+            step = to_top - outward * (missing / (directions * outward).sum(1))[:, None]
+            step = _capped(self, step)
+            if np.abs(step).max() < 1e-6:
+                return top - here.value
+            points = points + step
+        raise ArithmeticError("the likelihood has no maximum")
+
+
+def _solve(matrices: Floats, vectors: Floats) -> Floats:
+    return np.linalg.solve(matrices, vectors[..., None])[..., 0]
+
+
+def _capped(likelihood: Likelihood, steps: Floats) -> Floats:
+    """Steps [K, P] shortened to `_MAX_STEP` in every d and in log nu."""
+    changes = np.abs(steps @ likelihood.design.T).max(1)
+    if likelihood.with_draws:
+        changes = np.maximum(changes, np.abs(steps[:, -1]))
+    return steps / np.maximum(changes / _MAX_STEP, 1)[:, None]
