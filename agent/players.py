@@ -163,6 +163,9 @@ class PolicyPlayer:
         """See `agent.thinking.Thinker`."""
         return _drawn(thoughts, self._temperature, self._random)
 
+    def forget(self) -> None:
+        """See `agent.thinking.Thinker`; it keeps nothing."""
+
     def _thoughts(self, position: Position, wdl: tuple[float, float, float] | None = None) -> Thoughts:
         actions = _legal(position)
         logits, values = self._evaluate(self._game.planes(position.state)[None])
@@ -261,6 +264,10 @@ class SearchPlayer:
     def pick(self, thoughts: Thoughts) -> int:
         """See `agent.thinking.Thinker`."""
         return _drawn(thoughts, self._temperature, self._random)
+
+    def forget(self) -> None:
+        """See `agent.thinking.Thinker`."""
+        self._searched = None
 
     def _search_position(
         self,

@@ -109,6 +109,9 @@ class Thinker(Protocol):
         However soon it is stopped, there are thoughts. Raises GameError for a position that is over.
         """
 
+    def forget(self) -> None:
+        """Drops what it kept of earlier positions: the next `think` starts from nothing, and knows all its changes."""
+
     def pick(self, thoughts: Thoughts) -> int:
         """The action to play having thought so: the first line's, or drawn where the player has a temperature."""
 
@@ -173,6 +176,11 @@ class Ponderer:
     def pick(self, thoughts: Thoughts) -> int:
         """See `Thinker`."""
         return self._thinker.pick(thoughts)
+
+    def forget(self) -> None:
+        """See `Thinker`; ends pondering."""
+        self.stop()
+        self._thinker.forget()
 
     def _run(self, position: Position) -> None:
         try:
