@@ -118,11 +118,8 @@ def _look(thinker: Thinker, before: Position, action: int, limit: Limit, should_
         outcome = after.outcome
         return _Look(_score_of_outcome(outcome, mover), (), outcome)
     thoughts = thinker.think(after, limit, should_stop=should_stop)
-    best = thoughts.lines[0]
-    score = _score(thoughts)
-    forced = None
-    if best.proven and best.value is not None:
-        forced = _outcome_of_value(best.value, after.player)
+    best, score = thoughts.lines[0], _score(thoughts)
+    forced = _forced_outcome(best, after.player)
     return _Look(score if after.player == mover else 1 - score, best.variation, forced)
 
 
@@ -154,132 +151,124 @@ def explain_position(
 
 def move_in_words(judgement: MoveJudgement) -> str:
     """A judgement in sentences, one a line."""
-    before, mover = judgement.before, _player(judgement.before)
-    move = f"{mover}'s {_move(before, judgement.action)}"
+    before, bad = judgement.before, judgement.word != "fine"
     after = before.copy()
     after.play(judgement.action)
-    sentences = [_verdict(judgement, move, mover, after)]
+    sentences = [_verdict(judgement, after)]
     if judgement.better is None:
         return sentences[0]
-    if not after.is_over:
-        whose = _player(after)
-        told = (
-            "It is refuted by" if judgement.word != "fine" and after.player != before.player else "Expected after it:"
-        )
-        sentences.append(f"{told} {_line(after, judgement.reply)}{_forced(judgement.forced, after, whose)}.")
-    if judgement.word != "fine":
-        better = _line(before, judgement.better_line)
-        assert judgement.score_better is not None
-        sentences.append(f"Better was {better}{_forced(judgement.forced_better, before, mover)}.")
+    if judgement.reply:
+        told = "It is refuted by" if bad and after.player != before.player else "Expected after it:"
+        sentences.append(f"{told} {_line(after, judgement.reply, judgement.forced)}.")
+    if bad:
+        sentences.append(f"Better is {_line(before, judgement.better_line, judgement.forced_better)}.")
     sentences += _history(before, judgement.thoughts, judgement.action)
     return "\n".join(sentences)
 
 
 def position_in_words(position: Position, thoughts: Thoughts) -> str:
     """Thoughts about a position in sentences, one a line."""
-    mover, best = _player(position), thoughts.lines[0]
+    mover, best, score = _player(position), thoughts.lines[0], _percent(_score(thoughts))
     sentences = []
     if thoughts.wdl is not None:
         win, draw, loss = (_percent(share) for share in thoughts.wdl)
-        sentences.append(f"The net alone sees {mover}, to move, win {win}, draw {draw} and lose {loss}.")
-    if thoughts.visits:
-        said = f"After {_simulations(thoughts.visits)} {mover}'s expected score is {_percent(_score(thoughts))}"
+        sentences.append(f"The net alone gives {mover}, to move, {win} to win, {draw} to draw and {loss} to lose.")
+    forced = _forced_outcome(best, position.player)
+    if forced is not None:
+        end = "can force a draw" if forced == DRAW else f"{'wins' if forced == position.player else 'loses'} by force"
+        said = f"{mover}, to move, {end}"
+    elif thoughts.visits:
+        said = f"After {_simulations(thoughts.visits)} the expected score of {mover}, to move, is {score}"
     else:
-        said = f"{mover}'s expected score is {_percent(_score(thoughts))}"
-    if best.proven and best.value is not None:
-        outcome = _outcome_of_value(best.value, position.player)
-        said = f"{mover}, to move, {_has(outcome, position.player)}"
-    sentences.append(f"{said}; best is {_line(position, best.variation)}.")
+        said = f"The expected score of {mover}, to move, is {score}"
+    sentences.append(f"{said}; best is {_line(position, best.variation, forced)}.")
     others = [line for line in thoughts.lines[1:] if line.visits and line.value is not None]
     if others:
-        told = ", ".join(f"{_move(position, line.action)} {_percent(_share(line))}" for line in others[:2])
-        sentences.append(f"Next come {told}." if len(others) > 1 else f"Next comes {told}.")
+        told = [f"{_move(position, line.action)} ({_percent(_share(line))})" for line in others[:2]]
+        sentences.append(f"Next {'comes' if len(told) == 1 else 'come'} {_listed(told)}.")
     sentences += _history(position, thoughts, best.action)
     return "\n".join(sentences)
 
 
-def _verdict(judgement: MoveJudgement, move: str, mover: str, after: Position) -> str:
-    before = judgement.before
+def _verdict(judgement: MoveJudgement, after: Position) -> str:
+    """What the move is worth, in a sentence."""
+    before, mover = judgement.before, _player(judgement.before)
+    move = f"{mover}'s {before.game.action_to_text(before.state, judgement.action)}"
     if after.is_over and after.outcome == before.player:
         return f"{move} wins the game."
     score = _percent(judgement.score_played)
-    if judgement.better is None:
+    if judgement.score_better is None:
         return f"{move} was the only move; {mover}'s expected score is {score}."
-    assert judgement.score_better is not None
-    cost = f"{judgement.cost:.0f} percentage point{'' if round(judgement.cost) == 1 else 's'}"
-    if judgement.word == "fine":
-        if round(judgement.cost) == 0:
-            return f"{move} is fine, nothing better was found: {mover}'s expected score is {score}."
-        return f"{move} is fine: it costs {cost} of {mover}'s expected score, which is {score} now."
-    change = f"{_percent(judgement.score_better)} before it, {score} after"
-    return f"{move} is {judgement.word}: it costs {cost} of {mover}'s expected score, {change}."
+    # Of the rounded scores, so that what is told adds up.
+    points = max(0, round(100 * judgement.score_better) - round(100 * judgement.score_played))
+    cost = f"{points} percentage point{'' if points == 1 else 's'} of {mover}'s expected score"
+    if judgement.word != "fine":
+        change = f"{_percent(judgement.score_better)} before it, {score} after"
+        return f"{move} is {judgement.word}: it costs {cost}, {change}."
+    if points == 0:
+        return f"{move} is fine, nothing better was found: {mover}'s expected score is {score}."
+    return f"{move} is fine: it costs {cost}, which is {score} now."
 
 
 def _history(position: Position, thoughts: Thoughts, action: int) -> list[str]:
-    """What the net thought before any search, and how the search's choice changed; nothing where nothing is known."""
+    """What the net thought before any search, and how the search's choice changed; nothing where there is no choice."""
     priors = {line.action: line.prior for line in thoughts.lines}
-    if len(priors) == 1 or max(priors.values()) - min(priors.values()) < 1e-6:  # random playouts like all the same
-        return _changes(position, thoughts) if thoughts.visits and len(priors) > 1 else []
-    first = thoughts.first_thought
-    said = f"Before any search the net's first choice was {_move(position, first)} ({_percent(priors[first])})"
-    if action != first:
-        said += f"; it gave {_move(position, action)} {_percent(priors[action])}"
-    return [f"{said}.", *(_changes(position, thoughts) if thoughts.visits else [])]
+    if len(priors) == 1:
+        return []
+    sentences = []
+    if max(priors.values()) - min(priors.values()) > 1e-6:  # random playouts like all the same
+        first = thoughts.first_thought
+        said = f"Before any search the net's first choice was {_move(position, first)} ({_percent(priors[first])})"
+        also = f"; {_move(position, action)} had {_percent(priors[action])}"
+        sentences.append(f"{said}{'' if action == first else also}.")
+    if thoughts.visits:
+        sentences.append(_changes(position, thoughts))
+    return sentences
 
 
-def _changes(position: Position, thoughts: Thoughts) -> list[str]:
+def _changes(position: Position, thoughts: Thoughts) -> str:
     """How the search's choice changed, from the policy's first choice on."""
     changes = thoughts.changes[1:]
-    total = _simulations(thoughts.visits)
     if not changes:
-        return [f"The search stayed with {_move(position, thoughts.lines[0].action)} through all of its {total}."]
-    told = [f"to {_move(position, action)} after {visits}" for visits, action in changes[-MOST_CHANGES:]]
+        chosen = _move(position, thoughts.lines[0].action)
+        return f"The search kept to {chosen} from the first to the last of its {_simulations(thoughts.visits)}."
+    told = [f"after {visits} to {_move(position, action)}" for visits, action in changes[-MOST_CHANGES:]]
     times = "once" if len(changes) == 1 else f"{len(changes)} times"
     last = "" if len(changes) <= MOST_CHANGES else "at last "
-    return [f"In {total} the search changed its mind {times}: {last}{_listed(told)}."]
+    return f"In {_simulations(thoughts.visits)} the search changed its mind {times}: {last}{_listed(told)}."
+
+
+def _line(position: Position, actions: tuple[int, ...], forced: int | None) -> str:
+    """A line of play from a position, `X 4, O 3`, and how it ends where it does, or is proven to."""
+    twin, told = position.copy(), []
+    for action in actions[:LONGEST_LINE]:
+        told.append(_move(twin, action))
+        twin.play(action)
+    text = ", ".join(told)
+    if forced is not None:
+        return f"{text}, and {'a draw is forced' if forced == DRAW else f'{_named(position, forced)} wins by force'}"
+    return f"{text}, and {_ended(twin)}" if twin.is_over else text
+
+
+def _ended(position: Position) -> str:
+    return "the game is drawn" if position.outcome == DRAW else f"{_named(position, position.outcome)} wins"
+
+
+def _named(position: Position, player: int) -> str:
+    return position.game.players[player]
+
+
+def _player(position: Position) -> str:
+    return _named(position, position.player)
+
+
+def _move(position: Position, action: int) -> str:
+    """A move with who makes it, `X 4`: of numbers alone one would not know which are moves."""
+    return f"{_player(position)} {position.game.action_to_text(position.state, action)}"
 
 
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _line(position: Position, actions: tuple[int, ...]) -> str:
-    """A line of play from a position, `X 4, O 3`, and how the game ends where it does."""
-    twin, told = position.copy(), []
-    for action in actions[:LONGEST_LINE]:
-        told.append(f"{_player(twin)} {_move(twin, action)}")
-        twin.play(action)
-    text = ", ".join(told)
-    return f"{text}, and {_ended(twin)}" if twin.is_over else text
-
-
-def _forced(outcome: int | None, position: Position, whose: str) -> str:
-    """What is proven, seen by the side to move in `position`; empty where nothing is."""
-    if outcome is None:
-        return ""
-    if outcome == DRAW:
-        return "; a draw is forced"
-    winner = position.game.players[outcome]
-    return f"; {'that' if winner == whose else winner} wins by force"
-
-
-def _has(outcome: int, player: int) -> str:
-    if outcome == DRAW:
-        return "has a draw by force"
-    return "wins by force" if outcome == player else "loses by force"
-
-
-def _ended(position: Position) -> str:
-    outcome = position.outcome
-    return "the game is drawn" if outcome == DRAW else f"{position.game.players[outcome]} wins"
-
-
-def _player(position: Position) -> str:
-    return position.game.players[position.player]
-
-
-def _move(position: Position, action: int) -> str:
-    return position.game.action_to_text(position.state, action)
 
 
 def _simulations(count: int) -> str:
@@ -288,12 +277,11 @@ def _simulations(count: int) -> str:
 
 def _percent(share: float) -> str:
     """A share in words: never 0 % or 100 % for what is not certain."""
-    percent = 100 * share
-    if 0 < percent < 1:
+    if 0 < share < 0.01:
         return "under 1 %"
-    if 99 < percent < 100:
+    if 0.99 < share < 1:
         return "over 99 %"
-    return f"{percent:.0f} %"
+    return f"{100 * share:.0f} %"
 
 
 # --- values
@@ -314,6 +302,8 @@ def _score_of_outcome(outcome: int, player: int) -> float:
     return 0.5 if outcome == DRAW else float(outcome == player)
 
 
-def _outcome_of_value(value: float, player: int) -> int:
-    """The outcome code of an exact value for a player."""
-    return DRAW if value == 0 else (player if value > 0 else 1 - player)
+def _forced_outcome(line: Line, player: int) -> int | None:
+    """The outcome code that is proven to follow the best line, the player's; None where none is."""
+    if not line.proven or line.value is None:
+        return None
+    return DRAW if line.value == 0 else (player if line.value > 0 else 1 - player)
