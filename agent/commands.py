@@ -235,27 +235,55 @@ def play(
     *,
     model: str | None = None,
     opponent: str | None = None,
+    elo: Annotated[int | None, Parameter(validator=Number(gte=-10_000, lte=10_000))] = None,
     simulations: Simulations = None,
-    side: Literal["first", "second"] = "first",
+    seconds: Annotated[float | None, Parameter(validator=Number(gt=0, lte=86_400))] = None,
+    side: Literal["first", "second", "both"] | None = None,
+    watch: str | None = None,
+    record: Path | None = None,
+    ponder: Annotated[bool, Flag] = False,
     seed: Seed = 0,
     plain: Annotated[bool, Flag] = False,
 ) -> None:
-    """Play against a net, or another player, line by line.
+    """Play against a net, or another player: full screen on a terminal, else line by line.
 
     Args:
         game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
         model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
-        opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
+        opponent: Another player: random, rollout:500, alphabeta:4, exact, raw:CHECKPOINT, gtp:"COMMAND", uci:"COMMAND".
+        elo: An opponent of about this strength, where ratings are shipped with the game.
         simulations: Simulations a move.
-        side: Whether you move first or second.
+        seconds: Seconds a move.
+        side: Whether you move first (the default) or second, or both sides are yours.
+        watch: A player for your side, too: both play, and you watch.
+        record: A saved game to begin with, to look at or to go on with: .keima.txt, .sgf; both sides are yours unless
+            you say otherwise.
+        ponder: The opponent thinks on your time, too.
         seed: Seeds players that use chance.
-        plain: No colours, and no line that is rewritten.
+        plain: Line by line in any case, with no colours and no line that is rewritten.
     """
     from agent import terminal
+    from agent.opponent import Choice
 
     chosen = _only_one_of(model, opponent)
-    human = 0 if side == "first" else 1
-    terminal.play(game, opponent=chosen, simulations=simulations, human=human, seed=seed, plain=plain)
+    if elo is not None:
+        chosen = _player_of_level(game, elo, chosen, simulations, seconds)
+    limits = {"simulations": simulations, "seconds": seconds, "seed": seed}
+    theirs, yours = Choice(chosen, ponder=ponder, **limits), None
+    if watch is not None:
+        yours = Choice(watch, **limits)
+    asked = any(value is not None for value in (chosen, simulations, seconds, side, watch, record)) or ponder
+    if side == "both" or (record is not None and side is None and chosen is None and watch is None):
+        sides: tuple[Choice | None, Choice | None] = (None, None)
+    else:
+        sides = (theirs, yours) if side == "second" else (yours, theirs)
+    setting = terminal.Setting(game, sides, theirs, record)
+    if plain or not _is_screen():
+        terminal.play(setting, plain=plain)
+        return
+    from agent.screen.app import play as play_on_screen
+
+    play_on_screen(setting, is_chosen=asked)
 
 
 @app.command
@@ -506,6 +534,23 @@ def _only_one_of(model: str | None, opponent: str | None) -> str | None:
     if model is not None and model != SHIPPED and not Path(model).expanduser().exists():
         raise GameError(f"{model}: no such checkpoint or run folder")
     return model if model is not None else opponent
+
+
+def _player_of_level(game: str, elo: int, chosen: str | None, simulations: int | None, seconds: float | None) -> str:
+    """The player whose rating is nearest to what was asked for."""
+    from agent.levels import level_for
+    from games import load
+    from games.contract import GameError
+
+    if chosen is not None or simulations is not None or seconds is not None:
+        raise GameError("--elo says how strong the opponent is: expected it without another player or its limits")
+    return level_for(load(game), elo).player
+
+
+def _is_screen() -> bool:
+    """Whether stdin and stdout are a terminal that can be drawn on."""
+    ends = (sys.stdin, sys.stdout)
+    return all(end is not None and end.isatty() for end in ends) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _run_folder(text: str, *, must_exist: bool) -> Path:

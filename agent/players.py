@@ -434,7 +434,9 @@ def _network_path(spec: PlayerSpec, game: Game) -> Path:
     return path
 
 
-def default_player(game: Game, *, simulations: int | None = None, seed: int = 0) -> tuple[Player, str]:
+def default_player(
+    game: Game, *, simulations: int | None = None, seconds: float | None = None, seed: int = 0
+) -> tuple[Player, str]:
     """The newest net of this game under ./runs, else the shipped one, else random playouts; with a line on which."""
     reason = f"no net of {game.name} under runs/"
     if any_model_under_runs():
@@ -443,14 +445,14 @@ def default_player(game: Game, *, simulations: int | None = None, seed: int = 0)
         path = latest_checkpoint(game.name)
         if path is not None:
             try:
-                player = make_player(str(path), game, simulations=simulations, seed=seed)
+                player = make_player(str(path), game, simulations=simulations, seconds=seconds, seed=seed)
                 return player, f"Opponent: {path} ({player.name})."
             except GameError as error:
                 reason = str(error)
     if shipped_net(game) is not None:
-        player = make_player(SHIPPED, game, simulations=simulations, seed=seed)
+        player = make_player(SHIPPED, game, simulations=simulations, seconds=seconds, seed=seed)
         return player, f"Opponent: the net that comes with {game.name} ({player.name}; {reason})."
-    player = make_player("rollout", game, simulations=simulations, seed=seed)
+    player = make_player("rollout", game, simulations=simulations, seconds=seconds, seed=seed)
     return player, f"Opponent: {player.name}, random playouts ({reason}; `keima train {game.spec}` makes a net)."
 
 

@@ -11,11 +11,17 @@ SHIPPED = "shipped"
 
 def shipped_net(game: Game) -> Path | None:
     """The checkpoint that comes with a game and these parameters; None where none does."""
-    if game.source != game.name:
-        return None  # a user's own file, though it may be called as a game is
-    name = game.spec.replace(":", "-").replace(",", "-").replace("=", "")
+    name = shipped_name(game)
+    if name is None:
+        return None
     path = Path(str(importlib.resources.files("configs"))) / "nets" / f"{name}.safetensors"
     return path if path.is_file() else None
+
+
+def shipped_name(game: Game) -> str | None:
+    """How files that come with a game and these parameters are called; None for a user's own file, though that may be
+    called as a game is."""
+    return game.spec.replace(":", "-").replace(",", "-").replace("=", "") if game.source == game.name else None
 
 
 def require_shipped_net(game: Game) -> Path:

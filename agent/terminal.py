@@ -1,204 +1,119 @@
-"""A game in the terminal, line by line: the board, a prompt, a move, the answer.
+"""A game in the terminal, line by line: the board, a prompt, a move or a command, the answer.
 
-`TerminalGame` is the game itself, handed what reads and writes lines; `play` connects it to the terminal. The rules
-are all that the first board waits for: the opponent is made ready in the background while the user thinks.
+`TerminalGame` drives a `Session`, handed what reads and writes lines; `play` connects it to the terminal. The rules
+are all that the first board waits for: players are made ready in the background while the user thinks.
 """
 
 import contextlib
 import os
 import re
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-from agent.players import Analyst, Player, any_model_under_runs, default_player, make_player
-from agent.shipped import shipped_net
+from agent.advice import analysis_text, hint_text
+from agent.opponent import ADVICE, Adviser, Choice, Opponent
+from agent.progress import Progress, Write
+from agent.records import GameRecord
+from agent.records import load as load_record
+from agent.records import save as save_record
+from agent.session import Session, count_of_moves, help_text, parse_command
+from agent.thinking import Limit, Ponderer
 from games import load
-from games.contract import DRAW, Game, GameError
-from games.position import Position
+from games.contract import Game, GameError
 
-PATIENCE_S = 1.0
-"""How long something may take in silence, in seconds."""
-LOADER = "opponent"
-"""The name of the thread that makes the opponent ready; it cannot be stopped while it compiles."""
-HELP = """\
-a move     in the game's notation, as `moves` lists them
-moves      the legal moves
-board      the board again
-hint       what the opponent would play in your place
-undo       takes back your last move and the answer to it
-swap       changes sides
-new        begins another game
-quit       leaves"""
+ANALYSIS_S = 2.0
+"""How long `analyse` thinks where nothing else is asked for, in seconds."""
 COLOURS = ("\033[33m", "\033[36m")  # yellow, cyan: apart in every common palette, on light and dark
 COLOUR_OFF = "\033[0m"
+HUMAN = "human"
+"""What the user is called in records."""
 
-Write = Callable[[str], None]
 Read = Callable[[str], str | None]
 """Shows a prompt and returns the line typed, or None at the end of the input."""
+Agents = tuple[Opponent | None, Opponent | None]
+"""Who plays each side; None where the user does."""
 
 
-class Progress:
-    """Tells the user what takes long: nothing for a second, then what it is and for how long."""
+@dataclass(frozen=True)
+class Setting:
+    """What is played, as asked for on the command line."""
 
-    def __init__(self, write: Write, *, live: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        """`live`: the line may be rewritten, as on a terminal; otherwise each stage is told once. `clock`: seconds."""
-        self._write = write
-        self._live = live
-        self._clock = clock
-        self._stage = ("", clock())
-        self._told = ""
-
-    def begin(self, stage: str) -> None:
-        """Says what is being done from now on; may be called by any thread."""
-        self._stage = (stage, self._clock())
-
-    @contextlib.contextmanager
-    def shown(self) -> Iterator[None]:
-        """Shows the stage, and for how many seconds it has lasted, while the block runs."""
-        done = threading.Event()
-        teller = threading.Thread(target=self._tell, args=(done,), daemon=True)
-        teller.start()
-        try:
-            yield
-        finally:
-            done.set()
-            teller.join()
-
-    def _tell(self, done: threading.Event) -> None:
-        with contextlib.suppress(OSError):  # a closed output is for the thread that plays to say
-            self._told = ""
-            wait_s = PATIENCE_S
-            while not done.wait(wait_s):
-                self._tell_stage()
-                wait_s = 0.1
-            if self._told and self._live:
-                self._write("\r\033[K")
-
-    def _tell_stage(self) -> None:
-        stage, start_s = self._stage
-        seconds = self._clock() - start_s
-        if seconds >= PATIENCE_S and (self._live or stage != self._told):
-            self._told = stage
-            self._write(f"\r\033[K{stage} ... {seconds:.0f} s" if self._live else f"{stage} ...\n")
-
-
-class Opponent:
-    """A player made ready in the background: torch imported, the net loaded, the search compiled."""
-
-    def __init__(self, game: Game, name: str | None, simulations: int | None, seed: int, progress: Progress) -> None:
-        """`name`: a player as `make_player` knows them; None for the newest net, or playouts where there is none."""
-        self._progress = progress
-        self._make = lambda: (
-            default_player(game, simulations=simulations, seed=seed)
-            if name is None
-            else _introduced(make_player(name, game, simulations=simulations, seed=seed))
-        )
-        self._game = game
-        self._player: Player | None = None
-        self._introduction = ""
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._prepare, name=LOADER, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_loading(self) -> bool:
-        return self._thread.is_alive()
-
-    def player(self) -> Player:
-        """The player, waited for. Raises what making it raised."""
-        if self.is_loading:
-            with self._progress.shown():
-                self._thread.join()
-        if self._error is not None:
-            raise self._error
-        assert self._player is not None
-        return self._player
-
-    @contextlib.contextmanager
-    def thinking(self) -> Iterator[None]:
-        """Shows that the player thinks, while the block has it do so."""
-        self._progress.begin("thinking")
-        with self._progress.shown():
-            yield
-
-    def introduction(self) -> str:
-        """One line on who it is; empty while that is not known and once it was told."""
-        told, self._introduction = self._introduction, ""
-        return told
-
-    def _prepare(self) -> None:
-        try:
-            self._progress.begin("compiling the search, once (later starts find it compiled)")
-            import mcts.search  # noqa: F401 (compiles on import)
-
-            self._progress.begin("making the opponent ready")
-            player, self._introduction = self._make()
-            if isinstance(player, Analyst):  # a first search compiles what is left; its tree serves the first move
-                self._progress.begin("compiling the rules and the search, once (later starts find them compiled)")
-                player.analyse(Position(self._game))
-            self._player = player
-        except BaseException as error:  # told to the user by the thread that waits for the player
-            self._error = error
-
-
-def _introduced(player: Player) -> tuple[Player, str]:
-    return player, f"Opponent: {player.name}."
+    game_text: str
+    sides: tuple[Choice | None, Choice | None]
+    """Who plays each side; None where the user does."""
+    adviser: Choice
+    """Whose advice the user gets, at full strength."""
+    record: Path | None = None
+    """A game to begin with."""
 
 
 class TerminalGame:
-    """One user against one player, game after game."""
+    """Users and players at one board, game after game."""
 
     def __init__(
         self,
-        game: Game,
-        opponent: Opponent,
+        session: Session,
+        agents: Agents,
+        adviser: Adviser,
         *,
-        human: int,
         read: Read,
         write: Write,
         interactive: bool,
         colour: bool = False,
     ) -> None:
-        """`human`: the user's side, 0 or 1. `interactive`: a mistake is explained and the move asked for again;
-        otherwise, as in a pipe, it raises GameError."""
-        self._game = game
-        self._opponent = opponent
-        self._human = human
+        """`interactive`: a mistake is explained and the move asked for again; otherwise, as in a pipe, it raises
+        GameError."""
+        self._session = session
+        self._game = session.game
+        self._agents = agents
+        self._adviser = adviser
         self._read = read
         self._write = write
         self._interactive = interactive
         self._colour = colour
-        self._position = Position(game)
-        self._movers: list[int] = []  # who made each move so far; a side may move twice in a row
-        self._commands: dict[str, Callable[[], None]] = {
-            "help": lambda: self._write(HELP + "\n"),
-            "?": lambda: self._write(HELP + "\n"),
-            "moves": self._show_moves,
-            "board": self._show_board,
-            "hint": self._hint,
-            "undo": self._undo,
-            "swap": self._swap,
-            "new": self._new,
+        self._commands: dict[str, Callable[[str], None]] = {
+            "help": lambda _: self._write(help_text() + "\n"),
+            "moves": lambda _: self._show_moves(),
+            "board": lambda _: self._show_board(),
+            "hint": lambda _: self._hint(),
+            "analyse": self._analyse,
+            "explain": self._explain,
+            "undo": lambda _: self._and_board(session.undo),
+            "swap": lambda _: self._swap(),
+            "resign": lambda _: self._and_board(session.resign),
+            "new": lambda _: self._and_board(session.new),
+            "save": self._save,
+            "load": self._load,
+            "back": lambda argument: self._and_board(lambda: session.walk(-count_of_moves(argument))),
+            "forward": lambda argument: self._and_board(lambda: session.walk(count_of_moves(argument))),
+            "start": lambda _: self._and_board(lambda: session.show(0)),
+            "end": lambda _: self._and_board(lambda: session.show(session.plies)),
+            "go": lambda _: session.go(),
         }
 
     def run(self, *, wait_first: bool = False) -> None:
         """Plays until the user leaves. Raises GameError where a pipe's input is wrong or ends too soon.
 
-        `wait_first`: waits for the opponent once the board is shown, rather than when it has to move.
+        `wait_first`: waits for the players once the board is shown, rather than when they have to move.
         """
+        session = self._session
         self._write("Type a move, or help.\n")
         self._show_board()
         if wait_first:
-            self._opponent.player()
+            for agent in self._agents:
+                if agent is not None:
+                    agent.player()
             self._introduce()
         while True:
-            self._let_opponent_move()
+            self._let_agents_move()
+            self._ponder()
             line = self._read(self._prompt())
-            if line is None and not self._interactive and not self._position.is_over:
-                raise GameError(f"the input ended before the game, after {len(self._movers)} moves")
-            if line is None or line.strip().lower() in ("quit", "exit", "q"):
+            if line is None and not self._interactive and not session.is_over and any(session.humans):
+                raise GameError(f"the input ended before the game, after {session.plies} moves")
+            command = None if line is None else self._parsed(line)
+            if line is None or (command is not None and command[0] == "quit"):
                 self._write("Goodbye.\n")
                 return
             self._introduce()
@@ -209,51 +124,76 @@ class TerminalGame:
                     raise
                 self._write(f"{error}\n")
 
+    def close(self) -> None:
+        """Ends players that are programs of their own."""
+        for agent in self._agents:
+            if agent is not None:
+                agent.close()
+
+    def _parsed(self, line: str) -> tuple[str, str] | None:
+        """The command in a line and what follows it; None for a move, and for a command that is wrong, which
+        `_handle` says."""
+        with contextlib.suppress(GameError):
+            parsed = parse_command(line)
+            return None if parsed is None else (parsed[0].name, parsed[1])
+        return None
+
     def _handle(self, line: str) -> None:
-        command = self._commands.get(line.lower())
-        if command is not None:
-            command()
-        elif self._position.is_over and line:
-            raise GameError(f"the game is over: expected new, undo, swap or quit, got {line!r}")
+        parsed = parse_command(line)
+        if parsed is not None:
+            self._commands[parsed[0].name](parsed[1])
         elif line:
-            self._play(self._game.text_to_action(self._position.state, line))
+            self._session.play_text(line)
             self._show_board()
 
-    def _play(self, action: int) -> None:
-        mover = self._position.player
-        self._position.play(action)
-        self._movers.append(mover)
-
-    def _let_opponent_move(self) -> None:
-        """Lets the opponent move for as long as it is its turn, and says how the game stands."""
-        while not self._position.is_over and self._position.player != self._human:
-            player = self._opponent.player()
+    def _let_agents_move(self) -> None:
+        """Lets players move for as long as it is their turn, and says how the game stands."""
+        session = self._session
+        while session.awaits_agent:
+            agent = self._agents[session.position.player]
+            assert agent is not None
+            player = agent.player()
             self._introduce()
-            with self._opponent.thinking():
-                action = player.choose(self._position)
-            side = self._game.players[self._position.player]
-            self._write(f"{side} plays {self._game.action_to_text(self._position.state, action)}\n")
-            self._play(action)
+            with agent.thinking():
+                action = player.choose(session.position)
+            side = self._game.players[session.position.player]
+            self._write(f"{side} plays {self._game.action_to_text(session.position.state, action)}\n")
+            session.play(action, by_human=False)
             self._show_board()
+
+    def _ponder(self) -> None:
+        """Has players who think on the user's time do so, once they are ready."""
+        session = self._session
+        for agent in self._agents:
+            if agent is not None and not agent.is_loading and session.is_at_end and not session.is_over:
+                player = agent.player()
+                if isinstance(player, Ponderer):
+                    player.ponder(session.position)
 
     def _introduce(self) -> None:
-        if introduction := self._opponent.introduction():
-            self._write(introduction + "\n")
+        for agent in self._agents:
+            if agent is not None and (introduction := agent.introduction()):
+                self._write(introduction + "\n")
 
     def _prompt(self) -> str:
-        if self._position.is_over:
+        session = self._session
+        if not session.is_at_end:
+            return f"after {session.shown_ply} of {session.plies} moves> "
+        if session.is_over:
             return "new, undo or quit> "
-        return f"{self._game.players[self._human]} (you)> "
+        if session.is_paused and session.only_human is not None:
+            return f"{self._game.players[session.position.player]}, a move or go> "
+        if session.only_human is not None:
+            return f"{self._game.players[session.only_human]} (you)> "
+        return f"{self._game.players[session.position.player]}> "
 
     def _show_board(self) -> None:
-        text = self._game.render(self._position.state)
+        text = self._game.render(self._session.shown.state)
         self._write(f"\n{self._coloured(text) if self._colour else text}\n\n")
-        outcome = self._position.outcome
-        if outcome == DRAW:
-            self._write("The game is drawn.\n")
-        elif self._position.is_over:
-            verdict = "you win" if outcome == self._human else "you lose"
-            self._write(f"{self._game.players[outcome]} wins: {verdict}.\n")
+        if comment := self._session.comments.get(self._session.shown_ply):
+            self._write(f"{comment}\n")
+        if self._session.is_at_end and (verdict := self._session.verdict()):
+            self._write(f"{verdict}\n")
 
     def _coloured(self, board: str) -> str:
         """The board with both sides' pieces in colour, where each has one kind, written as a capital."""
@@ -264,53 +204,70 @@ class TerminalGame:
         return board
 
     def _show_moves(self) -> None:
-        state = self._position.state
-        names = [self._game.action_to_text(state, action) for action in self._position.legal_actions()]
+        shown = self._session.shown
+        names = [self._game.action_to_text(shown.state, action) for action in shown.legal_actions()]
         self._write(" ".join(names or ["none: the game is over"]) + "\n")
 
     def _hint(self) -> None:
-        if self._position.is_over:
+        position = self._session.shown
+        if position.is_over:
             raise GameError("the game is over: there is no move to hint at")
-        player = self._opponent.player()
-        self._introduce()
-        state = self._position.state
-        if not isinstance(player, Analyst):
-            with self._opponent.thinking():
-                best = self._game.action_to_text(state, player.choose(self._position))
-            self._write(f"{player.name} would play {best}.\n")
-            return
-        with self._opponent.thinking():
-            candidates = player.analyse(self._position)[:3]
-        for candidate in candidates:
-            facts = [f"policy {candidate.prior:.0%}"]
-            if candidate.visits:
-                facts.append(f"searched {candidate.visits} times")
-            if candidate.value is not None:
-                facts.append(f"expected score {(candidate.value + 1) / 2:.0%}")
-            self._write(f"{self._game.action_to_text(state, candidate.action):>6}   {', '.join(facts)}\n")
+        self._write(hint_text(position, self._adviser.think(position, ADVICE)) + "\n")
 
-    def _undo(self) -> None:
-        if self._human not in self._movers:
-            raise GameError("there is no move of yours to take back")
-        mine = False
-        while not mine:
-            self._position.undo()
-            mine = self._movers.pop() == self._human
+    def _analyse(self, argument: str) -> None:
+        try:
+            limit = Limit(seconds=float(argument) if argument else ANALYSIS_S)
+        except ValueError:  # of float, or its subclass GameError
+            raise GameError(f"analyse: expected a number of seconds above 0, got {argument!r}") from None
+        position = self._session.shown
+        self._write(analysis_text(position, self._adviser.think(position, limit)) + "\n")
+
+    def _explain(self, about: str) -> None:
+        self._write(self._adviser.explain(self._session.shown, about) + "\n")
+
+    def _and_board(self, act: Callable[[], object]) -> None:
+        act()
         self._show_board()
 
     def _swap(self) -> None:
-        self._human = 1 - self._human
-        self._write(f"You are {self._game.players[self._human]} now.\n")
+        session = self._session
+        session.swap()
+        self._agents = (self._agents[1], self._agents[0])
+        human = session.only_human
+        self._write("The players changed sides.\n" if human is None else f"You are {self._game.players[human]} now.\n")
 
-    def _new(self) -> None:
-        self._position = Position(self._game)
-        self._movers = []
+    def _save(self, file: str) -> None:
+        save_record(self._session.record(names_of(self._agents)), file)
+        self._write(f"Saved to {file}.\n")
+
+    def _load(self, file: str) -> None:
+        self._session.load(load_record(file, self._game))
+        self._write(loaded_text(self._session) + "\n")
         self._show_board()
 
 
-def play(
-    game_text: str, *, opponent: str | None, simulations: int | None, human: int, seed: int = 0, plain: bool = False
-) -> None:
+def names_of(agents: Agents) -> tuple[str, str]:
+    """Both players' names, as records have them."""
+    first, second = (HUMAN if agent is None else agent.name for agent in agents)
+    return first, second
+
+
+def loaded_text(session: Session) -> str:
+    """What was loaded, in a line."""
+    record = session.loaded
+    assert record is not None
+    first, second = (name or side for name, side in zip(record.players, session.game.players, strict=True))
+    return f"Loaded: {first} against {second}, {session.plies} moves, {record.result}."
+
+
+def read_setting(setting: Setting) -> tuple[Game, GameRecord | None]:
+    """The game, its rules compiled, and the record to begin with. Raises GameError."""
+    game = load(setting.game_text)
+    _ = game.kernels
+    return game, None if setting.record is None else load_record(setting.record, game)
+
+
+def play(setting: Setting, *, plain: bool = False) -> None:
     """Plays on stdin and stdout until the user leaves; `plain` leaves colours and rewritten lines out.
 
     Raises GameError: for an unknown game or opponent; where input from a pipe is wrong or ends before the game.
@@ -320,26 +277,34 @@ def play(
     progress = Progress(_write, live=decorated)
     progress.begin("compiling the rules, once (later starts find them compiled)")
     with progress.shown():
-        game = load(game_text)
-        _ = game.kernels
-    named = opponent is not None
-    if not named and not any_model_under_runs() and shipped_net(game) is None:
-        opponent = "rollout"
-        _write(
-            f"No net under runs/ yet (`keima train {game.spec}` makes one): the opponent searches by random playouts.\n"
-        )
-    loading = Opponent(game, opponent, simulations, seed, progress)
+        game, record = read_setting(setting)
+    choices = []
+    for choice in setting.sides:
+        settled, remark = (None, "") if choice is None else choice.settled(game)
+        choices.append(settled)
+        if remark:
+            _write(f"{remark}\n")
+    first, second = (None if choice is None else Opponent(game, choice, progress) for choice in choices)
+    session = Session(game, (first is None, second is None))
+    if record is not None:
+        session.load(record)
     terminal = TerminalGame(
-        game,
-        loading,
-        human=human,
+        session,
+        (first, second),
+        Adviser(game, setting.adviser.settled(game)[0], progress),
         read=_read_typed if interactive else _read_piped,
         write=_write,
         interactive=interactive,
         colour=decorated and "NO_COLOR" not in os.environ,
     )
+    if record is not None:
+        _write(loaded_text(session) + "\n")
     # A user at the keyboard thinks while the opponent loads; one who named it, or a pipe, hears first if that fails.
-    terminal.run(wait_first=named or not interactive)
+    named = any(choice is not None and choice.text is not None for choice in setting.sides)
+    try:
+        terminal.run(wait_first=named or not interactive)
+    finally:
+        terminal.close()
 
 
 def _write(text: str) -> None:

@@ -6,11 +6,17 @@ import threading
 
 import pytest
 
+from agent import opponent as opponents
 from agent import terminal
-from agent.players import Candidate
-from agent.terminal import Opponent, Progress, TerminalGame
+from agent.opponent import Adviser, Choice, Opponent
+from agent.progress import Progress
+from agent.session import Session, help_text
+from agent.terminal import Setting, TerminalGame
+from agent.thinking import Line, Thoughts
 from games import load
 from games.contract import GameError
+
+SILENT = Progress(lambda text: None, live=False)
 
 
 class FirstMove:
@@ -21,20 +27,27 @@ class FirstMove:
     def choose(self, position):
         return position.legal_actions()[0]
 
-    def analyse(self, position):
+    def think(self, position, limit=None, *, should_stop=None, report=None):
         first, *others = position.legal_actions()
-        return [Candidate(first, 12, 0.5, 0.25), *(Candidate(action, 0, None, 0.1) for action in others)]
+        lines = [Line(first, 12, 0.5, 0.25, (first, *others[:1])), *(Line(a, 0, None, 0.1, (a,)) for a in others)]
+        return Thoughts(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
+
+    def pick(self, thoughts):
+        return thoughts.lines[0].action
+
+    def forget(self):
+        pass
 
 
 @pytest.fixture
 def opponent(monkeypatch):
     """Makes opponents that are FirstMove, in the background as the real ones."""
-    monkeypatch.setattr(terminal, "make_player", lambda name, game, **options: FirstMove())
-    return lambda game: Opponent(game, "first", None, 0, Progress(lambda text: None, live=False))
+    monkeypatch.setattr(opponents, "make_player", lambda name, game, **options: FirstMove())
+    return lambda game: Opponent(game, Choice("first"), SILENT)
 
 
 def played(opponent, game_text, lines, *, human=0, interactive=True, colour=False) -> str:
-    """Everything written in a game where `lines` are typed."""
+    """Everything written in a game where `lines` are typed; `human` is None where both sides are played."""
     game, typed, written = load(game_text), iter(lines), io.StringIO()
 
     def read(prompt):
@@ -43,10 +56,11 @@ def played(opponent, game_text, lines, *, human=0, interactive=True, colour=Fals
         written.write(f"{line}\n")
         return line
 
+    first, second = (None if human in (side, None) else opponent(game) for side in (0, 1))
     TerminalGame(
-        game,
-        opponent(game),
-        human=human,
+        Session(game, (first is None, second is None)),
+        (first, second),
+        Adviser(game, Choice("first"), SILENT),
         read=read,
         write=written.write,
         interactive=interactive,
@@ -107,7 +121,7 @@ def test_hint_moves_help_new_and_swap(opponent):
     text = played(opponent, "tictactoe", ["HINT", "moves", "help", "?", "", "b2", "new", "swap", "quit"])
     assert "    a3   policy 25%, searched 12 times, expected score 75%\n    b3   policy 10%\n" in text
     assert "X (you)> moves\na3 b3 c3 a2 b2 c2 a1 b1 c1\n" in text
-    assert text.count(terminal.HELP) == 2
+    assert text.count(help_text()) == 2
     assert text.rindex("X plays a3") > text.index("You are O now.")
     assert text.rstrip().endswith("O (you)> quit\nGoodbye.")
 
@@ -164,9 +178,9 @@ def test_an_opponent_that_cannot_be_made_is_told(monkeypatch):
     def fails(name, game, **options):
         raise GameError("the file is damaged")
 
-    monkeypatch.setattr(terminal, "make_player", fails)
+    monkeypatch.setattr(opponents, "make_player", fails)
     with pytest.raises(GameError, match="the file is damaged"):
-        played(lambda game: Opponent(game, "x", None, 0, Progress(str, live=False)), "tictactoe", ["b2"])
+        played(lambda game: Opponent(game, Choice("x"), SILENT), "tictactoe", ["b2"])
 
 
 def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
@@ -176,7 +190,7 @@ def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
         released.wait()
         return FirstMove()
 
-    monkeypatch.setattr(terminal, "make_player", slow)
+    monkeypatch.setattr(opponents, "make_player", slow)
     game, written = load("tictactoe"), io.StringIO()
     lines = iter(["b2", "quit"])
 
@@ -185,69 +199,110 @@ def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
         released.set()
         return next(lines)
 
-    opponent = Opponent(game, "slow", None, 0, Progress(written.write, live=False))
-    TerminalGame(game, opponent, human=0, read=read, write=written.write, interactive=True).run()
+    opponent = Opponent(game, Choice("slow"), SILENT)
+    TerminalGame(
+        Session(game, (True, False)),
+        (None, opponent),
+        Adviser(game, Choice("slow"), SILENT),
+        read=read,
+        write=written.write,
+        interactive=True,
+    ).run()
     assert "O plays a3" in written.getvalue()
     assert not opponent.is_loading
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_progress_speaks_of_what_takes_long_only(live: bool):
-    written, now_s = io.StringIO(), [10.0]
-    progress = Progress(written.write, live=live, clock=lambda: now_s[0])
-
-    def lasts(stage: str, *seconds: float) -> None:
-        progress.begin(stage)
-        for passing_s in seconds:
-            now_s[0] += passing_s
-            progress._tell_stage()
-
-    lasts("compiling the search, once", 0.9)
-    assert written.getvalue() == ""
-    lasts("compiling the search, once", 0.9, 0.2, 1.0)
-    lasts("something quick", 0.9)
-    lasts("loading", 1.0)
-    if live:
-        assert written.getvalue() == (
-            "\r\033[Kcompiling the search, once ... 1 s"
-            "\r\033[Kcompiling the search, once ... 2 s"
-            "\r\033[Kloading ... 1 s"
-        )
-    else:
-        assert written.getvalue() == "compiling the search, once ...\nloading ...\n"
+def test_walking_back_and_forth_and_another_line(opponent):
+    text = played(opponent, "tictactoe", ["b2", "c2", "back 3", "forward", "back 1", "back", "go", "end", "quit"])
+    assert "X (you)> back 3\n" in text
+    assert "after 1 of 4 moves> forward" in text
+    assert "after 2 of 4 moves> back 1" in text
+    # With `go` the opponent answers the first position shown: nobody has moved there, so it is the user's turn.
+    assert text.endswith("X (you)> end\n\n  a b c\n3 . . .\n2 . . .\n1 . . .\n\nX (you)> quit\nGoodbye.\n")
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_progress_is_shown_while_the_block_runs(monkeypatch, live: bool):
-    monkeypatch.setattr(terminal, "PATIENCE_S", 0.0)
-    written: list[str] = []
-    told = threading.Event()
+def test_a_move_made_in_an_earlier_position_leaves_out_what_followed(opponent):
+    text = played(opponent, "tictactoe", ["b2", "c2", "start", "a1", "back 9", "back", "back x", "quit"])
+    assert text.rindex("3 O . .\n2 . . .\n1 X . .\n") < text.index("after 0 of 2 moves> back\n")
+    assert "this is the first position\n" in text
+    assert "expected a number of moves, got 'x'\n" in text
 
-    def write(text: str) -> None:
-        written.append(text)
-        told.set()
 
-    progress = Progress(write, live=live)
-    progress.begin("loading")
-    with progress.shown():
-        told.wait()
-    if live:
-        assert written[0] == "\r\033[Kloading ... 0 s"
-        assert written[-1] == "\r\033[K"  # nothing is left of it
-    else:
-        assert written == ["loading ...\n"]
-    monkeypatch.setattr(terminal, "PATIENCE_S", 1e6)
-    written.clear()
-    with progress.shown():
-        pass
-    assert written == []
+def test_both_sides_by_one_user(opponent):
+    text = played(opponent, "tictactoe", ["b2", "a3", "undo", "swap", "resign", "undo", "c3", "quit"], human=None)
+    assert "plays" not in text
+    assert "O> a3\n" in text
+    assert "O> swap\nboth sides are yours" in text
+    assert "O resigns. X wins.\n" in text
+    assert text.rindex("3 . . O\n2 . X .\n") > text.index("resigns")
+
+
+def test_resigning_against_an_opponent(opponent):
+    text = played(opponent, "tictactoe", ["b2", "resign", "resign", "a1", "new", "quit"])
+    assert "X resigns. O wins: you lose.\n" in text
+    assert "the game is over: there is nothing to resign\n" in text
+    assert "the game is over: expected new, undo, swap or quit, got 'a1'\n" in text
+    assert text.endswith("X (you)> quit\nGoodbye.\n")
+
+
+def test_two_players_are_watched(opponent):
+    game, written = load("tictactoe"), io.StringIO()
+    lines = iter(["back", "quit"])
+    TerminalGame(
+        Session(game, (False, False)),
+        (opponent(game), opponent(game)),
+        Adviser(game, Choice("first"), SILENT),
+        read=lambda prompt: next(lines),
+        write=written.write,
+        interactive=False,
+    ).run()
+    text = written.getvalue()
+    assert text.count(" plays ") == 7  # a3 b3 c3 a2 b2 c2 a1
+    assert "X wins.\n" in text
+
+
+def test_analysis_and_explanation(opponent):
+    lines = ["b2", "analyse", "analyse 0.5", "analyse soon", "explain", "explain a1", "explain position", "quit"]
+    text = played(opponent, "tictactoe", lines)
+    assert text.count("X to move: expected score 75%; the net alone: win 60%, draw 30%, loss 10%; 12 simulations") == 2
+    assert "    b3   policy 25%, searched 12 times, expected score 75%\n         then c3\n" in text
+    assert "analyse: expected a number of seconds above 0, got 'soon'\n" in text
+    assert "O's a3" in text.partition("explain\n")[2].splitlines()[0]
+    assert "X's a1" in text.partition("explain a1\n")[2].splitlines()[0]
+    assert text.partition("explain position\n")[2].splitlines()[0]
+
+
+def test_a_word_that_is_nearly_a_command_is_not_taken_for_a_move(opponent):
+    text = played(opponent, "tictactoe", ["explian", "save", "hint b2", "quit"])
+    assert "(did you mean `explain`?)\n" in text
+    assert "save: expected FILE after it, as in `save game.keima.txt`\n" in text
+    assert "hint: expected nothing after it, got 'b2'\n" in text
+
+
+def test_a_game_is_saved_and_loaded(opponent, tmp_path):
+    file = tmp_path / "game.keima.txt"
+    lines = ["b2", f"save {file}", "new", f"load {file}", "b3", "quit"]
+    text = played(opponent, "tictactoe", lines)
+    assert f"Saved to {file}.\n" in text
+    assert "Loaded: human against first, 2 moves, *.\n" in text
+    assert text.rindex("3 O X O\n2 . X .\n") > text.index("Loaded")
+    missing = tmp_path / "other.keima.txt"
+    assert "other.keima.txt: no such file\n" in played(opponent, "tictactoe", [f"load {missing}", "quit"])
+
+
+def test_after_loading_nobody_moves_until_told(opponent, tmp_path):
+    file = tmp_path / "game.keima.txt"
+    played(opponent, "tictactoe", ["b2", f"save {file}", "quit"], human=None)
+    text = played(opponent, "tictactoe", [f"load {file}", "go", "quit"])
+    assert text.index("O, a move or go> go") < text.index("O plays a3")
 
 
 def test_play_connects_it_all_to_stdin_and_stdout(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO("4\nundo\n3\nquit\n"))
-    monkeypatch.setattr(terminal, "shipped_net", lambda game: None)
-    terminal.play("connect4", opponent=None, simulations=20, human=0)
+    monkeypatch.setattr(opponents, "shipped_net", lambda game: None)
+    theirs = Choice(simulations=20)
+    terminal.play(Setting("connect4", (None, theirs), theirs))
     text = capsys.readouterr().out
     assert text.startswith("No net under runs/ yet (`keima train connect4` makes one)")
     assert "Opponent: rollout:20." in text
