@@ -223,6 +223,7 @@ class Arena:
     def _evaluate_most_wanted(self) -> list[PlayedGame]:
         """Asks the network for which most tables wait; those for which few do wait until they are more.
 
+        An evaluator with a method `take` is asked how many of the waiting positions suit it.
         A network that cannot answer loses the games in which it was to move; these are returned.
         """
         waiting = np.flatnonzero(self._tables["status"] == WAITING)
@@ -231,6 +232,8 @@ class Arena:
         wanted = self._tables["evaluator"][waiting]
         evaluator = int(np.bincount(wanted).argmax())
         turn = waiting[wanted == evaluator]
+        take = getattr(self._evaluators[evaluator], "take", None)
+        turn = turn if take is None else turn[: take(len(turn))]
         try:
             logits, values = self._evaluators[evaluator](self._gathered(turn))
         except GameError as error:
