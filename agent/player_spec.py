@@ -70,7 +70,7 @@ class _OptionType:
 OPTIONS = {
     "simulations": _OptionType(int, 0, MAX_SIMULATIONS),  # a move, of a tree search; 0 is a network's policy alone
     "seconds": _OptionType(float, 0.001, 86400),  # a move
-    "temperature": _OptionType(float, 0, 100),  # 0 plays the best move, 1 in proportion to visits or to the policy
+    "temperature": _OptionType(float, 0, 10),  # 0 plays the best move, 1 in proportion to visits or to the policy
     "nodes": _OptionType(int, 1, 10**15),  # a move, as the player counts them
     "depth": _OptionType(int, 1, 1000),  # plies looked ahead
     "level": _OptionType(int, 0, 100),  # as the engine understands it

@@ -60,6 +60,10 @@ class Position:
         twin.game, twin.actions, twin._states = self.game, self.actions.copy(), self._states.copy()
         return twin
 
+    def movers(self) -> list[int]:
+        """Who made each of the moves so far: 0 or 1; not always in turn."""
+        return [int(state[PLAYER]) for state in self._states[:-1]]
+
     def moves_text(self) -> list[str]:
         """The moves so far in the game's notation."""
         return [self.game.action_to_text(s, a) for s, a in zip(self._states, self.actions, strict=False)]

@@ -1,0 +1,202 @@
+"""The GTP client against engines with faults, against ourselves, and against GNU Go where it is installed."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.engines import EngineError, Fault, program_and_arguments
+from agent.engines.gtp import GtpClient, GtpPlayer, RefusedError
+from agent.players import make_player
+from games import load, names
+from games.contract import GameError
+from games.position import Position, position_after
+
+SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "gtp_engine.py"
+LONG_S = 60.0
+TICTACTOE = load("tictactoe")
+
+
+def command(fault: str = "none", *arguments: str) -> str:
+    return shlex.join([sys.executable, "-I", str(SCRIPT), fault, *arguments])
+
+
+@pytest.fixture
+def player_for():
+    """Makes players with a fault, and closes them."""
+    made = []
+
+    def make(fault: str = "none", *arguments: str, **options) -> GtpPlayer:
+        made.append(GtpPlayer(command(fault, *arguments), TICTACTOE, timeout_s=LONG_S, **options))
+        return made[-1]
+
+    yield make
+    for player in made:
+        player.close()
+
+
+def choose(player: GtpPlayer, *moves: str) -> str:
+    position = position_after(TICTACTOE, list(moves))
+    return TICTACTOE.action_to_text(position.state, player.choose(position))
+
+
+def has_gnugo() -> bool:
+    try:
+        program_and_arguments("gnugo")
+    except GameError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("fault", ["none", "quirky", "flood stderr"])
+def test_a_game_with_moves_taken_back_and_begun_anew(player_for, fault: str):
+    player = player_for(fault)
+    assert player.name.lower() == "faulty 1.0"
+    assert choose(player) == "a3"
+    assert choose(player, "a3", "b3") == "c3"
+    assert choose(player, "a3", "b3", "c3", "a2") == "b2"
+    assert choose(player, "a3", "b3") == "c3"  # three moves back
+    assert choose(player, "b3") == "a3"  # another game
+    assert choose(player) == "a3"
+    assert choose(player, "a3", "b3", "c3", "a2", "b1", "c2") == "b2"
+
+
+def test_what_the_engine_is_told(player_for, tmp_path):
+    log = tmp_path / "log"
+    player = player_for("log", str(log), seconds=2.5)
+    choose(player, "a1")
+    choose(player, "a1", "a3", "c1")
+    choose(player, "a1", "b1")
+    player.close()
+    told = log.read_text().splitlines()
+    assert told == [
+        *("name", "version", "list_commands", "boardsize 3", "clear_board"),
+        *("play b a1", "genmove w", "play b c1", "genmove w"),
+        *("undo", "undo", "undo", "play w b1", "genmove b", "quit"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "message"),
+    [
+        ("crash", Fault.CRASHED, "Faulty crashed: it ended with exit code 3; its last words: Traceback: out of luck"),
+        ("killed", Fault.CRASHED, r"ended by signal 9 \(SIGKILL\)"),
+        ("orphan", Fault.CRASHED, "ended with exit code 4"),
+        ("nonsense", Fault.NONSENSE, "answered 'genmove b' with what is no answer, as 'I would rather not'"),
+        ("illegal", Fault.ILLEGAL, "Faulty 1.0 played an illegal move, 'c3', after 2 moves"),
+        ("resign", Fault.RESIGNED, "Faulty 1.0 resigned after 2 moves"),
+        ("refuse", Fault.NONSENSE, r"refused the legal move c3 \(number 1\): illegal move"),
+    ],
+)
+def test_faults_are_named_and_the_engine_is_started_anew(player_for, fault: str, kind: Fault, message: str):
+    player = player_for(fault)
+    for _ in range(2):
+        with pytest.raises(EngineError, match=message) as caught:
+            choose(player, "c3", "b3")
+        assert caught.value.fault is kind
+        assert caught.value.is_resignation == (fault == "resign")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("hang", r"Faulty hung: it did not answer 'genmove b' within 0\.3 s; its last words: thinking hard"),
+        ("children", "did not answer 'genmove b'"),
+        ("half", "did not finish an answer to 'genmove b' within .* it wrote 'a3'"),
+        ("flood stdout", "answer"),
+        ("endless line", "answer"),
+    ],
+)
+def test_an_engine_that_hangs_is_ended(player_for, fault: str, message: str):
+    player = player_for(fault)
+    player.timeout_s = 0.3
+    with pytest.raises(EngineError, match=message):
+        choose(player)
+    assert player._client is not None
+    assert not player._client.is_running
+
+
+def test_after_a_crash_the_next_move_is_played_by_a_new_process(player_for, tmp_path):
+    player = player_for("crash once", str(tmp_path / "marker"))
+    assert player._client is not None
+    first = player._client.pid
+    with pytest.raises(EngineError, match="crashed"):
+        choose(player, "c3", "b3")
+    assert choose(player, "c3", "b3", "a3", "a2") == "b2"
+    assert player._client.pid != first
+
+
+def test_an_engine_that_does_not_start_is_said():
+    with pytest.raises(EngineError, match="exit code 1; its last words: no licence"):
+        GtpPlayer(command("no start"), TICTACTOE, timeout_s=LONG_S)
+    with pytest.raises(EngineError, match=r"did not answer 'name' within 0\.3 s"):
+        GtpPlayer(command("silent"), TICTACTOE, timeout_s=0.3)
+    with pytest.raises(EngineError, match="refused to set up the board: not now"):
+        GtpPlayer(command("stubborn"), TICTACTOE, timeout_s=LONG_S)
+    with pytest.raises(GameError, match="Faulty does not play hex:size=4: unacceptable size"):
+        GtpPlayer(command("one size"), load("hex:4"), timeout_s=LONG_S)
+    GtpPlayer(command("one size"), TICTACTOE, timeout_s=LONG_S).close()  # a game without sizes needs none
+    with pytest.raises(GameError, match="Faulty has no level 3: unknown command"):
+        GtpPlayer(command(), TICTACTOE, level=3, timeout_s=LONG_S)
+
+
+def test_no_move_is_asked_for_after_the_end(player_for):
+    player = player_for()
+    with pytest.raises(GameError, match="the game is over"):
+        choose(player, "a1", "a2", "b1", "b2", "c1")
+
+
+def test_the_client_alone():
+    client = GtpClient(command(), LONG_S)
+    assert (client.name, client.version) == ("Faulty", "1.0")
+    assert client.knows("genmove")
+    assert not client.knows("loadsgf")
+    with pytest.raises(RefusedError, match="unknown command"):
+        client.ask("loadsgf x")
+    client.close()
+    client.close()
+    with pytest.raises(EngineError, match="is not running"):
+        client.ask("name")
+
+
+def test_ourselves():
+    """Every move of a random game arrives, passes too, and the result is agreed on."""
+    game = "othello:4"
+    loaded = load(game)
+    keima = shlex.join([sys.executable, "-c", "import sys; from agent.commands import main; sys.exit(main())"])
+    player = make_player(f"gtp:{keima} gtp {game} --opponent random --seed 3", loaded)
+    other = make_player("random", loaded, seed=4)
+    assert player.name.startswith("Keima ")
+    position = Position(loaded)
+    while not position.is_over:
+        action = (player if position.player == 0 else other).choose(position)
+        position.play(action)
+    assert isinstance(player, GtpPlayer)
+    score = player.final_score(position)
+    assert (score or "")[:2] == {0: "B+", 1: "W+", 2: "0"}[position.outcome]
+    player.close()
+
+
+@pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
+def test_gnugo_is_understood():
+    client = GtpClient("gnugo --mode gtp --level 1", LONG_S)
+    assert client.name == "GNU Go"
+    assert client.ask("boardsize 9") == ""
+    assert client.knows("undo")
+    assert "\n" in client.ask("showboard")
+    client.close()
+
+
+@pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
+@pytest.mark.skipif("go" not in names(), reason="the rules of Go are not here yet")
+def test_gnugo_beats_chance():
+    game = load("go:9,komi=5.5,limit=50")  # moves enough
+    gnugo = make_player('gtp:"gnugo --mode gtp --level 1 --chinese-rules --never-resign"', game)
+    chance = make_player("random", game, seed=1)
+    position = Position(game)
+    while not position.is_over:
+        position.play((gnugo if position.player == 1 else chance).choose(position))
+    assert position.outcome == 1
+    gnugo.close()
