@@ -365,3 +365,27 @@ def test_rollouts_beat_chance_and_repeat_with_their_seed():
             visits.append(search.root().visits.tolist())
         assert visits[0] == visits[1]
     assert search.chosen_actions()[0] == 4  # the centre
+
+
+def test_a_run_may_be_asked_for_more_simulations_than_the_last():
+    game = games.load("connect4")
+    search, at_once = (Search(game, SearchSettings(simulations=20), max_simulations=90) for _ in range(2))
+    for s in (search, at_once):
+        s.start(game.new_state()[None])
+    evaluator = HashEvaluator(game)
+    for simulations in (None, 50, 90, 90):
+        search.run(evaluator, simulations=simulations)
+        assert search.visits() == (simulations or 20)
+    at_once.run(evaluator, simulations=90)
+    assert search.root().visits.tolist() == at_once.root().visits.tolist()
+    search.run(evaluator, simulations=10_000)
+    assert search.visits() == 91  # all that it has room for beside the root: it answers with what it has
+    assert search.chosen_actions()[0] >= 0
+
+
+def test_only_puct_roots_take_another_number_of_simulations():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=20, root_policy="gumbel"))
+    search.start(game.new_state()[None])
+    with pytest.raises(ValueError, match="PUCT"):
+        search.run(HashEvaluator(game), simulations=30)
