@@ -16,7 +16,7 @@ Kernels are module-level functions marked `@kernel`, found by their names:
 and, where a game has them to offer as training targets, read off a finished game:
 
     ownership(state, owners)              owners[cell] = +1 first player's, -1 second's, 0 nobody's
-    score(state) -> points                the first player's points less the second's
+    score(state) -> points                the first player's points less the second's, see `Game.score_per_point`
 
 Actions are numbered the way `encode` draws the board: where a game shows the second player a turned board, the
 second player's actions are turned with it. A game has at most `max_legal` legal actions in a position and ends
@@ -187,6 +187,10 @@ class Game:
     """What `board`'s codes are printed as; the text drawing of the board uses these."""
     rows_from_top: ClassVar[bool] = False
     """Whether row 1 is the top row (Othello, Hex) or the bottom row (chess, Go, Gomoku)."""
+    column_letters: ClassVar[str] = string.ascii_lowercase
+    """What the columns are called from left to right (Go leaves out the i)."""
+    score_per_point: ClassVar[int] = 1
+    """How many units of `score` make a point: 2 where there are half points."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -258,7 +262,7 @@ class Game:
     def cell_to_text(self, cell: int) -> str:
         """A cell's column letter and row number, as `c4`."""
         row, column = divmod(cell, self.shape[1])
-        return f"{string.ascii_lowercase[column]}{self.row_label(row)}"
+        return f"{self.column_letters[column]}{self.row_label(row)}"
 
     def row_label(self, row: int) -> int:
         """The number printed beside a row; row 0 is the top one."""
@@ -267,7 +271,7 @@ class Game:
     def render(self, state: State) -> str:
         """The board as text with its coordinates."""
         width = len(str(self.shape[0]))
-        header = " " * (width + 1) + " ".join(string.ascii_lowercase[: self.shape[1]])
+        header = " " * (width + 1) + " ".join(self.column_letters[: self.shape[1]])
         rows = [
             f"{self.row_label(r):>{width}} " + " ".join(self.pieces[code] for code in row)
             for r, row in enumerate(self.board(state))
@@ -338,6 +342,10 @@ class Game:
     def outcome(self, state: State) -> int:
         """ONGOING, FIRST_WINS, SECOND_WINS or DRAW."""
         return int(self.kernels.outcome(state))
+
+    def points(self, state: State) -> float:
+        """The first player's points less the second's, with halves where the game has such; 0 where it has no score."""
+        return int(self.kernels.score(state)) / self.score_per_point
 
     def planes(self, state: State) -> NDArray[np.float32]:
         """The network's input [C, H, W], seen by the side to move."""

@@ -37,7 +37,7 @@ def playthrough(game: Game) -> str:
     result = "draw" if position.outcome == DRAW else f"{game.players[position.outcome]} wins"
     lines += ["", game.render(position.state), "", f"{result} after {len(position.actions)} plies"]
     if game.has_score:
-        lines.append(f"score {game.kernels.score(position.state)}")
+        lines.append(f"score {game.points(position.state):g}")
     return "\n".join(lines) + "\n"
 
 

@@ -17,7 +17,10 @@ from tests.games.playthrough import FOLDER, playthrough
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = ["othello:4", "othello:6", "othello:16", "gomoku:3,3", "gomoku:7,win=4", "gomoku:19", "hex:2", "hex:5",
-            "hex:19", "breakthrough:5,2", "breakthrough:6,5", "breakthrough:16,16"]  # fmt: skip
+            "hex:19", "breakthrough:5,2", "breakthrough:6,5", "breakthrough:16,16",
+            "go:2,komi=0.5", "go:3,komi=0,ko=simple", "go:5,komi=0.5,ko=situational,suicide=yes",
+            "go:7,rules=japanese,handicap=4,placement=free", "go:9,komi=20,rules=chinese,handicap=5",
+            "go:19,komi=0,limit=200"]  # fmt: skip
 SPECS = [*games.names(), *VARIANTS]
 GAMES = 20  # random games a spec
 GUARD = 8  # entries behind every buffer that a kernel must leave alone
