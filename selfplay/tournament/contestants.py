@@ -123,17 +123,17 @@ class AskedInThread:
 
     def end(self, table: int) -> None:
         if not self._one_for_all:
-            self._requests.put(lambda: self._drop(table))
+            self._requests.put(lambda: _close(self._players.pop(table, None)))
 
     def close(self) -> None:
-        """Ends what it has started, once it has answered; does not wait for that."""
         self._requests.put(None)
+        # From here, for the thread may be waiting for a program that hangs; it ends with that.
+        for player in list(self._players.values()):
+            _close(player)
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
             request()
-        for key in list(self._players):
-            self._drop(key)
 
     def _choose(self, table: int, position: Position) -> Answer:
         key = 0 if self._one_for_all else table
@@ -144,11 +144,11 @@ class AskedInThread:
             return Answer(table, failure=str(error))
         return _answer(self._players[key], table, position)
 
-    def _drop(self, key: int) -> None:
-        player = self._players.pop(key, None)
-        close = getattr(player, "close", None)
-        if close is not None:
-            close()
+
+def _close(player: Player | None) -> None:
+    close = getattr(player, "close", None)
+    if close is not None:
+        close()
 
 
 def _answer(player: Player, table: int, position: Position) -> Answer:

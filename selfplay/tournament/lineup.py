@@ -1,0 +1,237 @@
+"""Who takes part: players' texts checked and completed, their networks found, and all of them made for an arena."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from agent.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
+from agent.players import DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, make_player
+from agent.shipped import require_shipped_net
+from games.contract import Game, GameError
+from mcts.search import Evaluate
+from selfplay.tournament.contestants import (
+    AskedAtOnce,
+    AskedInThread,
+    Contestant,
+    NetworkContestant,
+    PlayoutContestant,
+)
+
+MODEL_FILE = "model.safetensors"
+"""A run's newest network; agent.checkpoint has the same, but imports torch."""
+NETWORKS = (CHECKPOINT, "shipped", "raw")
+"""Kinds of players that have a network."""
+MANY = 1 << 30
+"""Games at a time of a player who has no limit to them."""
+SHARED_CAPACITY = 32
+"""Games at a time that one thread plays for `exact` or `alphabeta`: it always has one in which it is to move."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A player who takes part."""
+
+    spec: PlayerSpec
+    """With what a move may cost spelt out."""
+    name: str
+    """What it is called in tables."""
+    weights: str = ""
+    """The file of its network, '' for a player without one."""
+    digest: str = ""
+    """Of that file's content."""
+
+    @property
+    def text(self) -> str:
+        return self.spec.text
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its moves are limited by time, so that a fair game has a core for itself."""
+        # UCI and USI engines that are told nothing get a time.
+        return "seconds" in self.spec.options or (self.spec.kind in ("uci", "usi") and not self.spec.has_limit)
+
+    @property
+    def games_at_once(self) -> int:
+        """How many games of it one process plays side by side, at most."""
+        if self.spec.kind in ENGINES or self.is_timed:
+            return 1
+        return SHARED_CAPACITY if self.spec.kind in ("exact", "alphabeta") else MANY
+
+
+def enter(
+    texts: Iterable[str],
+    game: Game,
+    *,
+    simulations: int | None = None,
+    seconds: float | None = None,
+    nodes: int | None = None,
+    checkpoints: int = 8,
+) -> list[Entrant]:
+    """The players that the texts name. Raises GameError for one that cannot be, and for two of one name.
+
+    A folder of checkpoints (`runs/mine/checkpoints`) is a whole run: so many of its checkpoints, spread evenly.
+    simulations, seconds, nodes: what a move may cost where a text does not say.
+    """
+    found: dict[str, Entrant] = {}
+    for text in texts:
+        for spec in _expanded(parse(text), checkpoints):
+            completed = _completed(spec, simulations, seconds, nodes)
+            found.setdefault(completed.text, _entrant(completed, game))
+    names: dict[str, Entrant] = {}
+    for entrant in found.values():
+        other = names.setdefault(entrant.name, entrant)
+        if other is not entrant:
+            raise GameError(f"{entrant.text} and {other.text} are both called {entrant.name!r}: give one a name=...")
+    return list(found.values())
+
+
+def thinned(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of a run's checkpoints: every 2nd, 4th, 8th, ..., and the newest.
+
+    What is chosen of a run that goes on stays chosen, or is thinned out; nothing that was passed over comes back.
+    """
+    stride = 1
+    while len(paths) > most and -(-len(paths) // stride) + 1 > most:
+        stride *= 2
+    chosen = list(paths[::stride])
+    if paths and chosen[-1] != paths[-1]:
+        chosen.append(paths[-1])
+    return chosen
+
+
+def run_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run's folder, or of its folder of checkpoints, the oldest first."""
+    inner = folder / "checkpoints"
+    return sorted((inner if inner.is_dir() else folder).glob("step-*.safetensors"))
+
+
+def start_engines(entrants: Sequence[Entrant], game: Game, tell: Callable[[str], None]) -> list[str]:
+    """Starts every engine once, to see whether it can be; what went wrong with some, in words.
+
+    Raises GameError for an engine that is not there or does not play this game. One that crashes or hangs is no
+    reason not to begin: it forfeits its games.
+    """
+    from agent.engines import EngineError
+
+    warnings = []
+    for entrant in entrants:
+        if entrant.spec.kind in ENGINES:
+            tell(f"starting {entrant.name}")
+            try:
+                player = make_player(entrant.spec, game)
+                player.close()  # type: ignore[attr-defined]  # engines have it
+            except EngineError as error:
+                warnings.append(f"{error}; it forfeits its games as long as it does so")
+    return warnings
+
+
+def choose_backends(
+    game: Game, entrants: Sequence[Entrant], batch_size: int, backend: str | None = None
+) -> dict[str, str]:
+    """What runs each network, by its file: the fastest sound backend, or the one asked for. Imports torch.
+
+    Takes seconds the first time for a size of networks. Raises GameError for a file that is no checkpoint of this game.
+    """
+    files = list(dict.fromkeys(entrant.weights for entrant in entrants if entrant.weights))
+    if not files:
+        return {}
+    from agent.backends import choose_backend
+    from agent.checkpoint import load_checkpoint
+
+    networks = {file: load_checkpoint(file, game).network for file in files}
+    return {f: backend or choose_backend(game, network, batch_size).backend for f, network in networks.items()}
+
+
+def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: Mapping[str, str]) -> list[Contestant]:
+    """Players as an arena has them, from their texts and their networks' files; `backends` is `choose_backends`'.
+
+    Players with the same network share its batches.
+    """
+    evaluators: dict[str, Evaluate] = {}
+    contestants: list[Contestant] = []
+    for text, weights in players:
+        spec = parse(text)
+        entrant = Entrant(spec, spec.label, weights)
+        simulations = int(spec.options.get("simulations", 0))
+        temperature = float(spec.options.get("temperature", 0))
+        make = partial(_seeded_player, spec, game)
+        if spec.kind == "random":
+            contestants.append(AskedAtOnce(make))
+        elif entrant.is_timed or spec.kind not in (*NETWORKS, "rollout"):
+            one_for_all = spec.kind in ENGINES or spec.kind == "exact"
+            contestants.append(AskedInThread(make, capacity=entrant.games_at_once, one_for_all=one_for_all))
+        elif spec.kind == "rollout":
+            contestants.append(PlayoutContestant(simulations, temperature))
+        else:
+            if weights not in evaluators:
+                evaluators[weights] = _evaluator(game, weights, backends[weights])
+            contestants.append(NetworkContestant(evaluators[weights], simulations, temperature))
+    return contestants
+
+
+def _seeded_player(spec: PlayerSpec, game: Game, seed: int) -> Player:
+    return make_player(spec, game, seed=seed)
+
+
+def _evaluator(game: Game, weights: str, backend: str) -> Evaluate:
+    import torch
+
+    from agent.checkpoint import load_checkpoint
+    from selfplay.tournament.batches import SizedEvaluator
+
+    torch.set_num_threads(1)  # each process has a core
+    return SizedEvaluator(game, load_checkpoint(weights, game).network, backend)
+
+
+def _expanded(spec: PlayerSpec, checkpoints: int) -> list[PlayerSpec]:
+    """The players a text stands for: itself, or the checkpoints in a folder."""
+    if spec.kind != CHECKPOINT or spec.argument is None:
+        return [spec]
+    folder = Path(spec.argument).expanduser()
+    if not folder.is_dir() or (folder / MODEL_FILE).exists():
+        return [spec]
+    paths = sorted(folder.glob("step-*.safetensors"))
+    if not paths:
+        raise GameError(f"{spec.argument}: expected a checkpoint, a run's folder or its folder of checkpoints")
+    return [PlayerSpec(CHECKPOINT, str(path), spec.options) for path in thinned(paths, checkpoints)]
+
+
+def _completed(spec: PlayerSpec, simulations: int | None, seconds: float | None, nodes: int | None) -> PlayerSpec:
+    """The player with what a move may cost spelt out, so that it is one player however it was written."""
+    completed = spec.completed(simulations=simulations, seconds=seconds, nodes=nodes)
+    if spec.kind == "rollout":
+        return completed.completed(simulations=DEFAULT_PLAYOUTS)
+    return completed.completed(simulations=DEFAULT_SIMULATIONS) if spec.kind in NETWORKS else completed
+
+
+def _entrant(spec: PlayerSpec, game: Game) -> Entrant:
+    name = str(spec.options.get("name", _short(spec)))
+    if spec.kind in NETWORKS:
+        path = Path(spec.argument).expanduser() if spec.argument is not None else require_shipped_net(game)
+        path = path / MODEL_FILE if path.is_dir() else path
+        try:
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise GameError(f"player {spec.text}: {path}: {reason}; expected a checkpoint or a run's folder") from None
+        return Entrant(spec, name, str(path), digest)
+    if spec.kind == "exact":
+        from agent.solvers import find_solver
+
+        if find_solver(game) is None:
+            raise GameError(f"exact: {game.spec} has no solver")
+    return Entrant(spec, name)
+
+
+def _short(spec: PlayerSpec) -> str:
+    """A player's text, with the path of a checkpoint in short: `mine@1500 simulations=64`."""
+    if spec.kind != CHECKPOINT or spec.argument is None:
+        return spec.text
+    path = Path(spec.argument)
+    short = path.stem if path.suffix == ".safetensors" else path.name
+    if path.parent.name == "checkpoints" and short.startswith("step-"):
+        short = f"{path.parent.parent.name}@{int(short.removeprefix('step-') or 0)}"
+    options = PlayerSpec("shipped", None, spec.options).text.removeprefix("shipped")
+    return short + options

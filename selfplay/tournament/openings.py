@@ -1,0 +1,130 @@
+"""Openings: what games begin with, so that players who always choose the same moves do not play the same game.
+
+Each is played from both sides. They are drawn at random, or read from a book: a text file with one opening a line, its
+moves in the game's notation with spaces or commas between them, or without anything where each is one character.
+Empty lines and those that begin with # are comments.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
+
+Opening = tuple[int, ...]
+"""Its actions."""
+DEFAULT_PLIES = 6
+ATTEMPTS = 300
+"""Random openings in a row that are decided, or known, before shorter ones are drawn, or known ones again."""
+_STREAM = 0x0BE1
+"""Keeps openings apart from all else that is drawn with the same seed."""
+
+
+class Openings(Protocol):
+    """Numbered openings, as many as one likes; the same number is always the same opening."""
+
+    text: str
+    """What they are, in words."""
+
+    def __getitem__(self, number: int) -> Opening: ...
+
+
+class RandomOpenings:
+    """Random moves, so many before each game; no position comes twice while there are others.
+
+    None is decided: the game goes on, and who is to move cannot win at once.
+    """
+
+    def __init__(self, game: Game, plies: int, seed: int) -> None:
+        self.text = f"{plies} random plies"
+        self._game = game
+        self._plies = plies
+        self._random = np.random.default_rng((_STREAM, seed))
+        self._drawn: list[Opening] = []
+        self._seen: set[bytes] = set()
+
+    def __getitem__(self, number: int) -> Opening:
+        while len(self._drawn) <= number:
+            self._drawn.append(self._draw())
+        return self._drawn[number]
+
+    def _draw(self) -> Opening:
+        plies, repeated = self._plies, None
+        while plies > 0:
+            for _ in range(ATTEMPTS):
+                drawn = self._random_moves(plies)
+                if drawn is None:
+                    continue
+                opening, state = drawn
+                if state.tobytes() not in self._seen:
+                    self._seen.add(state.tobytes())
+                    return opening
+                repeated = opening
+            if repeated is not None:  # there are no others of this length, or hardly any
+                return repeated
+            plies -= 1  # games are so short
+        return ()
+
+    def _random_moves(self, plies: int) -> tuple[Opening, State] | None:
+        """Random moves and where they lead to; None where that is decided."""
+        state = self._game.new_state()
+        actions: list[int] = []
+        for _ in range(plies):
+            if self._game.outcome(state) != ONGOING:
+                return None
+            actions.append(int(self._random.choice(self._game.legal(state))))
+            self._game.kernels.play(state, actions[-1])
+        return None if is_decided(self._game, state) else (tuple(actions), state)
+
+
+class BookOpenings:
+    """The lines of a book, in their order, and then from its beginning again."""
+
+    def __init__(self, game: Game, path: Path) -> None:
+        """Raises GameError naming the line that is wrong."""
+        try:
+            text = path.expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise GameError(f"{path}: expected a book of openings, but {reason}") from error
+        self._lines: list[Opening] = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                try:
+                    self._lines.append(parse_opening(game, line))
+                except GameError as error:
+                    raise GameError(f"{path}, line {number}: {error}") from error
+        if not self._lines:
+            raise GameError(f"{path}: expected an opening a line, got none")
+        # By content: a book that was moved is the same book.
+        digest = hashlib.blake2b(repr(self._lines).encode(), digest_size=4).hexdigest()
+        self.text = f"a book of {len(self._lines)} openings ({path.name}, {digest})"
+
+    def __getitem__(self, number: int) -> Opening:
+        return self._lines[number % len(self._lines)]
+
+
+def parse_opening(game: Game, line: str) -> Opening:
+    """The actions that a book's line names. Raises GameError for what is illegal, and for a game that is over."""
+    moves = line.replace(",", " ").split()
+    if len(moves) == 1:
+        names = {game.action_to_text(game.new_state(), int(a)) for a in game.legal(game.new_state())}
+        if all(len(name) == 1 for name in names):
+            moves = list(moves[0])
+    state, actions = game.new_state(), []
+    for move in moves:
+        actions.append(game.text_to_action(state, move))
+        game.kernels.play(state, actions[-1])
+    if game.outcome(state) != ONGOING:
+        raise GameError("the game is over after these moves")
+    return tuple(actions)
+
+
+def is_decided(game: Game, state: State) -> bool:
+    """Whether the game is over, or who is to move ends it with the next move and does not lose by that."""
+    if game.outcome(state) != ONGOING:
+        return True
+    mover = int(state[PLAYER])
+    return any(game.outcome(game.after(state, int(a))) in (mover, DRAW) for a in game.legal(state))

@@ -1,0 +1,235 @@
+"""Who plays whom, with which opening: round robin, a gauntlet, or where a game tells most.
+
+Games come in rounds. An opening is played from both sides in the same round, so sides are balanced, and so are
+openings, the same ones for every pair. A schedule knows the games that there are already and draws up what is left; so
+it goes on after a kill, and a player who comes later plays what the others have played.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import DRAW, FIRST_WINS, SECOND_WINS
+from selfplay.tournament.openings import Opening, Openings
+from selfplay.tournament.ratings import ELO, PairResult, rate
+
+Pair = tuple[int, int]
+"""Two players' numbers."""
+SPREAD = 800.0
+"""Elo: how far apart players are taken to be while nothing is known of them."""
+LIKELY = 0.02
+"""The least that is expected of a player against another, when games are weighed: a rating may be wrong, too."""
+ROUNDS = 12
+"""Adaptive pairing looks at the results about so often."""
+ROUND_SIZES = (8, 256)
+"""Pairs of games in such a round, at least and at most."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A game to be played."""
+
+    first: int
+    second: int
+    opening: Opening
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a game ended."""
+
+    pairing: Pairing
+    outcome: int
+
+
+class Schedule(Protocol):
+    """What is to be played."""
+
+    total: int
+    """Games of the whole tournament, those played before included."""
+    played: int
+    """How many of them there are already."""
+
+    def draw(self) -> list[Pairing] | None:
+        """The next round; empty while it depends on results that are still to come, None when there is no more."""
+
+    def enter(self, result: Result) -> None:
+        """Takes the result of a game that was drawn."""
+
+
+class FixedSchedule:
+    """So many games for each of some pairs, opening by opening."""
+
+    def __init__(self, pairs: Sequence[Pair], games: int, openings: Openings, history: Iterable[Pairing]) -> None:
+        """games: for each pair, an even number. history: games played before; those of other openings do not count."""
+        self._pairs = list(pairs)
+        self._openings = openings
+        self._rounds = games // 2
+        self._round = 0
+        self._history = Counter(history)
+        self.total = self._rounds * 2 * len(self._pairs)
+        self.played = sum(
+            min(count, self._history[pairing])
+            for pairing, count in Counter(p for r in range(self._rounds) for p in self._drawn_up(r)).items()
+        )
+
+    def draw(self) -> list[Pairing] | None:
+        while self._round < self._rounds:
+            left = []
+            for pairing in self._drawn_up(self._round):
+                if self._history[pairing] > 0:
+                    self._history[pairing] -= 1
+                else:
+                    left.append(pairing)
+            self._round += 1
+            if left:
+                return left
+        return None
+
+    def enter(self, result: Result) -> None:
+        pass
+
+    def _drawn_up(self, number: int) -> list[Pairing]:
+        opening = self._openings[number]
+        return [Pairing(*players, opening) for a, b in self._pairs for players in ((a, b), (b, a))]
+
+
+class AdaptiveSchedule:
+    """Games where they tell most: between players of whom it is least known which is how much stronger.
+
+    The information that a game gives of the difference between two players is largest between equals; what is known
+    of a difference already is the sum of what all games told of it, those with common opponents included. Pairs are
+    chosen one after the other, each as if the ones before had been played: those by which log det of the information
+    matrix of all strengths grows most (D-optimal design). Results come in while a round is played, so a round is drawn
+    up by what is known when the one before the last is over: the tables are kept full, and chance of timing is kept
+    out.
+    """
+
+    def __init__(self, players: Sequence[int], games: int, openings: Openings, history: Iterable[Result]) -> None:
+        """games: of all players together. history: games between these players played before."""
+        self._players = list(players)
+        self._openings = openings
+        self.total = games
+        self._results: list[Result] = list(history)
+        self.played = len(self._results)
+        self._left = max(0, games - self.played)
+        low, high = ROUND_SIZES
+        self._round_size = max(low, min(high, self.total // (2 * ROUNDS)))
+        self._begun: Counter[Pairing] = Counter(result.pairing for result in self._results)
+        self._rounds: list[Counter[Pairing]] = []  # under way, of the last two
+        self._waiting: list[tuple[int, Result]] = []  # results of rounds that are not over
+
+    def draw(self) -> list[Pairing] | None:
+        if self._left <= 0:
+            return None
+        self._close_rounds()
+        if len(self._rounds) >= 2:
+            return []
+        drawn: list[Pairing] = []
+        for pair in self._choose(min(self._round_size, math.ceil(self._left / 2))):
+            drawn += self._next_games(pair)
+        self._left -= len(drawn)
+        self._rounds.append(Counter(drawn))
+        return drawn
+
+    def enter(self, result: Result) -> None:
+        for i, open_games in enumerate(self._rounds):
+            if open_games[result.pairing] > 0:
+                open_games[result.pairing] -= 1
+                self._waiting.append((i, result))
+                return
+
+    def _close_rounds(self) -> None:
+        """Counts the results of the first rounds that are over, in an order that does not depend on timing."""
+        while self._rounds and not +self._rounds[0]:
+            over = [result for i, result in self._waiting if i == 0]
+            self._waiting = [(i - 1, result) for i, result in self._waiting if i > 0]
+            self._results += sorted(over, key=lambda r: (r.pairing.first, r.pairing.second, r.pairing.opening))
+            self._rounds.pop(0)
+
+    def _next_games(self, pair: Pair) -> list[Pairing]:
+        """The pair's next opening from both sides; or from one side, where the other has been played already."""
+        number = 0
+        while True:
+            opening = self._openings[number]
+            both = [Pairing(a, b, opening) for a, b in (pair, pair[::-1])]
+            # An opening that comes again in the book counts as often as it came.
+            times = sum(self._openings[i] == opening for i in range(number + 1))
+            missing = [pairing for pairing in both if self._begun[pairing] < times]
+            if missing:
+                self._begun.update(missing)
+                return missing
+            number += 1
+
+    def _choose(self, count: int) -> list[Pair]:
+        pairs = list(combinations(self._players, 2))
+        place = {player: i for i, player in enumerate(self._players)}
+        information = np.eye(len(self._players)) / SPREAD**2
+        value = self._value_of_a_game()
+        games = [result.pairing for result in self._results] + [result.pairing for _, result in self._waiting]
+        games += [pairing for open_games in self._rounds for pairing in open_games.elements()]
+        # In the order of the pairs, so that rounding does not depend on who was ready first.
+        for (a, b), times in sorted(Counter((game.first, game.second) for game in games).items()):
+            i, j = place[a], place[b]
+            information += times * value[i, j] * _squared_difference(i, j, len(self._players))
+        covariance = np.linalg.inv(information)
+        chosen = []
+        left, right = (np.array([place[pair[side]] for pair in pairs]) for side in (0, 1))
+        told = 2 * value[left, right]
+        for _ in range(count):
+            spread = covariance[left, left] + covariance[right, right] - 2 * covariance[left, right]
+            best = int(np.argmax(told * spread))  # log det grows by log(1 + told * spread)
+            chosen.append(pairs[best])
+            i, j = left[best], right[best]
+            column = covariance[:, i] - covariance[:, j]
+            covariance = covariance - np.outer(column, column) * told[best] / (1 + told[best] * spread[best])
+        return chosen
+
+    def _value_of_a_game(self) -> NDArray[np.float64]:
+        """[players, players]: the information, in 1 / Elo squared, of a game about the difference of two players."""
+        names = [str(player) for player in self._players]
+        elo, nu = np.zeros(len(names)), 0.0
+        if self._results:
+            ratings = rate(_pair_results(self._results))
+            known = {player.name: player.elo for player in ratings.players}
+            # Of those who have not played nothing is known but that they are players.
+            elo = np.array([known.get(name, 0.0) for name in names])
+            nu = ratings.nu
+        odds = np.exp((elo[:, None] - elo[None, :]) / ELO / 2)
+        total = odds + 1 / odds + nu
+        score = np.clip((odds + nu / 2) / total, LIKELY, 1 - LIKELY)
+        draws = nu / total
+        # The variance of a game's points, a draw half a point; for Davidson's model that is the information.
+        return np.maximum(score * (1 - score) - draws / 4, LIKELY / 4) / ELO**2
+
+
+def _squared_difference(i: int, j: int, size: int) -> NDArray[np.float64]:
+    """The matrix of the square of strength i less strength j."""
+    vector = np.zeros(size)
+    vector[i], vector[j] = 1, -1
+    return np.outer(vector, vector)
+
+
+def _pair_results(results: Iterable[Result]) -> list[PairResult]:
+    counts = Counter((r.pairing.first, r.pairing.second, r.outcome) for r in results)
+    pairs = sorted({(first, second) for first, second, _ in counts})
+    return [
+        PairResult(str(a), str(b), *(counts[a, b, outcome] for outcome in (FIRST_WINS, DRAW, SECOND_WINS)))
+        for a, b in pairs
+    ]
+
+
+def round_robin(players: Sequence[int]) -> list[Pair]:
+    """Everybody against everybody."""
+    return list(combinations(players, 2))
+
+
+def gauntlet(players: Sequence[int]) -> list[Pair]:
+    """The first against each of the others."""
+    return [(players[0], other) for other in players[1:]]
