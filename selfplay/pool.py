@@ -176,7 +176,7 @@ class ActorPool:
                 self._reasons.add(message.reason)
         elif message is None:
             actor.process.join(10)
-            self._replace(actor, f"died ({_ending_in_words(actor.process.exitcode)})")
+            self._replace(actor, f"died ({ending_in_words(actor.process.exitcode)})")
 
     def _spawn(self, number: int) -> _Actor:
         ours, theirs = self._context.Pipe(duplex=False)
@@ -186,7 +186,7 @@ class ActorPool:
         process = self._context.Process(
             target=run_actor, args=(task, theirs), daemon=True, name=f"keima-actor-{number}"
         )
-        _start_deaf_to_interrupts(process)
+        start_deaf_to_interrupts(process)
         theirs.close()  # so that the pipe ends with the actor
         actor = _Actor(number, process, ours)
         threading.Thread(target=self._read, args=(actor,), daemon=True, name=f"reader-{number}").start()
@@ -233,7 +233,7 @@ class ActorPool:
         self._actors.append(self._spawn(actor.number))
 
 
-def _start_deaf_to_interrupts(process: BaseProcess) -> None:
+def start_deaf_to_interrupts(process: BaseProcess) -> None:
     """Starts a process that Ctrl-C, which reaches the whole group, does not interrupt: not even before its first line.
 
     Blocked signals stay blocked in a child. Multiprocessing's tracker unblocks them when it starts: so it goes first.
@@ -246,7 +246,7 @@ def _start_deaf_to_interrupts(process: BaseProcess) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _ending_in_words(exit_code: int | None) -> str:
+def ending_in_words(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
     name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"

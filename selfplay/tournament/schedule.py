@@ -6,8 +6,8 @@ it goes on after a kill, and a player who comes later plays what the others have
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
@@ -56,6 +56,11 @@ class Schedule(Protocol):
     played: int
     """How many of them there are already."""
 
+    @property
+    def decided(self) -> bool:
+        """Whether there is no need of any more games, not even of those under way."""
+        ...
+
     def draw(self) -> list[Pairing] | None:
         """The next round; empty while it depends on results that are still to come, None when there is no more."""
 
@@ -65,6 +70,8 @@ class Schedule(Protocol):
 
 class FixedSchedule:
     """So many games for each of some pairs, opening by opening."""
+
+    decided = False
 
     def __init__(self, pairs: Sequence[Pair], games: int, openings: Openings, history: Iterable[Pairing]) -> None:
         """games: for each pair, an even number. history: games played before; those of other openings do not count."""
@@ -100,6 +107,52 @@ class FixedSchedule:
         return [Pairing(*players, opening) for a, b in self._pairs for players in ((a, b), (b, a))]
 
 
+class TestSchedule(FixedSchedule):
+    """Games of two players until a test is decided.
+
+    The test is told of pairs of games, one opening from both sides, in the order of the openings and not in that in
+    which games end: short games, which come first, would make it wrong.
+    """
+
+    def __init__(
+        self,
+        test: Callable[[Sequence[tuple[int, int]]], bool],
+        games: int,
+        openings: Openings,
+        history: Sequence[Result],
+    ) -> None:
+        """test: whether it is decided, from (outcome, outcome) of each pair of games: of player 0 against player 1, and
+        of the same opening with sides swapped; outcomes as in games.contract. games: at most. history: as ever."""
+        super().__init__([(0, 1)], games, openings, [result.pairing for result in history])
+        self._test = test
+        self._outcomes: dict[Pairing, deque[int]] = {}
+        self._in_order: list[tuple[int, int]] = []
+        for result in history:
+            self._outcomes.setdefault(result.pairing, deque()).append(result.outcome)
+        self._look()
+
+    @property
+    def pairs(self) -> Sequence[tuple[int, int]]:
+        """What the test has been told."""
+        return self._in_order
+
+    def draw(self) -> list[Pairing] | None:
+        return None if self.decided else super().draw()
+
+    def enter(self, result: Result) -> None:
+        self._outcomes.setdefault(result.pairing, deque()).append(result.outcome)
+        self._look()
+
+    def _look(self) -> None:
+        while not self.decided and len(self._in_order) < self._rounds:
+            games = [self._outcomes.get(pairing) for pairing in self._drawn_up(len(self._in_order))]
+            if not all(games):
+                return
+            first, second = (outcomes.popleft() for outcomes in games if outcomes)
+            self._in_order.append((first, second))
+            self.decided = self._test(self._in_order)
+
+
 class AdaptiveSchedule:
     """Games where they tell most: between players of whom it is least known which is how much stronger.
 
@@ -110,6 +163,8 @@ class AdaptiveSchedule:
     up by what is known when the one before the last is over: the tables are kept full, and chance of timing is kept
     out.
     """
+
+    decided = False
 
     def __init__(self, players: Sequence[int], games: int, openings: Openings, history: Iterable[Result]) -> None:
         """games: of all players together. history: games between these players played before."""

@@ -305,7 +305,7 @@ def _lock(path: Path) -> IO[str]:
     """
     if not path.parent.is_dir():
         raise GameError(f"{path}: no such folder as {path.parent}")
-    file = open(f"{path}.lock", "w", encoding="utf-8")  # noqa: SIM115 (held as long as the store)
+    file = open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8")  # noqa: SIM115 (held as long as the store)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,0 +1,339 @@
+"""A tournament from its beginning, or from where it was, to its end: players in, games on file, progress shown."""
+
+import contextlib
+import dataclasses
+import platform
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from games.contract import Game, GameError
+from games.position import Position, position_after
+from selfplay.pool import available_cores
+from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
+from selfplay.tournament.driver import Driver, Finished
+from selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
+from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings
+from selfplay.tournament.schedule import (
+    AdaptiveSchedule,
+    FixedSchedule,
+    Pairing,
+    Result,
+    Schedule,
+    TestSchedule,
+    gauntlet,
+    round_robin,
+)
+from selfplay.tournament.store import Store, StoredGame, line_digest
+from selfplay.tournament.worker import WorkerTask
+
+DEFAULT_GAMES = 20
+"""Games a pair."""
+SPRT_GAMES = 20_000
+"""Games after which a test is given up undecided, where nothing else is said."""
+TABLES_OF_MANY_NETS = 512
+"""Games a worker plays side by side where more than two networks share its tables, for larger batches."""
+TABLES_OF_A_TEST = 64
+"""Games a worker plays side by side where a test may be decided any time, and those under way are not needed then."""
+PLAIN_LINE_S = 10.0
+"""How often progress is told where there is no terminal."""
+
+PairingName = Literal["round-robin", "gauntlet", "adaptive"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a tournament is played; kept in its file, so that it goes on the same way."""
+
+    pairing: PairingName = "round-robin"
+    games: int = DEFAULT_GAMES
+    """A pair; with adaptive pairing, on average."""
+    opening_plies: int = DEFAULT_PLIES
+    book: str | None = None
+    """A file of openings, in place of random ones."""
+    seed: int = 0
+    sprt: tuple[float, float] | None = None
+    """The two hypotheses of a test between two players, in Elo."""
+
+    def __post_init__(self) -> None:
+        if self.games < 2 or self.games % 2:
+            raise GameError(f"--games: expected an even number, for openings are played from both sides: {self.games}")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Settings":
+        known = {field.name for field in dataclasses.fields(cls)}
+        found = {name: value for name, value in values.items() if name in known}
+        if found.get("sprt") is not None:
+            found["sprt"] = tuple(found["sprt"])
+        return cls(**found)
+
+    def changed(self, **given: Any) -> "Settings":
+        """These with what was asked for: all that is not None."""
+        return dataclasses.replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    def openings(self, game: Game) -> Openings:
+        if self.book is not None:
+            return BookOpenings(game, Path(self.book))
+        return RandomOpenings(game, self.opening_plies, self.seed)
+
+
+class Tournament:
+    """One start of a tournament."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        entrants: Sequence[Entrant],
+        *,
+        workers: int | None = None,
+        backend: str | None = None,
+        console: Console | None = None,
+    ) -> None:
+        """entrants: who plays now; the file may have others. workers: processes; by default one for each core.
+
+        backend: what runs the networks; by default the fastest sound one.
+        """
+        if len(entrants) < 2:
+            raise GameError("a tournament: expected at least two players")
+        if settings.sprt is not None and len(entrants) != 2:
+            raise GameError(f"--sprt is for two players, got {len(entrants)}")
+        self._store = store
+        self._game = store.game
+        self._settings = settings
+        self._entrants = list(entrants)
+        self._players = [store.add_player(e.text, e.name, e.digest) for e in self._entrants]
+        self._workers = workers or available_cores()
+        self._backend = backend
+        self._console = console or Console(file=sys.stderr)
+        self._stopped = threading.Event()
+        self._forfeits = 0
+
+    def play(self, begin_stage: Callable[[str], None]) -> bool:
+        """Plays what is left; False where Ctrl-C stopped it before the end. What is over is kept.
+
+        begin_stage: told what is done before the games. Raises GameError.
+        """
+        schedule, history = self._schedule()
+        if schedule.decided or schedule.played >= schedule.total:
+            return True
+        tables = self._tables()
+        for warning in start_engines(self._entrants, self._game, begin_stage):
+            self._say(warning)
+        begin_stage("choosing what runs the networks")
+        backends = choose_backends(self._game, self._entrants, DEFAULT_TABLES // 2, self._backend)
+        session = self._store.begin_session(self._about(backends))
+        players = tuple((e.text, e.weights) for e in self._entrants)
+        task = WorkerTask(self._game.spec, players, backends, tables, DEFAULT_CACHE_MB)
+        workers = min(self._workers, max(1, (schedule.total - schedule.played) // 2))
+        driver = Driver(
+            self._entrants, schedule, task, workers, self._settings.seed, history=history, on_event=self._say
+        )
+        with self._interruptible(), driver, self._shown(schedule) as show:
+            begin_stage("loading; the first time, compiling")
+            while not self._stopped.is_set():
+                finished = driver.receive()
+                if finished is None:
+                    break
+                self._record(finished, session)
+                show(driver)
+            self._record(driver.stop(), session)
+            show(driver)
+        return schedule.decided or schedule.played >= schedule.total
+
+    # --- what there is
+
+    def _schedule(self) -> tuple[Schedule, list[Pairing]]:
+        """What is to be played, and the games there are between those who play."""
+        openings, settings = self._settings.openings(self._game), self._settings
+        numbers = list(range(len(self._entrants)))
+        results = self._results()
+        history = [result.pairing for result in results]
+        if settings.sprt is not None:
+            return TestSchedule(lambda pairs: False, settings.games, openings, results), history
+        if settings.pairing == "adaptive":
+            total = settings.games * len(round_robin(numbers))
+            return AdaptiveSchedule(numbers, total, openings, results), history
+        pairs = round_robin(numbers) if settings.pairing == "round-robin" else gauntlet(numbers)
+        return FixedSchedule(pairs, settings.games, openings, history), history
+
+    def _results(self) -> list[Result]:
+        number = {player.id: i for i, player in enumerate(self._players)}
+        openings: dict[tuple[str, ...], tuple[int, ...]] = {}
+        results = []
+        for game in self._store.games():
+            if game.first in number and game.second in number:
+                moves = game.moves[: game.opening]
+                if moves not in openings:
+                    openings[moves] = tuple(position_after(self._game, list(moves)).actions)
+                results.append(Result(Pairing(number[game.first], number[game.second], openings[moves]), game.outcome))
+        return results
+
+    def _tables(self) -> int:
+        if any(entrant.is_timed for entrant in self._entrants):
+            return 1
+        if self._settings.sprt is not None:
+            return TABLES_OF_A_TEST
+        networks = {entrant.weights for entrant in self._entrants if entrant.weights}
+        return DEFAULT_TABLES if len(networks) <= 2 else TABLES_OF_MANY_NETS
+
+    def _about(self, backends: dict[str, str]) -> dict[str, Any]:
+        names = {entrant.weights: entrant.digest for entrant in self._entrants}
+        return {
+            "keima": version("keima"),
+            "machine": platform.machine(),
+            "workers": self._workers,
+            "settings": dataclasses.asdict(self._settings),
+            "backends": {names[file]: backend for file, backend in backends.items()},
+        }
+
+    # --- games
+
+    def _record(self, finished: Sequence[Finished], session: int) -> None:
+        if not finished:
+            return
+        games = [self._stored(game) for game in finished]
+        self._forfeits += sum(game.forfeited for game in games)
+        self._store.record(games, session)
+
+    def _stored(self, finished: Finished) -> StoredGame:
+        played, pairing = finished.played, finished.pairing
+        position = Position(self._game)
+        for action in played.actions:
+            position.play(action)
+        opening = len(pairing.opening)
+        return StoredGame(
+            first=self._players[pairing.first].id,
+            second=self._players[pairing.second].id,
+            opening=opening,
+            moves=tuple(position.moves_text()),
+            outcome=played.outcome,
+            reason=played.reason,
+            resigned=played.resigned,
+            line=line_digest(self._game, played.actions, opening),
+            seed=played.task.seed,
+        )
+
+    # --- what is shown
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, style="yellow", markup=False, highlight=False)
+
+    @contextlib.contextmanager
+    def _shown(self, schedule: Schedule) -> Iterator[Callable[[Driver], None]]:
+        """Shows how far the tournament is while the block lasts; yields what shows it anew."""
+        start_s, last_s, before = time.monotonic(), time.monotonic(), schedule.played
+
+        def told(driver: Driver) -> str:
+            passed_s = max(time.monotonic() - start_s, 1e-9)
+            speed = f"{(schedule.played - before) / passed_s:.1f} games/s"
+            if driver.evaluations:
+                speed += f", {driver.evaluations / passed_s:,.0f} evaluations/s"
+            return speed + (f", {self._forfeits} forfeited" if self._forfeits else "")
+
+        if not self._console.is_terminal:
+
+            def tell(driver: Driver) -> None:
+                nonlocal last_s
+                if time.monotonic() - last_s < PLAIN_LINE_S or not driver.is_ready:
+                    return
+                last_s = time.monotonic()
+                done = schedule.played - before
+                left_s = (last_s - start_s) / done * (schedule.total - schedule.played) if done else float("nan")
+                left = f", {_minutes(left_s)} left" if done else ""
+                self._console.print(
+                    f"{schedule.played} of {schedule.total} games{left}, {told(driver)}", highlight=False
+                )
+
+            yield tell
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("games,"))
+        with Progress(
+            *columns, TimeRemainingColumn(), TextColumn("left, {task.fields[told]}"), console=self._console
+        ) as progress:
+            bar = progress.add_task("loading", total=schedule.total, completed=schedule.played, told="")
+
+            def draw(driver: Driver) -> None:
+                progress.update(
+                    bar,
+                    description="playing" if driver.is_ready else "loading",
+                    completed=schedule.played,
+                    total=schedule.total,
+                    told=told(driver),
+                )
+
+            yield draw
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C (or a polite kill) stops in order, what is over saved; a second one ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self._stopped.is_set():
+                raise KeyboardInterrupt
+            self._stopped.set()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def begin(
+    path: Path,
+    game: Game | None,
+    texts: Sequence[str],
+    *,
+    limits: dict[str, Any] | None = None,
+    **given: Any,
+) -> tuple[Store, Settings, list[Entrant]]:
+    """Opens a tournament's file, or makes it: how it is played and by whom, those in the file first.
+
+    limits: for `lineup.enter`. given: settings to change; None leaves what the file says. Raises GameError.
+    """
+    fresh = not path.exists()
+    if game is not None:
+        enter(texts, game, **(limits or {}))  # before there is a file: nothing is left of a wrong command
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store = Store(path, game)
+    try:
+        settings = Settings.from_json(store.settings).changed(**given)
+        known = [player.text for player in store.players()]
+        entrants = enter([*known, *texts], store.game, **(limits or {}))
+        settings.openings(store.game)
+        if len(entrants) < 2:
+            raise GameError(f"a tournament: expected at least two players, got {len(entrants)}")
+        store.save_settings(dataclasses.asdict(settings))
+        for entrant in entrants:
+            store.add_player(entrant.text, entrant.name, entrant.digest)
+    except BaseException:
+        store.close()
+        if fresh:
+            path.unlink(missing_ok=True)
+        raise
+    return store, settings, entrants
+
+
+def how_to_go_on(path: Path) -> str:
+    """The command that goes on with a tournament."""
+    return f"keima tournament --file {shlex.quote(str(path))}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
