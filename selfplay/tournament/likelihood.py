@@ -89,8 +89,9 @@ class Likelihood:
         first, _, second, _ = self._probabilities(parameters[None])
         games = self.first_wins + self.draws + self.second_wins
         curvature = (games * (first + second - (first - second) ** 2) / 4)[0]
-        covariance = np.linalg.inv(self.evaluate(parameters[None]).information[0])
-        return curvature * np.einsum("cp,pq,cq->c", self.design, covariance, self.design)
+        covariance: Floats = np.linalg.inv(self.evaluate(parameters[None]).information[0])
+        leverage: Floats = curvature * ((self.design @ covariance) * self.design).sum(1)
+        return leverage
 
     def maximum(self, start: Floats) -> Floats:
         """The most likely parameters [P], by damped Newton steps. Raises ArithmeticError where there are none."""
@@ -99,7 +100,8 @@ class Likelihood:
         for _ in range(_MAX_ITERATIONS):
             step = _capped(self, _solve(here.information, here.gradient))
             if np.abs(step).max() < _EXACT:
-                return point[0]
+                found: Floats = point[0]
+                return found
             there = self.evaluate(point + step)
             while there.value[0] < here.value[0] - _EXACT:
                 step /= 2
@@ -124,7 +126,8 @@ class Likelihood:
             length = np.sqrt(2 * np.maximum(height, 0) / (directions * outward).sum(1))
             step = _capped(self, to_top + length[:, None] * outward)
             if np.abs(step).max() < 1e-6:
-                return (directions * points).sum(1)
+                ends: Floats = (directions * points).sum(1)
+                return ends
             points = points + step
         raise ArithmeticError("the likelihood does not fall off")
 
@@ -140,13 +143,15 @@ class Likelihood:
             step = to_top - outward * (missing / (directions * outward).sum(1))[:, None]
             step = _capped(self, step)
             if np.abs(step).max() < 1e-6:
-                return top - here.value
+                falls: Floats = top - here.value
+                return falls
             points = points + step
         raise ArithmeticError("the likelihood has no maximum")
 
 
 def _solve(matrices: Floats, vectors: Floats) -> Floats:
-    return np.linalg.solve(matrices, vectors[..., None])[..., 0]
+    solved: Floats = np.asarray(np.linalg.solve(matrices, vectors[..., None])[..., 0], np.float64)
+    return solved
 
 
 def _capped(likelihood: Likelihood, steps: Floats) -> Floats:
@@ -154,4 +159,5 @@ def _capped(likelihood: Likelihood, steps: Floats) -> Floats:
     changes = np.abs(steps @ likelihood.design.T).max(1)
     if likelihood.with_draws:
         changes = np.maximum(changes, np.abs(steps[:, -1]))
-    return steps / np.maximum(changes / _MAX_STEP, 1)[:, None]
+    capped: Floats = steps / np.maximum(changes / _MAX_STEP, 1)[:, None]
+    return capped
