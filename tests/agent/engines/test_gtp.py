@@ -192,7 +192,7 @@ def test_gnugo_is_understood():
 @pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
 @pytest.mark.skipif("go" not in names(), reason="the rules of Go are not here yet")
 def test_gnugo_beats_chance():
-    game = load("go:9,komi=5.5,limit=50")  # moves enough
+    game = load("go:9,komi=0.5,limit=40")  # moves enough
     gnugo = make_player('gtp:"gnugo --mode gtp --level 1 --chinese-rules --never-resign"', game)
     chance = make_player("random", game, seed=1)
     position = Position(game)
