@@ -48,7 +48,8 @@ from selfplay.measuring import (
     total,
     write_run,
 )
-from selfplay.pool import available_cores, num_actors
+from selfplay.pool import num_actors
+from selfplay.processes import available_cores
 from selfplay.substitutes import replay, use_cache
 
 ROUNDS = 5

@@ -32,7 +32,8 @@ from selfplay.actor import Beat, Message, weights_path
 from selfplay.apart import done_at_the_end
 from selfplay.config import TrainConfig, to_toml
 from selfplay.generation import HITS, LOOK_UPS, NO_LEAF, SelfPlay
-from selfplay.pool import ActorPool, available_cores
+from selfplay.pool import ActorPool
+from selfplay.processes import available_cores
 from selfplay.segment import HAS_POLICY_TARGET, Segment, segment_to_bytes
 
 TURN_SECONDS = 0.05

@@ -35,7 +35,7 @@ from selfplay.measuring import (
     total,
     write_run,
 )
-from selfplay.pool import available_cores
+from selfplay.processes import available_cores
 from selfplay.segment import Segment
 
 SLOTS = (32, 64, 128, 256, 512)

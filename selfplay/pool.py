@@ -1,14 +1,11 @@
 """The actors' processes: started, listened to, replaced when they die or hang, stopped."""
 
 import multiprocessing
-import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,6 +15,7 @@ import torch
 from games.contract import GameError
 from selfplay.actor import ActorTask, Beat, Failed, Message, run_actor
 from selfplay.config import SelfplayConfig
+from selfplay.processes import available_cores, ending_in_words, start_deaf_to_interrupts
 from selfplay.segment import Segment
 
 START_SECONDS = 300.0
@@ -231,31 +229,6 @@ class ActorPool:
             raise ActorsFailed(f"actor {actor.number} and its replacements end before they get anywhere: it {what}")
         self._on_event(f"actor {actor.number} {what}; a new one takes its place")
         self._actors.append(self._spawn(actor.number))
-
-
-def start_deaf_to_interrupts(process: BaseProcess) -> None:
-    """Starts a process that Ctrl-C, which reaches the whole group, does not interrupt: not even before its first line.
-
-    Blocked signals stay blocked in a child. Multiprocessing's tracker unblocks them when it starts: so it goes first.
-    """
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def ending_in_words(exit_code: int | None) -> str:
-    if exit_code is None or exit_code >= 0:
-        return f"exit code {exit_code}"
-    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
-    return f"{name}, perhaps short of memory" if -exit_code == signal.SIGKILL else name
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def num_actors(selfplay: SelfplayConfig) -> int:

@@ -49,7 +49,8 @@ from selfplay.config import TrainConfig, fixed, load_config, to_toml
 from selfplay.diagnosis import Diagnosis, Health, RecentBatch, WaitMeter, diagnose, recent_batch, recent_games
 from selfplay.learner import Learner, Losses
 from selfplay.panel import Panel, Progress
-from selfplay.pool import ActorPool, available_cores, num_actors
+from selfplay.pool import ActorPool, num_actors
+from selfplay.processes import available_cores
 from selfplay.replay import ReplayStore, ReplayWindow
 from selfplay.report import Rates, Report, calibration, figures, game_as_text
 from selfplay.sampling import Batch, Sampler

@@ -35,7 +35,7 @@ from mcts.rollout import RolloutEvaluator
 from mcts.search import Evaluate, SearchSettings, choose_actions
 from selfplay.config import load_config
 from selfplay.matches import play_match
-from selfplay.pool import available_cores
+from selfplay.processes import available_cores
 from selfplay.report import PROGRESS_FILE
 from selfplay.run import CONFIG_FILE, AlreadyTrained, resume
 from selfplay.sweep_config import Measure

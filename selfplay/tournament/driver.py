@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from games.contract import GameError
-from selfplay.pool import ending_in_words, start_deaf_to_interrupts
+from selfplay.processes import ending_in_words, start_deaf_to_interrupts
 from selfplay.tournament.arena import GameTask, PlayedGame
 from selfplay.tournament.lineup import Entrant
 from selfplay.tournament.schedule import Pairing, Result, Schedule

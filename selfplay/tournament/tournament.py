@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from games.contract import Game, GameError
 from games.position import Position, position_after
-from selfplay.pool import available_cores
+from selfplay.processes import available_cores
 from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
 from selfplay.tournament.driver import Driver, Finished
 from selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines

@@ -32,7 +32,8 @@ from agent.checkpoint import load_checkpoint, read_tensors
 from games import load
 from selfplay.config import TrainConfig, load_config
 from selfplay.learner import Learner
-from selfplay.pool import available_cores, num_actors
+from selfplay.pool import num_actors
+from selfplay.processes import available_cores
 from selfplay.replay import ReplayWindow
 from selfplay.sampling import Sampler
 from selfplay.segment import Segment, SegmentInfo, segment_from_bytes

@@ -10,7 +10,7 @@ from selfplay import pool as pool_module
 from selfplay.config import load_config
 from selfplay.plan import decide
 from selfplay.plan_measurement import Measured, measure, measured_here, window_bytes_a_position
-from selfplay.pool import available_cores
+from selfplay.processes import available_cores
 from selfplay.replay import ReplayWindow
 from tests.selfplay import fake_actors
 from tests.selfplay.kill_and_resume import CONFIG
