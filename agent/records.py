@@ -49,7 +49,8 @@ RESULTS = {FIRST_WINS: "1-0", SECOND_WINS: "0-1", DRAW: "1/2-1/2", ONGOING: "*"}
 
 _TITLE = "Keima game record, version 1"
 _OWN_HEADERS = ("game", "first", "second", "date", "result", "ending", "moves")
-_HEADER = re.compile(r"([A-Za-z][\w -]{0,63}):(.*)")
+_HEADER_NAME = r"[A-Za-z](?:[\w -]{0,62}\w)?"
+_HEADER = re.compile(rf"({_HEADER_NAME})\s*:(.*)", re.ASCII)
 _MOVE = re.compile(r"([0-9]{1,9})\.\s*(\S.*)")
 
 
@@ -85,11 +86,13 @@ class GameRecord:
         self.comments = {ply: text for ply, comment in sorted(self.comments.items()) if (text := _plain(comment))}
         for ply in self.comments:
             if not 0 <= ply <= len(self.actions):
-                raise GameError(f"a comment on move {ply}: the record has {len(self.actions)} moves")
+                raise GameError(f"a comment on move {ply}: expected a move from 0 to {len(self.actions)}")
         self.headers = {name.lower(): text for name, value in self.headers.items() if (text := _one_line(value))}
         for name in self.headers:
-            if name in _OWN_HEADERS or not _HEADER.fullmatch(f"{name}:"):
-                raise GameError(f"header {name!r}: expected a name in letters that records do not use themselves")
+            if name in _OWN_HEADERS or not re.fullmatch(_HEADER_NAME, name, re.ASCII):
+                raise GameError(
+                    f"header {name!r}: expected a word in English letters, none that records use themselves"
+                )
 
     def position(self) -> Position:
         """The game replayed to its end. Raises GameError, saying which move is not legal."""
@@ -219,7 +222,7 @@ def from_text(text: str, game: Game | None = None, source: str = "record") -> Ga
     if not lines[0][1].startswith(_TITLE.rpartition(" ")[0]):
         raise GameError(f"{source} line 1: expected `{_TITLE}`, got {_shown(lines[0][1])}")
     if lines[0][1] != _TITLE:
-        raise GameError(f"{source} line 1: expected `{_TITLE}`, got {_shown(lines[0][1])}: a newer Keima's?")
+        raise GameError(f"{source} line 1: expected `{_TITLE}`, got {_shown(lines[0][1])}: it takes a newer Keima")
     headers: dict[str, tuple[int, str]] = {}
     moves: list[tuple[int, str]] = []
     comments: dict[int, list[str]] = {}

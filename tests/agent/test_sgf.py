@@ -1,0 +1,209 @@
+"""SGF: there and back, files that other programs write, and what is damaged or no such game."""
+
+import numpy as np
+import pytest
+
+from agent.records import RESULTS, GameRecord, load, record_of, save
+from agent.sgf import from_sgf, to_sgf
+from games import load as load_game
+from games.contract import GameError
+from games.position import Position, position_after
+
+
+def random_game(game, seed: int, plies: int) -> Position:
+    random, position = np.random.default_rng(seed), Position(game)
+    while not position.is_over and len(position.actions) < plies:
+        position.play(int(random.choice(position.legal_actions())))
+    return position
+
+
+def replayed(game, actions: list[int]) -> Position:
+    return GameRecord(game, actions).position()
+
+
+GAMES = [
+    "gomoku",
+    "gomoku:5,win=4",
+    "gomoku:19",
+    "go",
+    "go:5",
+    "go:19,komi=6.5,rules=chinese,ko=simple",
+    "go:9,komi=-3,suicide=yes",
+    "go:9,handicap=4,komi=0.5",
+    "go:9,handicap=3,placement=free",
+]
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_games_come_back_as_they_were(name, tmp_path):
+    game = load_game(name)
+    for seed, plies in enumerate((0, 1, 2, 25, 400)):
+        position = random_game(game, seed, plies)
+        if getattr(game, "placement", "") == "free":  # SGF keeps those stones in no order
+            position = replayed(game, sorted(position.actions[:3]) + position.actions[3:])
+        record = record_of(position, ("Schwarz [ä]", "White \\ :"))
+        # Freely placed stones are no moves in SGF: what is said of them is said of the beginning.
+        last = len(position.actions)
+        record.comments = {last: "the end] of\nit"} if last > 3 else {}
+        path = tmp_path / f"{seed}.sgf"
+        save(record, path)
+        assert load(path) == record
+        assert load(path, game).position().state.tolist() == position.state.tolist()
+
+
+def test_the_file_is_what_others_read():
+    record = record_of(position_after("gomoku:9", ["e5", "a1", "i9"]), ("Ada", "Grace"), result="1-0", ending="time")
+    record.comments = {2: "far away"}
+    text = to_sgf(record).decode().replace("\n", "")
+    assert text.startswith("(;FF[4]")
+    for part in ("GM[4]", "SZ[9]", "CA[UTF-8]", "PB[Ada]", "PW[Grace]", "RE[B+T]", ";B[ee];C[far away]W[ai];B[ia])"):
+        assert part in text
+
+
+def test_a_file_of_another_program_is_read():
+    data = """(;GM[1]FF[4]SZ[9]KM[6.5]RU[Japanese]PB[Black Joe]PW[Zoë]DT[2024-02-29]RE[W+3.5]GN[x]
+      C[Before it all];B[ee]C[Tengen];W[cc](;B[gc]N[main];C[nothing played];W[])(;B[aa]))"""
+    record = from_sgf(data.encode())
+    assert record.game == load_game("go:9,komi=6.5,rules=japanese,ko=simple")
+    assert record.position().moves_text() == position_after(record.game, ["e5", "c7", "g7", "pass"]).moves_text()
+    assert record.players == ("Black Joe", "Zoë")
+    assert (record.result, record.ending, record.date) == ("0-1", "3.5 points", "2024-02-29")
+    assert record.comments == {0: "Before it all", 1: "Tengen", 3: "nothing played"}
+    assert from_sgf(to_sgf(record)) == record
+
+
+def test_encodings():
+    assert from_sgf("(;SZ[9]CA[ISO-8859-1]PB[Zoë])".encode("latin-1")).players[0] == "Zoë"
+    assert from_sgf("(;SZ[9]PB[Zoë])".encode("latin-1")).players[0] == "Zoë"
+    assert from_sgf("(;SZ[9]PB[本因坊])".encode()).players[0] == "本因坊"
+
+
+@pytest.mark.parametrize(
+    ("stones", "placement"),
+    [("[gc][cg]", "fixed"), ("[gc][dd]", "free")],
+    ids=["where the rules put them", "elsewhere"],
+)
+def test_handicap_stones(stones, placement):
+    record = from_sgf(f"(;GM[1]SZ[9]KM[0.5]HA[2]AB{stones};W[ee];B[aa])".encode())
+    assert (record.game.handicap, record.game.placement) == (2, placement)
+    position = record.position()
+    assert (record.game.board(position.state) == 1).sum() == 3
+    assert position.moves_text()[-2:] == ["e5", "a9"]
+    assert position.player == 1
+    assert from_sgf(to_sgf(record)) == record
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("B+R", ("1-0", "resignation")),
+        ("W+Time", ("0-1", "time")),
+        ("b+forfeit", ("1-0", "forfeit")),
+        ("W+12.5", ("0-1", "12.5 points")),
+        ("B+", ("1-0", "as recorded")),
+        ("0", ("1/2-1/2", "as recorded")),
+        ("Draw", ("1/2-1/2", "as recorded")),
+        ("?", ("*", "")),
+        ("Void", ("*", "")),
+        ("", ("*", "")),
+        ("nonsense", ("*", "")),
+    ],
+)
+def test_results(written, expected):
+    record = from_sgf(f"(;GM[1]SZ[5]RE[{written}];B[aa])".encode())
+    assert (record.result, record.ending) == expected
+    assert from_sgf(to_sgf(record)) == record
+
+
+def test_a_third_pass_and_a_result_that_people_agreed_on():
+    data = b"(;GM[1]SZ[5]KM[0.5]RE[W+4];B[cc];W[];B[];W[tt])"
+    record = from_sgf(data)
+    assert record.position().is_over
+    assert record.position().moves_text() == ["c3", "pass", "pass"]
+    assert RESULTS[record.position().outcome] == "1-0"
+    assert (record.result, record.ending) == ("0-1", "4 points")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("(;GM[1]SZ[9];B[ee];W[ee])", "move 2: illegal move 'e5'"),
+        ("(;GM[1]SZ[9];B[ee];B[cc])", "move 2: it is White's turn, the move is Black's"),
+        ("(;GM[1]SZ[9];W[ee])", "move 1: it is Black's turn, the move is White's"),
+        ("(;GM[4]SZ[9];B[ee];W[])", "move 2: illegal move 'pass'"),
+        (
+            "(;GM[4]SZ[3]KEIMA[gomoku:3,win=3];B[aa];W[ba];B[ab];W[bb];B[ac];W[bc])",
+            "move 6: the game was over before it",
+        ),
+        ("(;GM[1]SZ[9];B[ee];AB[aa])", "stones set up after move 1"),
+        ("(;GM[1]SZ[9]AW[ee])", "stones set up before the first move"),
+        ("(;GM[4]SZ[9]AB[ee])", "stones set up before the first move"),
+        ("(;GM[2]SZ[8];B[ee])", r"expected Go \(GM\[1\]\) or Gomoku \(GM\[4\]\), got GM\[2\]"),
+        ("(;GM[1]SZ[25])", "go: size is from 2 to 19, got 25"),
+        ("(;GM[1]SZ[9]KM[3.75])", "komi goes in steps of 0.5"),
+        ("(;GM[1]SZ[9]KM[many])", "no sound SGF"),
+        ("(;GM[1]SZ[nine])", "no sound SGF: bad SZ property"),
+        ("(;GM[1]SZ[9];B[zz])", "no sound SGF"),
+        ("(;GM[1]SZ[9];B[ee]", "no sound SGF"),
+        ("(;GM[1]SZ[9]CA[KLINGON]PB[x];B[ee])", "no sound SGF"),
+        ("(;GM[4]SZ[15]KEIMA[gomoku:9])", "a board of size 15, expected 9, that of gomoku:size=9"),
+        ("nothing", "no sound SGF: no SGF data found"),
+        ("", "no sound SGF"),
+    ],
+)
+def test_what_is_damaged_or_no_such_game_is_said(data, message):
+    with pytest.raises(GameError, match=message) as caught:
+        from_sgf(data.encode(), source="x.sgf")
+    assert str(caught.value).startswith("x.sgf: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_is_named_to_be_run(tmp_path):
+    """Keima's own property holds the game's parameters, and nothing else is taken from it."""
+    code = tmp_path / "go.py"
+    code.write_text("raise SystemExit('was run')")
+    record = from_sgf(f"(;GM[1]SZ[9]KEIMA[{code}];B[ee])".encode())
+    assert record.game == load_game("go:9")
+
+
+def test_what_sgf_is_not_for_is_refused(tmp_path):
+    with pytest.raises(GameError, match=r"SGF is for Go and Gomoku, not for connect4; .*\.keima\.txt"):
+        save(record_of(Position(load_game("connect4"))), tmp_path / "x.sgf")
+    with pytest.raises(GameError, match="move 2: action 3 is not legal"):
+        to_sgf(GameRecord(load_game("gomoku:5"), [3, 3]))
+    other = to_sgf(record_of(Position(load_game("gomoku:9"))))
+    with pytest.raises(GameError, match=r"a record of gomoku:size=9, expected one of gomoku$"):
+        from_sgf(other, load_game("gomoku"))
+    with pytest.raises(GameError, match="a record of gomoku:size=9, expected one of connect4"):
+        from_sgf(other, load_game("connect4"))
+
+
+def test_what_a_file_does_not_say_is_the_callers():
+    """A file of another program says nothing of suicide."""
+    game = load_game("go:9,suicide=yes")
+    assert from_sgf(b"(;GM[1]SZ[9];B[ee])", game).game == game
+
+
+def test_no_damage_is_a_crash():
+    sound = to_sgf(record_of(random_game(load_game("gomoku:9"), 3, 20), ("a", "b")))
+    random, read, refused = np.random.default_rng(9), 0, 0
+    for _ in range(800):
+        data = bytearray(sound)
+        for _ in range(random.integers(1, 4)):
+            place = int(random.integers(len(data)))
+            kind = random.integers(3)
+            if kind == 0:
+                del data[place:]
+            elif kind == 1:
+                data[place] = int(random.integers(256))
+            else:
+                data[place:place] = random.choice([b"(", b")", b";", b"[", b"]", b"\\", b"B[aa]", b"CA[x]", b"SZ[5]"])
+            data = data or bytearray(b" ")
+        try:
+            from_sgf(bytes(data))
+            read += 1
+        except GameError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+    assert read > 20
+    assert refused > 200
