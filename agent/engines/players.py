@@ -1,6 +1,6 @@
 """Players that are other programs, made from their specification."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.engines import DEFAULT_TIMEOUT_S
 from agent.engines.gtp import GtpPlayer
@@ -8,11 +8,14 @@ from agent.engines.usi import SKILL_LEVEL, GoLimit, UsiPlayer
 from agent.player_spec import PlayerSpec, engine_options
 from games.contract import Game
 
+if TYPE_CHECKING:
+    from agent.engines.uci import UciPlayer
+
 DEFAULT_SECONDS = 1.0
 """What a move may take of an engine that has to be told, where nothing else is said."""
 
 
-def engine_player(game: Game, spec: PlayerSpec) -> Any:
+def engine_player(game: Game, spec: PlayerSpec) -> "GtpPlayer | UsiPlayer | UciPlayer":
     """A player of kind `gtp`, `uci` or `usi`, its engine started; it has `close()`.
 
     Raises GameError for no such program, or one that does not play this game, EngineError where it fails.
