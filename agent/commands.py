@@ -262,23 +262,22 @@ def play(
         seed: Seeds players that use chance.
         plain: Line by line in any case, with no colours and no line that is rewritten.
     """
-    from agent import terminal
-    from agent.opponent import Choice
+    from agent.choice import Choice, Setting, Sides
 
     chosen = _only_one_of(model, opponent)
     if elo is not None:
         chosen = _player_of_level(game, elo, chosen, simulations, seconds)
-    limits = {"simulations": simulations, "seconds": seconds, "seed": seed}
-    theirs, yours = Choice(chosen, ponder=ponder, **limits), None
-    if watch is not None:
-        yours = Choice(watch, **limits)
+    theirs = Choice(chosen, simulations, seconds, seed, ponder)
+    yours = None if watch is None else Choice(watch, simulations, seconds, seed)
     asked = any(value is not None for value in (chosen, simulations, seconds, side, watch, record)) or ponder
     if side == "both" or (record is not None and side is None and chosen is None and watch is None):
-        sides: tuple[Choice | None, Choice | None] = (None, None)
+        sides: Sides = (None, None)
     else:
         sides = (theirs, yours) if side == "second" else (yours, theirs)
-    setting = terminal.Setting(game, sides, theirs, record)
+    setting = Setting(game, sides, theirs, record)
     if plain or not _is_screen():
+        from agent import terminal
+
         terminal.play(setting, plain=plain)
         return
     from agent.screen.app import play as play_on_screen
@@ -526,14 +525,16 @@ def _shown(stage: str) -> Iterator[Callable[[str], None]]:
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:
     """The player asked for, by either option."""
+    if model is None:
+        return opponent
     from agent.shipped import SHIPPED
     from games.contract import GameError
 
-    if model is not None and opponent is not None:
+    if opponent is not None:
         raise GameError("expected --model or --opponent, got both")
-    if model is not None and model != SHIPPED and not Path(model).expanduser().exists():
+    if model != SHIPPED and not Path(model).expanduser().exists():
         raise GameError(f"{model}: no such checkpoint or run folder")
-    return model if model is not None else opponent
+    return model
 
 
 def _player_of_level(game: str, elo: int, chosen: str | None, simulations: int | None, seconds: float | None) -> str:

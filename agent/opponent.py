@@ -1,71 +1,20 @@
-"""The other players at a board: chosen by text, made ready in the background, asked for advice."""
+"""The other players at a board: made ready in the background, asked for advice."""
 
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
-from agent.player_spec import CHECKPOINT, parse
-from agent.players import Player, any_model_under_runs, default_player, make_player
-from agent.progress import Progress
-from agent.shipped import SHIPPED, shipped_net
+from agent.choice import Choice
+from agent.players import Player
+from agent.progress import LOADER, Progress
 from agent.thinking import Limit, Ponderer, ShouldStop, Thinker, Thoughts
 from games.contract import Game, GameError
 from games.position import Position
 
-LOADER = "opponent"
-"""The name of threads that make players ready or have them think; they cannot be stopped while they compile."""
 WARMING = Limit(simulations=32)
 """What a first search may cost, which compiles what is left."""
 ADVICE = Limit(simulations=800, seconds=10)
 """What a hint may cost."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A player asked for."""
-
-    text: str | None = None
-    """As `make_player` knows it; None for the newest net, or playouts where there is none."""
-    simulations: int | None = None
-    seconds: float | None = None
-    """What a move may cost, where the text does not say."""
-    seed: int = 0
-    ponder: bool = False
-    """Whether it thinks on the other side's time, too."""
-
-    def settled(self, game: Game) -> tuple["Choice", str]:
-        """The same where it says all; otherwise, where there is no net of the game at all, random playouts, and a line
-        on that. Looks at no network, which takes torch."""
-        if self.text is not None or any_model_under_runs() or shipped_net(game) is not None:
-            return self, ""
-        return replace(self, text="rollout"), (
-            f"No net under runs/ yet (`keima train {game.spec}` makes one): the opponent searches by random playouts."
-        )
-
-    def adviser(self) -> "Choice":
-        """The one to ask for advice where this one plays: the same net at full strength, not one that plays by chance,
-        by exact solution or in another program, which have nothing to tell."""
-        spec = parse(self.text) if self.text is not None else None
-        if spec is None or spec.kind not in ("rollout", "raw", SHIPPED, CHECKPOINT):
-            return Choice(seed=self.seed)
-        if spec.kind == "raw":
-            return Choice(spec.argument or SHIPPED, seed=self.seed)
-        return Choice(replace(spec, options={}).text, seed=self.seed)
-
-    def make(self, game: Game) -> tuple[Player, str]:
-        """The player and a line on who it is. Raises GameError."""
-        limits = {"simulations": self.simulations, "seconds": self.seconds}
-        if self.text is None:
-            player, introduction = default_player(game, **limits, seed=self.seed)
-        else:
-            player = make_player(self.text, game, **limits, seed=self.seed)
-            introduction = f"Opponent: {player.name}."
-        if self.ponder:
-            if not isinstance(player, Thinker):
-                raise GameError(f"--ponder: {player.name} does not think ahead; a net or rollout does")
-            player = Ponderer(player)
-        return player, introduction
 
 
 class Opponent:
@@ -113,7 +62,9 @@ class Opponent:
         return told
 
     def close(self) -> None:
-        """Ends what runs outside this process for it."""
+        """Ends its pondering, and what runs outside this process for it."""
+        if isinstance(self._player, Ponderer):
+            self._player.stop()
         close = getattr(self._player, "close", None)
         if close is not None:
             close()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 PATIENCE_S = 1.0
 """How long something may take in silence, in seconds."""
+LOADER = "opponent"
+"""The name of threads that make players ready or have them think; they cannot be stopped while they compile."""
 
 Write = Callable[[str], None]
 

@@ -9,11 +9,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from agent.advice import analysis_text, hint_text
-from agent.opponent import ADVICE, Adviser, Choice, Opponent
+from agent.choice import Setting
+from agent.opponent import ADVICE, Adviser, Opponent
 from agent.progress import Progress, Write
 from agent.records import GameRecord
 from agent.records import load as load_record
@@ -34,19 +33,6 @@ Read = Callable[[str], str | None]
 """Shows a prompt and returns the line typed, or None at the end of the input."""
 Agents = tuple[Opponent | None, Opponent | None]
 """Who plays each side; None where the user does."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is played, as asked for on the command line."""
-
-    game_text: str
-    sides: tuple[Choice | None, Choice | None]
-    """Who plays each side; None where the user does."""
-    adviser: Choice
-    """Whose advice the user gets, at full strength."""
-    record: Path | None = None
-    """A game to begin with."""
 
 
 class TerminalGame:

@@ -7,6 +7,7 @@ where the stone lands.
 Cells are numbered row by row from the top left corner of the drawn board, [H * W].
 """
 
+import functools
 import string
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Labels:
     rows: tuple[str, ...]  # empty texts where moves are whole columns
 
 
+@functools.cache
 def plays_columns(game: Game) -> bool:
     """Whether a move is a column, as in Connect Four: no more actions than columns, each named as its column."""
     if game.num_actions != game.shape[1]:
@@ -39,6 +41,7 @@ def _column_names(column: int) -> tuple[str, ...]:
     return (str(column + 1), letters[column]) if column < len(letters) else (str(column + 1),)
 
 
+@functools.cache
 def labels(game: Game) -> Labels:
     """The names of columns and rows: what the names of their cells have in common."""
     height, width = game.shape
@@ -58,6 +61,7 @@ def _common_ending(texts: list[str]) -> str:
     return texts[0][len(texts[0]) - length :]
 
 
+@functools.cache
 def row_shift(game: Game) -> int:
     """By how many half cells each row stands to the right of the one above it: 1 where `render` draws it so (Hex)."""
     state = game.new_state()
@@ -87,15 +91,15 @@ class MoveCells:
 class LegalMoves:
     """The legal moves of a position by their cells, for pointing at them."""
 
-    def __init__(self, game: Game, state: State) -> None:
+    def __init__(self, game: Game, state: State, only: int | None = None) -> None:
+        """`only`: a single one of them, where no others matter."""
         self.game = game
         self.state = state
-        self.actions = [int(action) for action in game.legal(state)]
+        self.actions = [int(action) for action in game.legal(state)] if only is None else [only]
         self._by_columns = plays_columns(game)
         mover = int(state[PLAYER])
         self._own = np.array([owner == mover for owner in owners_of_pieces(game)])  # by code
-        cells = {game.cell_to_text(cell).lower(): cell for cell in range(game.shape[0] * game.shape[1])}
-        self.cells = {action: self._cells_of(action, cells) for action in self.actions}
+        self.cells = {action: self._cells_of(action, cell_names(game)) for action in self.actions}
 
     def sources(self) -> set[int]:
         """The cells of pieces that can move."""
@@ -139,6 +143,12 @@ class LegalMoves:
         return left.tolist(), entered.tolist()
 
 
+@functools.cache
+def cell_names(game: Game) -> dict[str, int]:
+    """Every cell by its name in lower case."""
+    return {game.cell_to_text(cell).lower(): cell for cell in range(game.shape[0] * game.shape[1])}
+
+
 def _cells_named(text: str, cells: dict[str, int]) -> list[int]:
     """The cells whose names stand in a move's text, from left to right; the longer name where two would do."""
     text, found, start = text.lower(), [], 0
@@ -155,6 +165,7 @@ def _cells_named(text: str, cells: dict[str, int]) -> list[int]:
     return found
 
 
+@functools.cache
 def owners_of_pieces(game: Game) -> tuple[int | None, ...]:
     """Whose each code of `board` is: 0, 1, or None for the empty cell.
 

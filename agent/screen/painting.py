@@ -132,7 +132,8 @@ def disc(size: int, radius: float) -> NDArray[np.float64]:
     """How much of each pixel of a square [size, size] a disc in its middle covers; `radius` as a share of `size`."""
     steps = (np.arange(size * STEPS) + 0.5) / (size * STEPS) - 0.5
     inside = steps[:, None] ** 2 + steps[None, :] ** 2 <= radius**2
-    return inside.reshape(size, STEPS, size, STEPS).mean((1, 3))
+    covered: NDArray[np.float64] = inside.reshape(size, STEPS, size, STEPS).mean((1, 3))
+    return covered
 
 
 def mixed(under: Colour, over: Colour, share: float) -> Colour:

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from agent import opponent as opponents
-from agent import terminal
-from agent.opponent import Adviser, Choice, Opponent
+from agent import players, terminal
+from agent.choice import Choice, Setting
+from agent.opponent import Adviser, Opponent
 from agent.progress import Progress
 from agent.session import Session, help_text
-from agent.terminal import Setting, TerminalGame
+from agent.terminal import TerminalGame
 from agent.thinking import Line, Thoughts
 from games import load
 from games.contract import GameError
@@ -42,7 +42,7 @@ class FirstMove:
 @pytest.fixture
 def opponent(monkeypatch):
     """Makes opponents that are FirstMove, in the background as the real ones."""
-    monkeypatch.setattr(opponents, "make_player", lambda name, game, **options: FirstMove())
+    monkeypatch.setattr(players, "make_player", lambda name, game, **options: FirstMove())
     return lambda game: Opponent(game, Choice("first"), SILENT)
 
 
@@ -178,7 +178,7 @@ def test_an_opponent_that_cannot_be_made_is_told(monkeypatch):
     def fails(name, game, **options):
         raise GameError("the file is damaged")
 
-    monkeypatch.setattr(opponents, "make_player", fails)
+    monkeypatch.setattr(players, "make_player", fails)
     with pytest.raises(GameError, match="the file is damaged"):
         played(lambda game: Opponent(game, Choice("x"), SILENT), "tictactoe", ["b2"])
 
@@ -190,7 +190,7 @@ def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
         released.wait()
         return FirstMove()
 
-    monkeypatch.setattr(opponents, "make_player", slow)
+    monkeypatch.setattr(players, "make_player", slow)
     game, written = load("tictactoe"), io.StringIO()
     lines = iter(["b2", "quit"])
 
@@ -300,7 +300,7 @@ def test_after_loading_nobody_moves_until_told(opponent, tmp_path):
 def test_play_connects_it_all_to_stdin_and_stdout(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO("4\nundo\n3\nquit\n"))
-    monkeypatch.setattr(opponents, "shipped_net", lambda game: None)
+    monkeypatch.setattr("agent.shipped.shipped_net", lambda game: None)
     theirs = Choice(simulations=20)
     terminal.play(Setting("connect4", (None, theirs), theirs))
     text = capsys.readouterr().out
