@@ -10,9 +10,9 @@ from functools import partial
 from agent.evaluation import ScoredPosition, evaluate_positions, losing_lines, read_positions, shipped_positions
 from agent.solvers import EXHAUSTIBLE_PLIES
 from games.contract import Game
-from mcts.rollout import RolloutEvaluator
 from mcts.search import Evaluate, SearchSettings, choose_actions
-from selfplay.matches import play_match
+from selfplay.tournament.contestants import NetworkContestant, PlayoutContestant
+from selfplay.tournament.match import play_match
 
 ROLLOUT_PLAYOUTS = 200
 MATCH_PAIRS = 12
@@ -82,14 +82,9 @@ class StrengthMeter:
         )
 
     def _against_playouts(self, evaluate: Evaluate) -> Strength:
-        rollouts = partial(
-            choose_actions,
-            self.game,
-            RolloutEvaluator(self.game, seed=1),  # type: ignore[arg-type]
-            settings=SearchSettings(ROLLOUT_PLAYOUTS, root_policy="puct"),
-        )
-        simulations, choose = list(self._choosers(evaluate).items())[-1]
-        result = play_match(self.game, choose, rollouts, MATCH_PAIRS, opening_plies=2, seed=1)
+        simulations = self.simulations
+        ours, playouts = NetworkContestant(evaluate, simulations), PlayoutContestant(ROLLOUT_PLAYOUTS)
+        result = play_match(self.game, ours, playouts, MATCH_PAIRS, opening_plies=2, seed=1)
         return Strength(
             {f"score_against_rollout_{ROLLOUT_PLAYOUTS}": result.score},
             result.score,

@@ -31,14 +31,14 @@ from agent.solvers import EXHAUSTIBLE_PLIES
 from agent.storage import write_atomically
 from games import load
 from games.contract import Game, GameError
-from mcts.rollout import RolloutEvaluator
 from mcts.search import Evaluate, SearchSettings, choose_actions
 from selfplay.config import load_config
-from selfplay.matches import play_match
 from selfplay.processes import available_cores
 from selfplay.report import PROGRESS_FILE
 from selfplay.run import CONFIG_FILE, AlreadyTrained, resume
 from selfplay.sweep_config import Measure
+from selfplay.tournament.contestants import NetworkContestant, PlayoutContestant
+from selfplay.tournament.match import play_match
 
 TRIAL_FILE, RESULT_FILE, OUTPUT_FILE = "trial.json", "result.json", "output.txt"
 BAD_INPUT = 2
@@ -159,8 +159,7 @@ def measure_strength(game: Game, evaluate: Evaluate, measure: Measure) -> list[M
     found = []
     for simulations in measure.simulations:
         print(f"measuring the strength {with_simulations(simulations)}", flush=True)
-        settings = SearchSettings(simulations) if simulations else None
-        what, successes, count = method(partial(choose_actions, game, evaluate, settings=settings))
+        what, successes, count = method(evaluate, simulations)
         found.append(Measurement(simulations, what, successes, count))
     return found
 
@@ -170,29 +169,35 @@ def with_simulations(simulations: int) -> str:
     return f"with {simulations} simulations" if simulations else "without search"
 
 
-def _method(game: Game, measure: Measure) -> Callable[[Any], tuple[str, float, int]]:
-    """The best measure that there is for the game: what it counts, how many of them a player has, and of how many."""
+def _method(game: Game, measure: Measure) -> Callable[[Evaluate, int], tuple[str, float, int]]:
+    """The best measure that there is for the game, of a network with so many simulations a move.
+
+    What it counts, how many of them a player has, and of how many.
+    """
+
+    def choosing(evaluate: Evaluate, simulations: int) -> Any:
+        return partial(choose_actions, game, evaluate, settings=SearchSettings(simulations) if simulations else None)
+
     file = measure.positions or shipped_positions(game)
     if file is not None:
         positions = read_positions(Path(file), game)
 
-        def on_positions(choose: Any) -> tuple[str, float, int]:
-            result = evaluate_positions(positions, choose)
+        def on_positions(evaluate: Evaluate, simulations: int) -> tuple[str, float, int]:
+            result = evaluate_positions(positions, choosing(evaluate, simulations))
             return "positions", round(result.value_preserving * result.count), result.count
 
         return on_positions
     if game.max_plies <= EXHAUSTIBLE_PLIES:
 
-        def on_all_lines(choose: Any) -> tuple[str, float, int]:
-            result = losing_lines(game, choose)
+        def on_all_lines(evaluate: Evaluate, simulations: int) -> tuple[str, float, int]:
+            result = losing_lines(game, choosing(evaluate, simulations))
             return "lines", result.lines - result.losses, result.lines
 
         return on_all_lines
 
-    def in_games(choose: Any) -> tuple[str, float, int]:
-        settings = SearchSettings(measure.playouts, root_policy="puct")
-        rollouts = partial(choose_actions, game, RolloutEvaluator(game, seed=1), settings=settings)  # type: ignore[arg-type]
-        result = play_match(game, choose, rollouts, measure.games // 2, OPENING_PLIES, seed=1)
+    def in_games(evaluate: Evaluate, simulations: int) -> tuple[str, float, int]:
+        ours, playouts = NetworkContestant(evaluate, simulations), PlayoutContestant(measure.playouts)
+        result = play_match(game, ours, playouts, measure.games // 2, OPENING_PLIES, seed=1)
         return "games", result.wins + result.draws / 2, result.games
 
     return in_games
