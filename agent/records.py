@@ -80,14 +80,14 @@ class GameRecord:
         if self.result not in RESULTS.values():
             raise GameError(f"result: expected one of {', '.join(RESULTS.values())}, got {self.result!r}")
         self.actions = [int(action) for action in self.actions]
-        self.players = (_one_line(self.players[0]), _one_line(self.players[1]))
-        self.date = _one_line(self.date or "") or None
-        self.ending = _one_line(self.ending)
+        self.players = (one_line(self.players[0]), one_line(self.players[1]))
+        self.date = one_line(self.date or "") or None
+        self.ending = one_line(self.ending)
         self.comments = {ply: text for ply, comment in sorted(self.comments.items()) if (text := _plain(comment))}
         for ply in self.comments:
             if not 0 <= ply <= len(self.actions):
                 raise GameError(f"a comment on move {ply}: expected a move from 0 to {len(self.actions)}")
-        self.headers = {name.lower(): text for name, value in self.headers.items() if (text := _one_line(value))}
+        self.headers = {name.lower(): text for name, value in self.headers.items() if (text := one_line(value))}
         for name in self.headers:
             if name in _OWN_HEADERS or not re.fullmatch(_HEADER_NAME, name, re.ASCII):
                 raise GameError(
@@ -218,7 +218,7 @@ def to_text(record: GameRecord) -> str:
 
 def from_text(text: str, game: Game | None = None, source: str = "record") -> GameRecord:
     """Reads the text format; see `load`. `source`: what messages call it."""
-    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
+    lines = [(number, _plain(line)) for number, line in enumerate(text.split("\n"), 1)]
     if not lines[0][1].startswith(_TITLE.rpartition(" ")[0]):
         raise GameError(f"{source} line 1: expected `{_TITLE}`, got {_shown(lines[0][1])}")
     if lines[0][1] != _TITLE:
@@ -326,7 +326,8 @@ def _plain(text: str) -> str:
     return "\n".join(line.strip() for line in kept.split("\n")).strip()
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The same in one line of plain text."""
     return " ".join(_plain(text).split())
 
 

@@ -10,7 +10,7 @@ import re
 
 from sgfmill.sgf import Node, Sgf_game
 
-from agent.records import RESULTS, GameRecord
+from agent.records import RESULTS, GameRecord, one_line
 from games import load as load_game
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError
 from games.position import Position
@@ -78,9 +78,9 @@ def from_sgf(data: bytes, game: Game | None = None, source: str = "record") -> G
         found = _game_of_file(file, game)
         return _read_nodes(found, nodes)
     except GameError as error:
-        raise GameError(f"{source}: {error}") from None
+        raise GameError(f"{source}: {one_line(str(error))}") from None  # it may quote the file
     except (ValueError, LookupError) as error:  # LookupError: an encoding that there is none of
-        raise GameError(f"{source}: no sound SGF: {' '.join(str(error).split()) or 'damaged'}") from None
+        raise GameError(f"{source}: no sound SGF: {one_line(str(error)) or 'damaged'}") from None
 
 
 def _check_name(game: Game) -> None:
