@@ -7,14 +7,17 @@ A `Thinker` runs in its caller's thread and tells of itself by `report`; compile
 so a screen in another thread stays responsive. `Ponderer` has one think on the opponent's time.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from games.contract import GameError
 from games.position import Position
 
+PONDERING = "pondering"
+"""The name of the thread that ponders."""
 REPORT_EVERY_S = 0.075
 """How often a thinker reports, in seconds, where a batch of its search does not take longer."""
 
@@ -121,7 +124,7 @@ class Ponderer:
 
     `ponder(position)` begins to think about a position in which the other side is to move; the next `think` or
     `choose` ends that and goes on in the tree it left. What went wrong meanwhile is raised then, or by `stop`.
-    Its methods are for one thread.
+    Its methods may be called by any thread: the thinker is at work in one at a time.
     """
 
     def __init__(self, thinker: Thinker, limit: Limit | None = None) -> None:
@@ -132,6 +135,8 @@ class Ponderer:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._error: BaseException | None = None
+        self._control = threading.Lock()  # held to begin or end pondering; never by the thread that ponders
+        self._at_work = threading.Lock()  # held while the thinker is used
 
     @property
     def is_pondering(self) -> bool:
@@ -139,27 +144,22 @@ class Ponderer:
 
     def ponder(self, position: Position) -> None:
         """Begins to think about `position` as it is now; nothing where the game is over."""
-        self.stop()
-        if position.is_over:
-            return
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, args=(position.copy(),), name="pondering", daemon=True)
-        self._thread.start()
+        with self._control:
+            self._end()
+            if not position.is_over:
+                self._stop.clear()
+                self._thread = threading.Thread(target=self._run, args=(position.copy(),), name=PONDERING, daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """Ends pondering, within a batch of evaluations. Raises what went wrong in it, once."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        with self._control:
+            self._end()
 
     def choose(self, position: Position) -> int:
         """See `Thinker`."""
-        self.stop()
-        return self._thinker.choose(position)
+        with self._working():
+            return self._thinker.choose(position)
 
     def think(
         self,
@@ -170,8 +170,8 @@ class Ponderer:
         report: Report | None = None,
     ) -> Thoughts:
         """See `Thinker`."""
-        self.stop()
-        return self._thinker.think(position, limit, should_stop=should_stop, report=report)
+        with self._working():
+            return self._thinker.think(position, limit, should_stop=should_stop, report=report)
 
     def pick(self, thoughts: Thoughts) -> int:
         """See `Thinker`."""
@@ -179,11 +179,38 @@ class Ponderer:
 
     def forget(self) -> None:
         """See `Thinker`; ends pondering."""
+        with self._working():
+            self._thinker.forget()
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """The thinker to itself for the block. Ends pondering, and what begins to ponder before it is its turn."""
         self.stop()
-        self._thinker.forget()
+        while not self._at_work.acquire(timeout=0.02):
+            self.stop()
+        try:
+            yield
+        finally:
+            self._at_work.release()
+
+    def _end(self) -> None:
+        """Ends pondering, for who holds `_control`. Raises what went wrong in it, once."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def _run(self, position: Position) -> None:
+        # Asked to stop while the thinker is still at work in another thread, it must not wait for that.
+        while not self._at_work.acquire(timeout=0.02):
+            if self._stop.is_set():
+                return
         try:
             self._thinker.think(position, self._limit, should_stop=self._stop.is_set)
         except BaseException as error:  # raised by the thread that stops this one
             self._error = error
+        finally:
+            self._at_work.release()

@@ -316,6 +316,52 @@ def test_pondering_is_stopped_by_whatever_comes_next():
     assert not ponderer.is_pondering
 
 
+def test_pondering_waits_for_a_search_under_way_and_can_be_stopped_while_it_does():
+    began, go_on = threading.Event(), threading.Event()
+
+    class Held(Gradual):
+        def __call__(self, planes):
+            began.set()
+            assert go_on.wait(60)
+            return super().__call__(planes)
+
+    ponderer = Ponderer(SearchPlayer("x", GAME, Held(), 50))
+    thoughts: list[Thoughts] = []
+    search = threading.Thread(target=lambda: thoughts.append(ponderer.think(Position(GAME))))
+    search.start()
+    assert began.wait(60)
+    ponderer.ponder(position_after(GAME, ["4"]))
+    assert ponderer.is_pondering
+    ponderer.stop()  # comes back though the search goes on
+    assert search.is_alive()
+    ponderer.ponder(position_after(GAME, ["4"]))
+    go_on.set()
+    search.join()
+    assert thoughts[0].visits == 50
+    ponderer.stop()
+
+
+def test_threads_that_ponder_and_think_at_once_do_not_block_each_other():
+    ponderer, position = Ponderer(searcher(20)), position_after(GAME, ["4"])
+    found: list[int] = []
+
+    def play():
+        for _ in range(15):
+            ponderer.ponder(position)
+            found.append(ponderer.think(position).visits)
+            ponderer.stop()
+
+    threads = [threading.Thread(target=play) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(found) == 60
+    assert min(found) >= 20
+    assert not ponderer.is_pondering
+
+
 def test_what_goes_wrong_while_pondering_is_raised_once_by_the_next_call():
     class Broken(Gradual):
         def __call__(self, planes):
