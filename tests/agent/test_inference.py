@@ -8,6 +8,7 @@ import games
 from agent import inference
 from agent.inference import (
     BACKENDS,
+    OutcomeJudge,
     TorchEvaluator,
     available_backends,
     default_backend,
@@ -213,6 +214,27 @@ def test_a_backend_that_is_not_there_is_an_error(monkeypatch):
         make_evaluator(game, make_network(game), "openvino-int8")
     with pytest.raises(GameError, match="backend tpu is none of Keima's"):
         make_evaluator(game, make_network(game), "tpu")
+
+
+def test_outcomes_are_the_value_head_s_and_agree_with_the_values():
+    game = games.load("connect4")
+    network, planes = make_network(game), random_planes(game, 50)
+    outcomes = OutcomeJudge(network, at_once=16)(planes)
+    with torch.inference_mode():
+        expected = torch.softmax(network.eval()(torch.from_numpy(planes)).value, 1).numpy()
+    assert outcomes.shape == (50, 3)
+    np.testing.assert_allclose(outcomes, expected, atol=1e-5)
+    _, values = TorchEvaluator(network, CPU, torch.float32)(planes)
+    np.testing.assert_allclose(outcomes[:, 0] - outcomes[:, 2], values, atol=1e-5)
+
+
+def test_outcomes_that_are_not_numbers_are_said():
+    game = games.load("connect4")
+    network = make_network(game)
+    with torch.no_grad():
+        network.value.outcome.bias[0] = float("nan")
+    with pytest.raises(GameError, match="not numbers"):
+        OutcomeJudge(network)(random_planes(game, 2))
 
 
 def test_without_openvino_torch_does_it(monkeypatch):

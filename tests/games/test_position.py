@@ -47,6 +47,15 @@ def test_an_illegal_move_changes_nothing():
     assert position.actions == [3, 3]
 
 
+def test_a_copy_is_played_on_apart():
+    position = position_after("connect4", ["4", "4"])
+    twin = position.copy()
+    twin.play_text("1")
+    position.undo()
+    assert (twin.moves_text(), position.moves_text()) == (["4", "4", "1"], ["4"])
+    assert np.array_equal(twin.state, position_after("connect4", ["4", "4", "1"]).state)
+
+
 def test_positions_by_moves():
     assert position_after("hex:3", ["b2", "a3"]).moves_text() == ["b2", "a3"]
     assert position_after(games.load("hex:3"), []).actions == []
