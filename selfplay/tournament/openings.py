@@ -40,7 +40,7 @@ class RandomOpenings:
     def __init__(self, game: Game, plies: int, seed: int) -> None:
         self.text = f"{plies} random plies"
         self._game = game
-        self._plies = plies
+        self._plies = min(plies, game.max_plies)
         self._random = np.random.default_rng((_STREAM, seed))
         self._drawn: list[Opening] = []
         self._seen: set[bytes] = set()
@@ -51,10 +51,10 @@ class RandomOpenings:
         return self._drawn[number]
 
     def _draw(self) -> Opening:
-        plies, repeated = self._plies, None
-        while plies > 0:
+        while self._plies > 0:
+            repeated = None
             for _ in range(ATTEMPTS):
-                drawn = self._random_moves(plies)
+                drawn = self._random_moves(self._plies)
                 if drawn is None:
                     continue
                 opening, state = drawn
@@ -64,7 +64,7 @@ class RandomOpenings:
                 repeated = opening
             if repeated is not None:  # there are no others of this length, or hardly any
                 return repeated
-            plies -= 1  # games are so short
+            self._plies -= 1  # games are so short
         return ()
 
     def _random_moves(self, plies: int) -> tuple[Opening, State] | None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from games.contract import Game, GameError
+from games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
 from games.position import Position, position_after
 from selfplay.processes import available_cores
 from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
@@ -35,6 +36,7 @@ from selfplay.tournament.schedule import (
     gauntlet,
     round_robin,
 )
+from selfplay.tournament.sprt import Sprt, SprtState, Verdict, count_pairs
 from selfplay.tournament.store import Store, StoredGame, line_digest
 from selfplay.tournament.worker import WorkerTask
 
@@ -152,6 +154,15 @@ class Tournament:
             show(driver)
         return schedule.decided or schedule.played >= schedule.total
 
+    @property
+    def test(self) -> SprtState | None:
+        """Where the test between the two players stands; None where none was asked for."""
+        if self._settings.sprt is None:
+            return None
+        schedule, _ = self._schedule()
+        assert isinstance(schedule, TestSchedule)
+        return _state_of(Sprt(*self._settings.sprt), schedule.pairs)
+
     # --- what there is
 
     def _schedule(self) -> tuple[Schedule, list[Pairing]]:
@@ -161,7 +172,8 @@ class Tournament:
         results = self._results()
         history = [result.pairing for result in results]
         if settings.sprt is not None:
-            return TestSchedule(lambda pairs: False, settings.games, openings, results), history
+            test = Sprt(*settings.sprt)
+            return TestSchedule(partial(_is_decided, test), settings.games, openings, results), history
         if settings.pairing == "adaptive":
             total = settings.games * len(round_robin(numbers))
             return AdaptiveSchedule(numbers, total, openings, results), history
@@ -314,6 +326,8 @@ def begin(
     store = Store(path, game)
     try:
         settings = Settings.from_json(store.settings).changed(**given)
+        if settings.sprt is not None and given.get("games") is None and "games" not in store.settings:
+            settings = settings.changed(games=SPRT_GAMES)
         known = [player.text for player in store.players()]
         entrants = enter([*known, *texts], store.game, **(limits or {}))
         settings.openings(store.game)
@@ -328,6 +342,16 @@ def begin(
             path.unlink(missing_ok=True)
         raise
     return store, settings, entrants
+
+
+def _state_of(test: Sprt, pairs: Sequence[tuple[int, int]]) -> SprtState:
+    """Where a test stands after pairs of games; outcomes as `TestSchedule` gives them."""
+    points = {FIRST_WINS: 1.0, DRAW: 0.5, SECOND_WINS: 0.0}
+    return test.state(count_pairs((points[first], 1 - points[second]) for first, second in pairs))
+
+
+def _is_decided(test: Sprt, pairs: Sequence[tuple[int, int]]) -> bool:
+    return _state_of(test, pairs).verdict is not Verdict.GOES_ON
 
 
 def how_to_go_on(path: Path) -> str:

@@ -1,0 +1,98 @@
+"""What a tournament's file says: the ladder, who beat whom, what went wrong; in words, tables, files and pictures."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from games.contract import GameError
+from selfplay.tournament.ratings import Ratings, Tally, rate, tally
+from selfplay.tournament.store import Store, StoredGame
+
+REPEATED_SHARE = 0.05
+"""With more games than this that repeat others, more varied openings are advised."""
+SHOWN_REASONS = 5
+"""Reasons for forfeits that are told, the most frequent first."""
+
+
+@dataclass(frozen=True)
+class Standings:
+    """A tournament as far as it is played."""
+
+    game: str
+    names: tuple[str, ...]
+    """Every player of the file, in the order they came."""
+    ratings: Ratings
+    tally: Tally
+    forfeits: Counter[tuple[str, str]]
+    """By (who forfeited, why): how many games."""
+    resigned: int
+    """Games that were given up."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What one should know of the games, besides who won them."""
+        found = []
+        if self.forfeits:
+            count = self.forfeits.total()
+            found.append(f"{count} of {self.tally.games} games were forfeited:")
+            for (name, reason), times in self.forfeits.most_common(SHOWN_REASONS):
+                found.append(f"  {times} x {name}: {reason}")
+            if len(self.forfeits) > SHOWN_REASONS:
+                found.append(f"  and {len(self.forfeits) - SHOWN_REASONS} reasons more; the file has them all")
+        if self.tally.repeated:
+            found.append(
+                f"{self.tally.repeated} of {self.tally.games} games repeat another one of the same players on the same "
+                "sides; together they count as one"
+            )
+            if self.tally.repeated > REPEATED_SHARE * self.tally.games:
+                found.append("  more plies of opening, or a larger book, make more of them differ")
+        return found
+
+
+def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Standings:
+    """The ratings of everybody in a tournament's file.
+
+    anchors: Elo that players, by name or text, are to keep. Raises GameError where there is no game yet.
+    """
+    players = {player.id: player for player in store.players()}
+    games = list(store.games())
+    if not games:
+        raise GameError(f"{store.path}: no games yet")
+    results = tally(
+        (
+            players[game.first].name,
+            players[game.second].name,
+            game.outcome,
+            None if game.forfeited else game.line,
+        )
+        for game in games
+    )
+    known = {player.text: player.name for player in players.values()}
+    fixed = {known.get(name, name): elo for name, elo in (anchors or {}).items()}
+    return Standings(
+        game=store.game.label,
+        names=tuple(player.name for player in players.values()),
+        ratings=rate(results.results, anchors=fixed),
+        tally=results,
+        forfeits=Counter((players[loser_of(game)].name, game.reason) for game in games if game.forfeited),
+        resigned=sum(game.resigned for game in games),
+    )
+
+
+def loser_of(game: StoredGame) -> int:
+    """The number of the player who lost; for games that somebody lost."""
+    return game.second if game.outcome == 0 else game.first
+
+
+def parse_anchors(texts: Sequence[str]) -> dict[str, float]:
+    """Anchors from `NAME=ELO`. Raises GameError."""
+    anchors = {}
+    for text in texts:
+        name, equals, elo = text.rpartition("=")
+        try:
+            anchors[name.strip()] = float(elo)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise GameError(f"--anchor: expected NAME=ELO, as rollout:200=0, got {text!r}")
+    return anchors
