@@ -107,7 +107,7 @@ class FixedSchedule:
         return [Pairing(*players, opening) for a, b in self._pairs for players in ((a, b), (b, a))]
 
 
-class TestSchedule(FixedSchedule):
+class SprtSchedule(FixedSchedule):
     """Games of two players until a test is decided.
 
     The test is told of pairs of games, one opening from both sides, in the order of the openings and not in that in
@@ -159,9 +159,9 @@ class AdaptiveSchedule:
     The information that a game gives of the difference between two players is largest between equals; what is known
     of a difference already is the sum of what all games told of it, those with common opponents included. Pairs are
     chosen one after the other, each as if the ones before had been played: those by which log det of the information
-    matrix of all strengths grows most (D-optimal design). Results come in while a round is played, so a round is drawn
-    up by what is known when the one before the last is over: the tables are kept full, and chance of timing is kept
-    out.
+    matrix of all strengths grows most (D-optimal design). Two rounds are under way at a time, to keep the tables full.
+    When the first of them is over, the next one is drawn up by the results of that one and all before, whatever has
+    come in of the second: so the same games are drawn up, however fast they are played.
     """
 
     decided = False
@@ -183,9 +183,10 @@ class AdaptiveSchedule:
     def draw(self) -> list[Pairing] | None:
         if self._left <= 0:
             return None
-        self._close_rounds()
-        if len(self._rounds) >= 2:
-            return []
+        if len(self._rounds) == 2:
+            if +self._rounds[0]:
+                return []
+            self._close_round()
         drawn: list[Pairing] = []
         for pair in self._choose(min(self._round_size, math.ceil(self._left / 2))):
             drawn += self._next_games(pair)
@@ -200,13 +201,12 @@ class AdaptiveSchedule:
                 self._waiting.append((i, result))
                 return
 
-    def _close_rounds(self) -> None:
-        """Counts the results of the first rounds that are over, in an order that does not depend on timing."""
-        while self._rounds and not +self._rounds[0]:
-            over = [result for i, result in self._waiting if i == 0]
-            self._waiting = [(i - 1, result) for i, result in self._waiting if i > 0]
-            self._results += sorted(over, key=lambda r: (r.pairing.first, r.pairing.second, r.pairing.opening))
-            self._rounds.pop(0)
+    def _close_round(self) -> None:
+        """Counts the results of the first round; not the second's, were it over too, for that is chance of timing."""
+        over = [result for i, result in self._waiting if i == 0]
+        self._waiting = [(i - 1, result) for i, result in self._waiting if i > 0]
+        self._results += sorted(over, key=lambda r: (r.pairing.first, r.pairing.second, r.pairing.opening))
+        self._rounds.pop(0)
 
     def _next_games(self, pair: Pair) -> list[Pairing]:
         """The pair's next opening from both sides; or from one side, where the other has been played already."""

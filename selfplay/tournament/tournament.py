@@ -32,7 +32,7 @@ from selfplay.tournament.schedule import (
     Pairing,
     Result,
     Schedule,
-    TestSchedule,
+    SprtSchedule,
     gauntlet,
     round_robin,
 )
@@ -160,7 +160,7 @@ class Tournament:
         if self._settings.sprt is None:
             return None
         schedule, _ = self._schedule()
-        assert isinstance(schedule, TestSchedule)
+        assert isinstance(schedule, SprtSchedule)
         return _state_of(Sprt(*self._settings.sprt), schedule.pairs)
 
     # --- what there is
@@ -173,7 +173,7 @@ class Tournament:
         history = [result.pairing for result in results]
         if settings.sprt is not None:
             test = Sprt(*settings.sprt)
-            return TestSchedule(partial(_is_decided, test), settings.games, openings, results), history
+            return SprtSchedule(partial(_is_decided, test), settings.games, openings, results), history
         if settings.pairing == "adaptive":
             total = settings.games * len(round_robin(numbers))
             return AdaptiveSchedule(numbers, total, openings, results), history
@@ -345,7 +345,7 @@ def begin(
 
 
 def _state_of(test: Sprt, pairs: Sequence[tuple[int, int]]) -> SprtState:
-    """Where a test stands after pairs of games; outcomes as `TestSchedule` gives them."""
+    """Where a test stands after pairs of games; outcomes as `SprtSchedule` gives them."""
     points = {FIRST_WINS: 1.0, DRAW: 0.5, SECOND_WINS: 0.0}
     return test.state(count_pairs((points[first], 1 - points[second]) for first, second in pairs))
 

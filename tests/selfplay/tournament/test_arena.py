@@ -146,7 +146,7 @@ def test_playouts_are_as_strong_as_the_player_with_playouts():
         PlayoutContestant(20),
         AskedAtOnce(lambda seed: SearchPlayer("", game, RolloutEvaluator(game, seed), 20)),
     ]
-    jobs = [task for task in tasks(game, 200, plies=12) if task.players in ((0, 1), (1, 0))]
+    jobs = [task for task in tasks(game, 200, plies=6) if task.players in ((0, 1), (1, 0))]
     played = play_all(Arena(game, contestants), jobs)
     points = sum(0.5 if p.outcome == DRAW else p.task.players[WINNER[p.outcome]] == 0 for p in played)
     assert points / len(played) == pytest.approx(0.5, abs=0.2)  # four standard deviations
