@@ -91,8 +91,6 @@ class OpenVinoEvaluator:
         return sorted(layers.values(), key=lambda layer: -layer.microseconds)
 
     def _compile(self, batch_size: int, **further: Any) -> Any:
-        global _core
-        _core = _core or openvino.Core()
         exact = self._precision == "f32" or not has_fast_bfloat16(torch.device("cpu"))
         options = {
             "INFERENCE_PRECISION_HINT": "f32" if exact else "bf16",
@@ -103,7 +101,7 @@ class OpenVinoEvaluator:
             **further,
         }
         model = build_model(self._network, self.game, batch_size, self._ranges)
-        return _core.compile_model(model, "CPU", options).create_infer_request()
+        return _the_core().compile_model(model, "CPU", options).create_infer_request()
 
 
 @torch.inference_mode()
@@ -137,11 +135,35 @@ def build_model(network: Network, game: Game, batch_size: int, ranges: Ranges | 
     network: folded, in float32, on the CPU. batch_size: n, or -1 for any. ranges: quantizes the tower, by these.
     """
     planes = ops.parameter([batch_size, game.num_planes, *game.shape], np.float32, name="planes")
+    x = _tower(planes, network, game, ranges)
+    outputs = [ops.result(_policy(x, network, game)), ops.result(_value(x, network, game))]
+    return openvino.Model(outputs, [planes], "keima")
+
+
+def compile_outcomes(network: Network, game: Game) -> Any:
+    """What `Network.outcomes` computes, compiled for any number of positions; a request as OpenVINO has them.
+
+    network: folded, in float32, on the CPU. In one thread: it is asked for a position now and then, on a machine whose
+    processors may be busy, where threads would wait for each other longer than they compute.
+    """
+    planes = ops.parameter([-1, game.num_planes, *game.shape], np.float32, name="planes")
+    outcome = _outcome(_tower(planes, network, game, None), network, game)
+    model = openvino.Model([ops.result(outcome)], [planes], "keima outcomes")
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
+    return _the_core().compile_model(model, "CPU", options).create_infer_request()
+
+
+def _the_core() -> openvino.Core:
+    global _core
+    _core = _core or openvino.Core()
+    return _core
+
+
+def _tower(planes: Any, network: Network, game: Game, ranges: Ranges | None) -> Any:
     x = ops.relu(_convolution(planes, network.stem))
     for index, block in enumerate(network.blocks):
         x = _block(x, block, game.shape, f"{index}", ranges)
-    outputs = [ops.result(_policy(x, network, game)), ops.result(_value(x, network, game))]
-    return openvino.Model(outputs, [planes], "keima")
+    return x
 
 
 def _block(x: Any, block: Any, shape: tuple[int, int], name: str, ranges: Ranges | None) -> Any:
@@ -170,13 +192,18 @@ def _policy(x: Any, network: Network, game: Game) -> Any:
     return ops.concat([logits, _after_pool(mean, largest, head.others, game.shape)], 1)
 
 
-def _value(x: Any, network: Network, game: Game) -> Any:
+def _outcome(x: Any, network: Network, game: Game) -> Any:
+    """The probabilities of win, draw and loss, [n, 3]."""
     head = network.value
     y = ops.relu(_convolution(x, head.reduce))
     hidden = (
         _linear(_flat(y), head.hidden) if head.dense else _after_pool(*_pool(y, game.shape), head.hidden, game.shape)
     )
-    outcome = ops.softmax(_linear(ops.relu(hidden), head.outcome), 1)
+    return ops.softmax(_linear(ops.relu(hidden), head.outcome), 1)
+
+
+def _value(x: Any, network: Network, game: Game) -> Any:
+    outcome = _outcome(x, network, game)
     of_outcome = np.array([[1], [0], [-1]], np.float32)  # win, draw, loss
     return _reshape(ops.matmul(outcome, ops.constant(of_outcome), False, False), [-1])
 

@@ -481,7 +481,7 @@ def network_player(
     name = f"{checkpoint.metadata.run} at step {checkpoint.metadata.step}"
     evaluate: Evaluate = make_evaluator(game, checkpoint.network)
     chance: dict[str, Any] = {"temperature": temperature, "seed": seed}
-    outcomes = OutcomeJudge(checkpoint.network)
+    outcomes = OutcomeJudge(game, checkpoint.network)
     if simulations == 0:
         return PolicyPlayer(f"{name}, policy alone", game, evaluate, outcomes=outcomes, **chance)
     limit = _limit(simulations, seconds, DEFAULT_SIMULATIONS)

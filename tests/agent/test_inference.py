@@ -216,10 +216,14 @@ def test_a_backend_that_is_not_there_is_an_error(monkeypatch):
         make_evaluator(game, make_network(game), "tpu")
 
 
-def test_outcomes_are_the_value_head_s_and_agree_with_the_values():
-    game = games.load("connect4")
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+@pytest.mark.parametrize("name", ["connect4", "othello:6"])
+def test_outcomes_are_the_value_head_s_and_agree_with_the_values(name, runtime, monkeypatch):
+    if runtime == "torch":
+        monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: None)
+    game = games.load(name)
     network, planes = make_network(game), random_planes(game, 50)
-    outcomes = OutcomeJudge(network, at_once=16)(planes)
+    outcomes = OutcomeJudge(game, network, at_once=16)(planes)
     with torch.inference_mode():
         expected = torch.softmax(network.eval()(torch.from_numpy(planes)).value, 1).numpy()
     assert outcomes.shape == (50, 3)
@@ -234,7 +238,7 @@ def test_outcomes_that_are_not_numbers_are_said():
     with torch.no_grad():
         network.value.outcome.bias[0] = float("nan")
     with pytest.raises(GameError, match="not numbers"):
-        OutcomeJudge(network)(random_planes(game, 2))
+        OutcomeJudge(game, network)(random_planes(game, 2))
 
 
 def test_without_openvino_torch_does_it(monkeypatch):
