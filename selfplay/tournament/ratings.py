@@ -175,6 +175,8 @@ def rate(
     anchors = anchors or {}
     counts, unplayed = _collect(results)
     names = list(dict.fromkeys(name for pair in counts for name in pair))
+    if not names:
+        raise GameError("no games to rate")
     _check_anchors(anchors, [*names, *unplayed])
     groups = _groups(names, counts)
     fit = _Fit.of(names, counts, _strength_basis(names, groups, anchors, centre or ()), anchors)
@@ -283,7 +285,7 @@ class _Fit:
         parameters = np.zeros(basis.shape[1])
         for _ in range(_LEVERAGE_ROUNDS):
             # Where all are anchored one is enough: only nu is to stay finite.
-            virtual = VIRTUAL_GAMES * max(free, 1) * shares / shares.sum() if len(shares) else shares
+            virtual = VIRTUAL_GAMES * max(free, 1) * shares / shares.sum()
             likelihood = dataclasses.replace(
                 results, first_wins=first_wins + virtual / 2, second_wins=second_wins + virtual / 2
             )
