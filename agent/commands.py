@@ -46,6 +46,7 @@ app = App(
 )
 
 Simulations = Annotated[int | None, Parameter(validator=Number(gte=0, lte=1_000_000))]
+Seconds = Annotated[float | None, Parameter(validator=Number(gt=0, lte=86_400))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
 Flag = Parameter(negative="")
 
@@ -294,6 +295,7 @@ def gtp(
     model: str | None = None,
     opponent: str | None = None,
     simulations: Simulations = None,
+    seconds: Seconds = None,
     seed: Seed = 0,
 ) -> None:
     """Speak the Go Text Protocol, version 2, on stdin and stdout, in the game's own notation.
@@ -301,36 +303,51 @@ def gtp(
     Args:
         game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
         model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
-        opponent: Another player: random, rollout:500, exact, raw:CHECKPOINT.
-        simulations: Simulations a move.
+        opponent: Another player, as text: random, rollout:500, alphabeta:4, exact, raw:CHECKPOINT.
+        simulations: Simulations a move at most. Without this and --seconds, time settings alone limit a move.
+        seconds: Seconds a move at most.
         seed: Seeds players that use chance.
     """
-    from agent.gtp import GtpEngine
+    from agent.gtp import GtpEngine, serve
+    from agent.gtp_lines import StreamLines
+    from agent.player_spec import parse
     from agent.players import Player, default_player, make_player
+    from agent.thinking import Limit, Thinker
     from games import load
     from games.contract import Game
+    from games.position import Position
 
     chosen = _only_one_of(model, opponent)
+    # What was asked for holds whatever the time settings allow; without it they alone say how long a move takes.
+    asked: dict[str, Any] = {"simulations": simulations, "seconds": seconds}
+    if chosen is not None:
+        asked |= parse(chosen).options
 
     def player_for(game: Game) -> Player:
+        limits: dict[str, Any] = {"simulations": simulations, "seconds": seconds}
         if chosen is not None:
-            return make_player(chosen, game, simulations=simulations, seed=seed)
-        player, introduction = default_player(game, simulations=simulations, seed=seed)
-        print(introduction, file=sys.stderr)
+            player = make_player(chosen, game, **limits, seed=seed)
+        else:
+            player, introduction = default_player(game, **limits, seed=seed)
+            log(introduction)
+        if isinstance(player, Thinker):  # what compiles on first use does so before a clock runs
+            player.think(Position(game), Limit(simulations=1))
+            player.forget()
         return player
 
-    engine = GtpEngine(load(game), player_for)
-    if sys.stdin is None:
-        return
-    # Bytes that are no text are the protocol's business, which drops or refuses them.
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for line in sys.stdin:
-        response = engine.handle(line)
-        if response is not None:
-            sys.stdout.write(response)
-            sys.stdout.flush()
-        if engine.finished:
-            return
+    def log(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    engine = GtpEngine(load(game), player_for, simulations=asked["simulations"], seconds=asked["seconds"], log=log)
+    try:
+        if sys.stdin is not None:
+            serve(engine, StreamLines(sys.stdin.buffer), write)
+    finally:
+        engine.close()
 
 
 @app.command
@@ -492,6 +509,95 @@ def plan(
     print(json.dumps(result.as_json()) if as_json else in_words(result))
 
 
+@app.command
+@ended_by_interrupts()  # until the tournament has handlers of its own, which keep what is over
+def tournament(
+    game: str | None = None,
+    /,
+    *players: str,
+    file: Path | None = None,
+    games: Annotated[int | None, Parameter(validator=Number(gte=2, lte=1_000_000))] = None,
+    pairing: Literal["round-robin", "gauntlet", "adaptive"] | None = None,
+    opening_plies: Annotated[int | None, Parameter(validator=Number(gte=0, lte=1000))] = None,
+    book: Path | None = None,
+    sprt: tuple[float, float] | None = None,
+    simulations: Simulations = None,
+    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    nodes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    checkpoints: Annotated[int, Parameter(validator=Number(gte=2, lte=1000))] = 8,
+    workers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1024))] = None,
+    backend: str | None = None,
+    seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=2**63))] = None,
+    anchor: Annotated[list[str] | None, Parameter(negative="", show_default=False)] = None,
+    merge: Annotated[list[Path] | None, Parameter(negative="", show_default=False)] = None,
+    report: Annotated[bool, Flag] = False,
+    output: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Let players play each other and rate them; a file keeps every game, and the same command goes on after a kill.
+
+    Args:
+        game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
+        players: random, rollout:1000, alphabeta:4, exact, raw, "shipped simulations=400", a checkpoint, a run's folder,
+            runs/NAME/checkpoints for a whole run, gtp:"COMMAND", uci:"COMMAND", usi:"COMMAND"; with options in quotes.
+        file: The tournament's file (.sqlite), new or one to go on with, where its players take part too.
+        games: Games a pair, an even number; with --sprt at most so many. By default 20.
+        pairing: Everybody against everybody; the first against all others; or where a game tells most.
+        opening_plies: Random moves before a game, the same from both sides; by default 6.
+        book: A file of openings, a line of moves each, in their place.
+        sprt: Two players: stop as soon as it is decided which of two differences in Elo fits better, as --sprt 0 20.
+        simulations: Simulations a move, of players that do not say.
+        seconds: Seconds a move, of players that do not say. Then each core plays one game at a time.
+        nodes: Nodes a move, of engines that do not say.
+        checkpoints: How many of a whole run's checkpoints.
+        workers: Processes; by default one a core.
+        backend: What runs the networks; by default the fastest that is sound, see `keima bench`.
+        seed: Of openings and of players that use chance.
+        anchor: A player's Elo that is fixed, as --anchor rollout:1000=0; as often as needed.
+        merge: Another tournament's file, whose players and games are added.
+        report: Plays nothing; says what there is.
+        output: A folder for the ladder as pictures, CSV and JSON.
+        as_json: Prints one JSON object.
+    """
+    from games.contract import GameError
+
+    if file is None and (game is None or report or merge):
+        raise GameError("tournament: expected a game and players, or --file FILE; see `keima tournament --help`")
+    with _shown(LOADING) as tell:
+        from games import load
+        from selfplay.tournament.report import parse_anchors, standings, tell_of
+        from selfplay.tournament.tournament import begin, how_to_go_on
+
+        anchors = parse_anchors(anchor or [])
+        loaded = None if game is None else load(game)
+        found = begin(
+            file or _new_tournament(loaded.name if loaded else ""),
+            loaded,
+            players,
+            merge=merge or [],
+            limits={"simulations": simulations, "seconds": seconds, "nodes": nodes, "checkpoints": checkpoints},
+            workers=workers,
+            backend=backend,
+            games=games,
+            pairing=pairing,
+            opening_plies=opening_plies,
+            book=None if book is None else str(book.absolute()),
+            sprt=sprt,
+            seed=seed,
+        )
+        if not report:
+            found.prepare(tell)
+    with found:
+        done = report or found.play()
+        if found.store.num_games():
+            tell_of(standings(found.store, anchors), found.test, output, as_json=as_json)
+        if not done:
+            print(
+                f"stopped; every game that was over is kept: {how_to_go_on(found.store.path)} goes on", file=sys.stderr
+            )
+    return 0 if done else INTERRUPTED
+
+
 def _evaluation_in_words(facts: dict[str, Any]) -> str:
     how = f"{facts['simulations']} simulations" if facts["simulations"] else "its policy alone"
     said = f"{facts['model']} (step {facts['step']}), {how}, in {facts['seconds']:.1f} s:\n"
@@ -573,6 +679,15 @@ def _new_run_folder(game: str) -> Path:
         number += 1
         folder = RUNS / f"{game}-{number}"
     return folder
+
+
+def _new_tournament(game: str) -> Path:
+    """The first of runs/tournament-connect4.sqlite, runs/tournament-connect4-2.sqlite, ... that does not exist."""
+    path, number = RUNS / f"tournament-{game}.sqlite", 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"tournament-{game}-{number}.sqlite"
+    return path
 
 
 def main(arguments: list[str] | None = None) -> int:

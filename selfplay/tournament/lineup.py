@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
-from agent.players import DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, make_player
+from agent.players import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, make_player
 from agent.shipped import require_shipped_net
 from games.contract import Game, GameError
 from mcts.search import Evaluate
@@ -215,7 +215,7 @@ def _entrant(spec: PlayerSpec, game: Game) -> Entrant:
             digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise GameError(f"player {spec.text}: {path}: {reason}; expected a checkpoint or a run's folder") from None
+            raise GameError(f"no player {spec.argument!r}: {path}: {reason}; expected one of {ACCEPTED}") from None
         return Entrant(spec, name, str(path), digest)
     if spec.kind == "exact":
         from agent.solvers import find_solver

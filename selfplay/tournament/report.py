@@ -1,11 +1,19 @@
 """What a tournament's file says: the ladder, who beat whom, what went wrong; in words, tables, files and pictures."""
 
+import dataclasses
+import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from games.contract import GameError
+from agent.storage import write_atomically
+from games.contract import SECOND_WINS, GameError
+from selfplay.tournament import ladder
 from selfplay.tournament.ratings import Ratings, Tally, rate, tally
+from selfplay.tournament.sprt import SprtState
 from selfplay.tournament.store import Store, StoredGame
 
 REPEATED_SHARE = 0.05
@@ -81,7 +89,7 @@ def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Stand
 
 def loser_of(game: StoredGame) -> int:
     """The number of the player who lost; for games that somebody lost."""
-    return game.second if game.outcome == 0 else game.first
+    return game.first if game.outcome == SECOND_WINS else game.second
 
 
 def parse_anchors(texts: Sequence[str]) -> dict[str, float]:
@@ -96,3 +104,50 @@ def parse_anchors(texts: Sequence[str]) -> dict[str, float]:
         if not equals or not name.strip():
             raise GameError(f"--anchor: expected NAME=ELO, as rollout:200=0, got {text!r}")
     return anchors
+
+
+def as_dict(found: Standings, test: SprtState | None = None) -> dict[str, Any]:
+    """All of it as JSON has it."""
+    return {
+        "game": found.game,
+        **ladder.as_dict(found.ratings, found.tally.results),
+        "games": found.tally.games,
+        "repeated": found.tally.repeated,
+        "resigned": found.resigned,
+        "forfeits": [{"player": n, "reason": reason, "games": c} for (n, reason), c in found.forfeits.most_common()],
+        "sprt": None if test is None else {**dataclasses.asdict(test), "verdict": test.verdict.value},
+    }
+
+
+def in_words(found: Standings, test: SprtState | None = None) -> str:
+    """The ladder, the test where there is one, what one should know of the games, and the cross table."""
+    parts = [ladder.ladder_table(found.ratings)]
+    if test is not None:
+        parts.append(f"SPRT of {found.names[0]} against {found.names[1]}: {test.text}")
+    if found.notes:
+        parts.append("\n".join(found.notes))
+    if len(found.ratings.players) > 2:
+        parts.append(ladder.cross_table(found.ratings, found.tally.results))
+    return "\n\n".join(parts)
+
+
+def write(found: Standings, folder: Path, test: SprtState | None = None) -> list[Path]:
+    """Writes ladder.txt, .json, .csv and .png and cross.csv into a folder, which is made; the files' paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "ladder.txt": in_words(found, test) + "\n",
+        "ladder.json": json.dumps(as_dict(found, test), indent=1) + "\n",
+        "ladder.csv": ladder.as_csv(found.ratings),
+        "cross.csv": ladder.cross_csv(found.ratings, found.tally.results),
+    }
+    for name, text in files.items():
+        write_atomically(folder / name, text.encode())
+    return [folder / name for name in files]
+
+
+def tell_of(found: Standings, test: SprtState | None, output: Path | None, *, as_json: bool) -> None:
+    """Prints it, and writes it into `output` where that is asked for."""
+    print(json.dumps(as_dict(found, test)) if as_json else in_words(found, test))
+    if output is not None:
+        files = write(found, output, test)
+        print(f"written: {', '.join(str(file) for file in files)}", file=sys.stderr)

@@ -126,6 +126,7 @@ class Store:
         if hasattr(self, "_database"):
             self._database.close()
         if self._lock is not None:
+            Path(self._lock.name).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 
@@ -305,11 +306,15 @@ def _lock(path: Path) -> IO[str]:
     """
     if not path.parent.is_dir():
         raise GameError(f"{path}: no such folder as {path.parent}")
-    file = open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8")  # noqa: SIM115 (held as long as the store)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        file = open(lock, "w", encoding="utf-8")  # noqa: SIM115 (held as long as the store)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise GameError(f"{path}: another process plays this tournament just now") from None
+        # Who had it before may have deleted it between these two steps.
+        if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+            return file
         file.close()
-        raise GameError(f"{path}: another process plays this tournament just now") from None
-    file.write(str(os.getpid()))
-    return file

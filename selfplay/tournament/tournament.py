@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -71,6 +71,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.games < 2 or self.games % 2:
             raise GameError(f"--games: expected an even number, for openings are played from both sides: {self.games}")
+        if self.sprt is not None:
+            Sprt(*self.sprt)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Settings":
@@ -91,7 +93,7 @@ class Settings:
 
 
 class Tournament:
-    """One start of a tournament."""
+    """One start of a tournament; a context manager, which closes its file."""
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class Tournament:
             raise GameError("a tournament: expected at least two players")
         if settings.sprt is not None and len(entrants) != 2:
             raise GameError(f"--sprt is for two players, got {len(entrants)}")
-        self._store = store
+        self.store = store
         self._game = store.game
         self._settings = settings
         self._entrants = list(entrants)
@@ -119,31 +121,36 @@ class Tournament:
         self._workers = workers or available_cores()
         self._backend = backend
         self._console = console or Console(file=sys.stderr)
+        self._backends: dict[str, str] = {}
         self._stopped = threading.Event()
         self._forfeits = 0
 
-    def play(self, begin_stage: Callable[[str], None]) -> bool:
-        """Plays what is left; False where Ctrl-C stopped it before the end. What is over is kept.
+    def prepare(self, tell: Callable[[str], None]) -> None:
+        """Whatever comes before the games and takes a while; does nothing where everything is played.
 
-        begin_stage: told what is done before the games. Raises GameError.
+        tell: told what is done. Raises GameError.
         """
-        schedule, history = self._schedule()
-        if schedule.decided or schedule.played >= schedule.total:
-            return True
-        tables = self._tables()
-        for warning in start_engines(self._entrants, self._game, begin_stage):
+        schedule, _ = self._schedule()
+        if _is_over(schedule):
+            return
+        for warning in start_engines(self._entrants, self._game, tell):
             self._say(warning)
-        begin_stage("choosing what runs the networks")
-        backends = choose_backends(self._game, self._entrants, DEFAULT_TABLES // 2, self._backend)
-        session = self._store.begin_session(self._about(backends))
+        tell("choosing what runs the networks")
+        self._backends = choose_backends(self._game, self._entrants, DEFAULT_TABLES // 2, self._backend)
+
+    def play(self) -> bool:
+        """Plays what is left; False where Ctrl-C stopped it before the end. What is over is kept. Raises GameError."""
+        schedule, history = self._schedule()
+        if _is_over(schedule):
+            return True
+        session = self.store.begin_session(self._about(self._backends))
         players = tuple((e.text, e.weights) for e in self._entrants)
-        task = WorkerTask(self._game.spec, players, backends, tables, DEFAULT_CACHE_MB)
+        task = WorkerTask(self._game.spec, players, self._backends, self._tables(), DEFAULT_CACHE_MB)
         workers = min(self._workers, max(1, (schedule.total - schedule.played) // 2))
         driver = Driver(
             self._entrants, schedule, task, workers, self._settings.seed, history=history, on_event=self._say
         )
         with self._interruptible(), driver, self._shown(schedule) as show:
-            begin_stage("loading; the first time, compiling")
             while not self._stopped.is_set():
                 finished = driver.receive()
                 if finished is None:
@@ -152,7 +159,7 @@ class Tournament:
                 show(driver)
             self._record(driver.stop(), session)
             show(driver)
-        return schedule.decided or schedule.played >= schedule.total
+        return _is_over(schedule)
 
     @property
     def test(self) -> SprtState | None:
@@ -162,6 +169,12 @@ class Tournament:
         schedule, _ = self._schedule()
         assert isinstance(schedule, SprtSchedule)
         return _state_of(Sprt(*self._settings.sprt), schedule.pairs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self.store.close()
 
     # --- what there is
 
@@ -184,7 +197,7 @@ class Tournament:
         number = {player.id: i for i, player in enumerate(self._players)}
         openings: dict[tuple[str, ...], tuple[int, ...]] = {}
         results = []
-        for game in self._store.games():
+        for game in self.store.games():
             if game.first in number and game.second in number:
                 moves = game.moves[: game.opening]
                 if moves not in openings:
@@ -217,7 +230,7 @@ class Tournament:
             return
         games = [self._stored(game) for game in finished]
         self._forfeits += sum(game.forfeited for game in games)
-        self._store.record(games, session)
+        self.store.record(games, session)
 
     def _stored(self, finished: Finished) -> StoredGame:
         played, pairing = finished.played, finished.pairing
@@ -312,36 +325,46 @@ def begin(
     game: Game | None,
     texts: Sequence[str],
     *,
-    limits: dict[str, Any] | None = None,
+    everybody: bool = True,
+    merge: Sequence[Path] = (),
+    limits: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    backend: str | None = None,
     **given: Any,
-) -> tuple[Store, Settings, list[Entrant]]:
-    """Opens a tournament's file, or makes it: how it is played and by whom, those in the file first.
+) -> Tournament:
+    """A tournament with a file that is new or has been played before.
 
-    limits: for `lineup.enter`. given: settings to change; None leaves what the file says. Raises GameError.
+    everybody: whether the file's players take part, too. merge: files whose players and games are added first.
+    limits: for `lineup.enter`. given: settings to change; None leaves what the file says. Raises GameError, and a file
+    that is not there yet is not made by a command that is wrong.
     """
     fresh = not path.exists()
     if game is not None:
-        enter(texts, game, **(limits or {}))  # before there is a file: nothing is left of a wrong command
+        enter(texts, game, **(limits or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
     store = Store(path, game)
     try:
+        for other in merge:
+            with Store(other, read_only=True) as source:
+                store.merge(source)
         settings = Settings.from_json(store.settings).changed(**given)
         if settings.sprt is not None and given.get("games") is None and "games" not in store.settings:
             settings = settings.changed(games=SPRT_GAMES)
-        known = [player.text for player in store.players()]
-        entrants = enter([*known, *texts], store.game, **(limits or {}))
         settings.openings(store.game)
-        if len(entrants) < 2:
-            raise GameError(f"a tournament: expected at least two players, got {len(entrants)}")
+        known = [player.text for player in store.players()] if everybody else []
+        entrants = enter([*known, *texts], store.game, **(limits or {}))
+        tournament = Tournament(store, settings, entrants, workers=workers, backend=backend)
         store.save_settings(dataclasses.asdict(settings))
-        for entrant in entrants:
-            store.add_player(entrant.text, entrant.name, entrant.digest)
+        return tournament
     except BaseException:
         store.close()
         if fresh:
             path.unlink(missing_ok=True)
         raise
-    return store, settings, entrants
+
+
+def _is_over(schedule: Schedule) -> bool:
+    return schedule.decided or schedule.played >= schedule.total
 
 
 def _state_of(test: Sprt, pairs: Sequence[tuple[int, int]]) -> SprtState:
