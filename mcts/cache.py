@@ -14,7 +14,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import kernel
+from mcts.compiled import search_kernel
 from mcts.random import mix
 
 NOT_FOUND = -1
@@ -54,7 +54,7 @@ def allocate_cache(max_bytes: int, max_legal: int) -> EvaluationCache:
     )
 
 
-@kernel
+@search_kernel
 def position_key(cache, planes, edges, node):
     """The key of a position: of its planes (uint32 [C * H * W], the bits of the floats) and its legal actions."""
     key = mix(cache.generation[0])
@@ -67,19 +67,19 @@ def position_key(cache, planes, edges, node):
     return max(mix(key), _FIRST_KEY)
 
 
-@kernel
+@search_kernel
 def _place(cache, key):
     return np.int64(key & np.uint64(len(cache.keys) - 1))
 
 
-@kernel
+@search_kernel
 def find(cache, key):
     """Where the position's evaluation is, or NOT_FOUND."""
     place = _place(cache, key)
     return place if cache.keys[place] == key else NOT_FOUND
 
 
-@kernel
+@search_kernel
 def recall(cache, place, edges, node, logits):
     """Fills logits[a] for the node's actions with what is kept at `place`; returns the value."""
     for k in range(node["num_edges"]):
@@ -87,7 +87,7 @@ def recall(cache, place, edges, node, logits):
     return cache.values[place]
 
 
-@kernel
+@search_kernel
 def keep(cache, key, edges, node, logits, value):
     """Keeps logits[a] of the node's actions and the value, in place of what was there."""
     place = _place(cache, key)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import kernel
+from mcts.compiled import search_kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -17,7 +17,7 @@ _MIX2 = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(11)
 
 
-@kernel
+@search_kernel
 def mix(z):
     """A uint64 scrambled: a bijection in which every bit of the input sways every bit of the output."""
     z = (z ^ (z >> _S30)) * _MIX1
@@ -25,32 +25,32 @@ def mix(z):
     return z ^ (z >> _S31)
 
 
-@kernel
+@search_kernel
 def next_uniform(rng, i):
     """A float64 uniform in (0, 1), never 0 or 1. Advances rng[i] in place."""
     rng[i] += _GOLDEN
     return (float(mix(rng[i]) >> _S11) + 0.5) / 9007199254740992.0  # 53 bits, centred in their cell
 
 
-@kernel
+@search_kernel
 def next_below(rng, i, n):
     """An integer uniform in 0 .. n - 1. Advances rng[i]."""
     return min(int(next_uniform(rng, i) * n), n - 1)
 
 
-@kernel
+@search_kernel
 def next_gumbel(rng, i):
     """A draw from Gumbel(0, 1). Advances rng[i]."""
     return -math.log(-math.log(next_uniform(rng, i)))
 
 
-@kernel
+@search_kernel
 def next_exponential(rng, i, mean):
     """A draw from the exponential distribution of this mean. Advances rng[i]."""
     return -mean * math.log(next_uniform(rng, i))
 
 
-@kernel
+@search_kernel
 def next_gamma(rng, i, shape):
     """A draw from Gamma(shape, 1), by Marsaglia and Tsang (2000). Advances rng[i]."""
     boost = 1.0

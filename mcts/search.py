@@ -20,9 +20,10 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, Game, GameError
+from mcts.compiled import compiled
 from mcts.random import seeded
 from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, write_improved_policy
-from mcts.simulation import BLOCKED, FULL, expand, is_finished, reuse_subtree, simulate, start_tree
+from mcts.simulation import BLOCKED, FULL, copy_row, expand, is_finished, reuse_subtree, simulate, start_tree
 from mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
 from mcts.variation import write_variations
 
@@ -96,15 +97,12 @@ FOREST_TYPES = (
 SETTINGS_TYPE = _settings
 
 
-@numba.njit(
+@compiled(
     _int(
         *(LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, *FOREST_TYPES, _settings, _int),
         *(types.float32[:, :, :, ::1], types.int64[:, ::1], types.int32[::1], types.int32[::1]),
         *(types.int64[::1], types.int32[::1], types.float64[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _collect_leaves(
     legal_actions, play, outcome, encode, trees, nodes, edges, root_states, root_noise, schedule, rng, settings,
@@ -128,21 +126,18 @@ def _collect_leaves(
             if leaf >= 0:
                 encode(state, planes[n])
                 if len(states) > 0:
-                    states[n] = state
+                    copy_row(state, states[n])
                 leaf_trees[n], leaf_nodes[n] = b, leaf
                 n += 1
                 collected += 1
     return n
 
 
-@numba.njit(
+@compiled(
     types.void(
         *(*FOREST_TYPES, _settings, _int),
         *(types.int32[::1], types.int32[::1], types.float32[:, ::1], types.float32[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _expand_leaves(
     trees, nodes, edges, root_states, root_noise, schedule, rng, settings, n, leaf_trees, leaf_nodes, logits, values
@@ -153,11 +148,8 @@ def _expand_leaves(
         expand(trees[b], nodes[b], edges[b], leaf_nodes[i], logits[i], values[i], root_noise[b], settings[0], rng, b)
 
 
-@numba.njit(
+@compiled(
     types.void(LEGAL_ACTIONS, OUTCOME, *FOREST_TYPES, _int, types.int32[::1]),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _start_trees(
     legal_actions, outcome, trees, nodes, edges, root_states, root_noise, schedule, rng, simulations, actions
@@ -166,11 +158,8 @@ def _start_trees(
         start_tree(legal_actions, outcome, trees[b], nodes[b], edges[b], root_states[b], simulations, actions)
 
 
-@numba.njit(
+@compiled(
     types.void(*(*FOREST_TYPES, _settings, types.float64[::1], types.int64[::1])),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _choose(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, scratch, chosen):
     """Fills chosen[b] with the action to play in tree b, -1 where the game is over."""
@@ -181,16 +170,14 @@ def _choose(trees, nodes, edges, root_states, root_noise, schedule, rng, setting
             chosen[b] = edges[b, nodes[b, ROOT]["first_edge"] + k]["action"]
 
 
-@numba.njit(types.void(*(*FOREST_TYPES, _settings, _int, types.float64[::1])), cache=True, error_model="numpy")
+@compiled(types.void(*(*FOREST_TYPES, _settings, _int, types.float64[::1])))
 def _improve(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, b, policy):
     """Fills policy[:n] with tree b's improved policy over the root's n edges."""
-    write_improved_policy(nodes[b], edges[b], nodes[b, ROOT], settings[0], policy)
+    write_improved_policy(edges[b], nodes[b, ROOT], settings[0], policy)
 
 
-@numba.njit(
+@compiled(
     types.boolean(_trees, _nodes, _edges, _int, types.Array(_nodes.dtype, 1, "C"), types.Array(_edges.dtype, 1, "C")),
-    cache=True,
-    nogil=True,
 )
 def _reuse(trees, nodes, edges, action, spare_nodes, spare_edges):
     """Makes the child by `action` the root of the first tree; False where there is nothing to keep."""

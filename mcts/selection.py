@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, kernel
-from mcts.tree import ROOT, UNVISITED
+from games.contract import DRAW, ONGOING
+from mcts.compiled import search_kernel
+from mcts.tree import ROOT
 
 GUMBEL = 0
 PUCT = 1
@@ -39,7 +40,7 @@ _NEVER = -1e30
 _FORCED = 1e6  # above every PUCT score
 
 
-@kernel
+@search_kernel
 def result_value(result, player):
     """The value of a finished game for a player: 1, 0 or -1."""
     if result == DRAW:
@@ -47,25 +48,17 @@ def result_value(result, player):
     return 1.0 if result == player else -1.0
 
 
-@kernel
-def child_result(nodes, edge):
-    """The proven outcome code of the edge's child, ONGOING where there is none."""
-    if edge["child"] == UNVISITED:
-        return ONGOING
-    return nodes[edge["child"]]["result"]
-
-
-@kernel
-def is_lost(nodes, edge, player):
+@search_kernel
+def is_lost(edge, player):
     """Whether following the edge is proven to lose for `player`."""
-    result = child_result(nodes, edge)
+    result = edge["result"]
     return result not in (ONGOING, DRAW) and result != player
 
 
-@kernel
-def edge_q(nodes, edge, player):
+@search_kernel
+def edge_q(edge, player):
     """Q of an edge that has been visited or is being visited, in [0, 1] for `player`."""
-    result = child_result(nodes, edge)
+    result = edge["result"]
     if result != ONGOING:
         return 0.5 * result_value(result, player) + 0.5
     # A simulation under way counts as a loss, which sends the next one of the batch elsewhere.
@@ -73,8 +66,8 @@ def edge_q(nodes, edge, player):
     return 0.5 * (edge["value_sum"] - edge["waiting"]) / n + 0.5
 
 
-@kernel
-def write_completed_q(nodes, edges, node, q):
+@search_kernel
+def write_completed_q(edges, node, q):
     """Fills q[k] in [0, 1] for the node's k-th edge: its Q, or v_mix where it was never visited (ICLR 2022, eq. 33).
 
     Returns (visits of the edges together, the largest of them), simulations under way included.
@@ -86,7 +79,7 @@ def write_completed_q(nodes, edges, node, q):
         edge = edges[first + k]
         n = edge["visits"] + edge["waiting"]
         if n > 0:
-            q[k] = edge_q(nodes, edge, player)
+            q[k] = edge_q(edge, player)
             visited_prior += edge["prior"]
             visited_prior_q += edge["prior"] * q[k]
             total += n
@@ -102,14 +95,14 @@ def write_completed_q(nodes, edges, node, q):
     return total, most
 
 
-@kernel
-def write_improved_policy(nodes, edges, node, settings, policy):
+@search_kernel
+def write_improved_policy(edges, node, settings, policy):
     """Fills policy[k] with pi' = softmax(logits + sigma(completed Q)) over the node's edges; returns their visits.
 
     This is the policy that Gumbel search trains towards, and, below the root, follows.
     """
     first, count = node["first_edge"], node["num_edges"]
-    total, most = write_completed_q(nodes, edges, node, policy)
+    total, most = write_completed_q(edges, node, policy)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     highest = _NEVER
     for k in range(count):
@@ -119,28 +112,29 @@ def write_improved_policy(nodes, edges, node, settings, policy):
     for k in range(count):
         policy[k] = math.exp(policy[k] - highest)
         normalizer += policy[k]
+    share = 1.0 / normalizer
     for k in range(count):
-        policy[k] /= normalizer
+        policy[k] *= share
     return total
 
 
-@kernel
-def select_gumbel_interior(nodes, edges, node, settings, scratch):
+@search_kernel
+def select_gumbel_interior(edges, node, settings, scratch):
     """The edge argmax pi'(a) - N(a) / (1 + sum N), which keeps visits in proportion to pi'."""
     first, player = node["first_edge"], node["player"]
-    total = write_improved_policy(nodes, edges, node, settings, scratch)
-    best, best_score = -1, _NEVER
+    total = write_improved_policy(edges, node, settings, scratch)
+    best, best_score, visit_share = -1, _NEVER, 1.0 / (1.0 + total)
     for k in range(node["num_edges"]):
         edge = edges[first + k]
-        if is_lost(nodes, edge, player):
+        if is_lost(edge, player):
             continue
-        score = scratch[k] - (edge["visits"] + edge["waiting"]) / (1.0 + total)
+        score = scratch[k] - (edge["visits"] + edge["waiting"]) * visit_share
         if score > best_score:
             best, best_score = first + k, score
     return best
 
 
-@kernel
+@search_kernel
 def write_schedule(schedule, num_considered, simulations):
     """Sequential halving: simulation i goes to an action that has been visited schedule[i] times, the best such.
 
@@ -162,24 +156,24 @@ def write_schedule(schedule, num_considered, simulations):
             k = max(2, k // 2)
 
 
-@kernel
+@search_kernel
 def gumbel_score(edges, node, k, noise, scale, q):
     """g + logit + sigma(q) of the node's k-th edge, by which sequential halving ranks actions."""
     return noise[k] + edges[node["first_edge"] + k]["logit"] + scale * q[k]
 
 
-@kernel
+@search_kernel
 def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
     """The root's edge for the next simulation, by sequential halving's schedule."""
     node = nodes[ROOT]
     first, player = node["first_edge"], node["player"]
-    total, most = write_completed_q(nodes, edges, node, scratch)
+    total, most = write_completed_q(edges, node, scratch)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     wanted = schedule[total]
     best, best_score, best_matches = -1, _NEVER, False
     for k in range(node["num_edges"]):
         edge = edges[first + k]
-        if is_lost(nodes, edge, player):
+        if is_lost(edge, player):
             continue
         # Proven losses drop out, so the schedule may ask for a number of visits that no action has: then the
         # best of all that are left is taken.
@@ -190,14 +184,14 @@ def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
     return best
 
 
-@kernel
+@search_kernel
 def puct_exploration(total, settings):
     """c(s) sqrt(sum N), which a prior over 1 + N is multiplied by; `total` is sum N, the visits of all edges."""
     c = math.log((total + settings["c_puct_base"] + 1.0) / settings["c_puct_base"]) + settings["c_puct"]
     return c * math.sqrt(max(total, 1))
 
 
-@kernel
+@search_kernel
 def select_puct(nodes, edges, index, settings):
     """The edge argmax Q(a) + c(s) P(a) sqrt(sum N) / (1 + N(a)) of node `index`.
 
@@ -222,10 +216,10 @@ def select_puct(nodes, edges, index, settings):
     best, best_score = -1, _NEVER
     for k in range(count):
         edge = edges[first + k]
-        if is_lost(nodes, edge, player):
+        if is_lost(edge, player):
             continue
         n = edge["visits"] + edge["waiting"]
-        q = edge_q(nodes, edge, player) if n > 0 else urgency
+        q = edge_q(edge, player) if n > 0 else urgency
         score = q + exploration * edge["prior"] / (1.0 + n)
         if n > 0 and n * n < forced * edge["prior"]:
             score += _FORCED
@@ -234,7 +228,7 @@ def select_puct(nodes, edges, index, settings):
     return best
 
 
-@kernel
+@search_kernel
 def write_pruned_visits(nodes, edges, settings, visits):
     """Fills visits[k] with those of the root's k-th edge, less the forced playouts that it did not deserve.
 
@@ -248,19 +242,19 @@ def write_pruned_visits(nodes, edges, settings, visits):
     for k in range(count):
         edge = edges[first + k]
         total += edge["visits"]
-        visits[k] = 0.0 if is_lost(nodes, edge, player) else edge["visits"]
+        visits[k] = 0.0 if is_lost(edge, player) else edge["visits"]
         if visits[k] > 0 and (best < 0 or visits[k] > visits[best]):
             best = k
     if settings["forced_playouts"] == 0 or best < 0:
         return
     exploration = puct_exploration(total, settings)
     most = edges[first + best]
-    best_score = edge_q(nodes, most, player) + exploration * most["prior"] / (1.0 + most["visits"])
+    best_score = edge_q(most, player) + exploration * most["prior"] / (1.0 + most["visits"])
     for k in range(count):
         if k == best or visits[k] == 0:
             continue
         edge = edges[first + k]
-        q, explored = edge_q(nodes, edge, player), exploration * edge["prior"]
+        q, explored = edge_q(edge, player), exploration * edge["prior"]
         least = visits[k] - math.sqrt(settings["forced_playouts"] * edge["prior"] * total)
         while visits[k] >= 1 and visits[k] - 1 >= least and q + explored / visits[k] < best_score:
             visits[k] -= 1
@@ -268,7 +262,7 @@ def write_pruned_visits(nodes, edges, settings, visits):
             visits[k] = 0.0
 
 
-@kernel
+@search_kernel
 def choose_root_edge(nodes, edges, noise, settings, scratch):
     """The index k among the root's edges of the action to play once the search is over.
 
@@ -278,16 +272,16 @@ def choose_root_edge(nodes, edges, noise, settings, scratch):
     node = nodes[ROOT]
     first, count, player = node["first_edge"], node["num_edges"], node["player"]
     all_lost = node["result"] not in (ONGOING, DRAW) and node["result"] != player
-    _, most = write_completed_q(nodes, edges, node, scratch)
+    _, most = write_completed_q(edges, node, scratch)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     best, best_visits, best_score = 0, -1, _NEVER
     for k in range(count):
         edge = edges[first + k]
-        if child_result(nodes, edge) == player:
+        if edge["result"] == player:
             return k
-        if not all_lost and is_lost(nodes, edge, player):
+        if not all_lost and is_lost(edge, player):
             continue
-        if node["result"] == DRAW and child_result(nodes, edge) != DRAW:
+        if node["result"] == DRAW and edge["result"] != DRAW:
             continue
         visits = edge["visits"]
         gumbel = settings["root_policy"] == GUMBEL

@@ -5,12 +5,12 @@ All of these work on ONE tree: `nodes` and `edges` are its rows of the forest, `
 
 import math
 
-from games.contract import DRAW, ONGOING, PLAYER, kernel
+from games.contract import DRAW, ONGOING, PLAYER
+from mcts.compiled import search_kernel
 from mcts.random import next_gamma, next_gumbel
 from mcts.selection import (
     GUMBEL,
     PUCT,
-    child_result,
     is_lost,
     result_value,
     select_gumbel_interior,
@@ -26,7 +26,14 @@ BLOCKED = -2  # it ran into a leaf that already waits; nothing changed
 FULL = -3  # the tree has no room for the leaf; nothing changed
 
 
-@kernel
+@search_kernel
+def copy_row(row, into):
+    """Copies a state row; numba's own slice assignment allocates where rows might overlap."""
+    for i in range(len(row)):
+        into[i] = row[i]
+
+
+@search_kernel
 def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_edge, actions):
     """Adds the node of the position `state`; returns its index, or FULL. `actions` is scratch [max_legal]."""
     index = tree["num_nodes"]
@@ -56,16 +63,18 @@ def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_e
         edge["child"] = UNVISITED
         edge["visits"] = 0
         edge["waiting"] = 0
+        edge["result"] = ONGOING
         edge["logit"] = 0.0
         edge["prior"] = 0.0
     tree["num_edges"] += count
     tree["num_nodes"] += 1
     if parent_edge != NO_PARENT:
         edges[parent_edge]["child"] = index
+        edges[parent_edge]["result"] = result
     return index
 
 
-@kernel
+@search_kernel
 def start_tree(legal_actions, outcome, tree, nodes, edges, root_state, simulations, actions):
     """Empties the tree and plants its root at `root_state`, to be searched to `simulations` root visits.
 
@@ -80,7 +89,7 @@ def start_tree(legal_actions, outcome, tree, nodes, edges, root_state, simulatio
     add_node(legal_actions, outcome, tree, nodes, edges, root_state, NO_PARENT, NO_PARENT, actions)
 
 
-@kernel
+@search_kernel
 def is_finished(tree, nodes):
     """Whether there is nothing left to simulate: visits reached, root proven, or the tree full."""
     root = nodes[ROOT]
@@ -90,7 +99,7 @@ def is_finished(tree, nodes):
     return root["status"] == EVALUATED and root["visits"] - 1 + tree["waiting"] >= tree["simulations"]
 
 
-@kernel
+@search_kernel
 def back_up(nodes, edges, index, value):
     """Adds `value` (seen by the side to move at node `index`) to the node and to everything above it."""
     while True:
@@ -109,7 +118,7 @@ def back_up(nodes, edges, index, value):
         index = node["parent"]
 
 
-@kernel
+@search_kernel
 def withdraw(nodes, edges, index):
     """Takes back the virtual losses on the way to node `index`."""
     while nodes[index]["parent"] != NO_PARENT:
@@ -117,7 +126,7 @@ def withdraw(nodes, edges, index):
         index = nodes[index]["parent"]
 
 
-@kernel
+@search_kernel
 def propagate_result(nodes, edges, index):
     """Carries the proven result of node `index` up as far as it proves its parents' (MCTS-Solver, Winands 2008).
 
@@ -133,16 +142,18 @@ def propagate_result(nodes, edges, index):
         if result != player:
             best = 1 - player
             for k in range(node["num_edges"]):
-                child = child_result(nodes, edges[node["first_edge"] + k])
+                child = edges[node["first_edge"] + k]["result"]
                 if child == ONGOING:
                     return
                 if child == DRAW:
                     best = DRAW
             result = best
         node["result"] = result
+        if node["parent"] != NO_PARENT:
+            edges[node["parent_edge"]]["result"] = result
 
 
-@kernel
+@search_kernel
 def simulate(
     legal_actions, play, outcome, tree, nodes, edges, root_state, schedule, noise, settings, state, actions, scratch
 ):
@@ -151,7 +162,7 @@ def simulate(
     Returns the index of a new node that waits for the evaluator, or SETTLED, BLOCKED or FULL. The root itself is
     the first such leaf. `actions` and `scratch` are scratch [max_legal].
     """
-    state[:] = root_state
+    copy_row(root_state, state)
     index = ROOT
     if nodes[ROOT]["status"] == WAITING:
         if tree["waiting"] > 0:
@@ -162,7 +173,7 @@ def simulate(
     if gumbel and not tree["scheduled"]:
         candidates = 0
         for k in range(nodes[ROOT]["num_edges"]):
-            if not is_lost(nodes, edges[nodes[ROOT]["first_edge"] + k], nodes[ROOT]["player"]):
+            if not is_lost(edges[nodes[ROOT]["first_edge"] + k], nodes[ROOT]["player"]):
                 candidates += 1
         considered = min(settings["max_considered"], tree["simulations"], max(candidates, 1))
         write_schedule(schedule, considered, tree["simulations"])
@@ -180,7 +191,7 @@ def simulate(
         elif index == ROOT:
             chosen = select_gumbel_root(nodes, edges, schedule, noise, settings, scratch)
         else:
-            chosen = select_gumbel_interior(nodes, edges, node, settings, scratch)
+            chosen = select_gumbel_interior(edges, node, settings, scratch)
         edge = edges[chosen]
         edge["waiting"] += 1
         play(state, edge["action"])
@@ -202,7 +213,7 @@ def simulate(
         return leaf
 
 
-@kernel
+@search_kernel
 def expand(tree, nodes, edges, index, logits, value, noise, settings, rng, rng_index):
     """Takes the evaluator's answer for node `index` and backs its value up.
 
@@ -217,12 +228,15 @@ def expand(tree, nodes, edges, index, logits, value, noise, settings, rng, rng_i
         highest = max(highest, edge["logit"])
     normalizer = 0.0
     for k in range(count):
-        normalizer += math.exp(edges[first + k]["logit"] - highest)
+        edge = edges[first + k]
+        edge["prior"] = math.exp(edge["logit"] - highest)
+        normalizer += edge["prior"]
+    # Normalized, so that logits of different positions compare, and a softmax of them needs no maximum.
+    shift, share = highest + math.log(normalizer), 1.0 / normalizer
     for k in range(count):
         edge = edges[first + k]
-        # Normalized, so that logits of different positions compare, and a softmax of them needs no maximum.
-        edge["logit"] -= highest + math.log(normalizer)
-        edge["prior"] = math.exp(edge["logit"])
+        edge["logit"] -= shift
+        edge["prior"] *= share
     node["value"] = value
     node["status"] = EVALUATED
     tree["waiting"] -= 1
@@ -231,7 +245,7 @@ def expand(tree, nodes, edges, index, logits, value, noise, settings, rng, rng_i
     back_up(nodes, edges, index, float(value))
 
 
-@kernel
+@search_kernel
 def add_root_noise(nodes, edges, noise, settings, rng, rng_index):
     """Draws the root's Gumbel noise, or mixes Dirichlet noise into a PUCT root's priors."""
     root = nodes[ROOT]
@@ -250,7 +264,7 @@ def add_root_noise(nodes, edges, noise, settings, rng, rng_index):
             edge["prior"] = (1.0 - weight) * edge["prior"] + weight * noise[k] / max(total, 1e-300)
 
 
-@kernel
+@search_kernel
 def reuse_subtree(tree, nodes, edges, action, spare_nodes, spare_edges):
     """Makes the root's child by `action` the root, keeping what is below it; False where that was never evaluated.
 
@@ -284,8 +298,10 @@ def reuse_subtree(tree, nodes, edges, action, spare_nodes, spare_edges):
                 num_nodes += 1
             num_edges += 1
         index += 1
-    nodes[:num_nodes] = spare_nodes[:num_nodes]
-    edges[:num_edges] = spare_edges[:num_edges]
+    for n in range(num_nodes):
+        nodes[n] = spare_nodes[n]
+    for e in range(num_edges):
+        edges[e] = spare_edges[e]
     tree["num_nodes"] = num_nodes
     tree["num_edges"] = num_edges
     tree["full"] = 0

@@ -46,7 +46,8 @@ EDGE = np.dtype(
         ("action", np.int32),
         ("child", np.int32),
         ("visits", np.int32),
-        ("waiting", np.int32),  # simulations under way through it; each counts as a loss (virtual loss)
+        ("waiting", np.int16),  # simulations under way through it; each counts as a loss (virtual loss)
+        ("result", np.int16),  # the outcome code proven for its child, ONGOING while none is
         ("logit", np.float32),  # the evaluator's
         ("prior", np.float32),  # softmax over the legal actions; at a PUCT root mixed with Dirichlet noise
     ],

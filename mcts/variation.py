@@ -3,15 +3,16 @@
 import numba
 from numba.core import types
 
-from games.contract import DRAW, ONGOING, kernel
-from mcts.selection import child_result, edge_q, is_lost
+from games.contract import DRAW, ONGOING
+from mcts.compiled import compiled, search_kernel
+from mcts.selection import edge_q, is_lost
 from mcts.tree import EDGE, NODE, ROOT, UNVISITED
 
 NO_EDGE = -1
 """What `preferred_edge` answers where nothing was tried."""
 
 
-@kernel
+@search_kernel
 def preferred_edge(nodes, edges, index):
     """The place in `edges` of the move that the side to move at node `index` would play; NO_EDGE where none was tried.
 
@@ -25,26 +26,23 @@ def preferred_edge(nodes, edges, index):
     best, best_visits, best_q = NO_EDGE, 0, -1.0
     for place in range(node["first_edge"], node["first_edge"] + node["num_edges"]):
         edge = edges[place]
-        if child_result(nodes, edge) == player:
+        if edge["result"] == player:
             return place
-        if edge["visits"] == 0 or (not all_lost and is_lost(nodes, edge, player)):
+        if edge["visits"] == 0 or (not all_lost and is_lost(edge, player)):
             continue
-        if result == DRAW and child_result(nodes, edge) != DRAW:
+        if result == DRAW and edge["result"] != DRAW:
             continue
-        q = edge_q(nodes, edge, player)
+        q = edge_q(edge, player)
         if edge["visits"] > best_visits or (edge["visits"] == best_visits and q > best_q):
             best, best_visits, best_q = place, edge["visits"], q
     return best
 
 
-@numba.njit(
+@compiled(
     types.void(
         *(types.Array(numba.from_dtype(NODE), 1, "C"), types.Array(numba.from_dtype(EDGE), 1, "C")),
         *(types.int32[:, ::1], types.int64[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def write_variations(nodes, edges, variations, lengths):
     """Fills variations[k, :lengths[k]] with the k-th root edge's action and the play expected after it.

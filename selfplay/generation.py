@@ -7,6 +7,7 @@ and Python runs once a batch. Dimensions: B slots, R records (finished games wai
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
@@ -14,14 +15,14 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, GameError, kernel
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, GameError
 from mcts.cache import CACHE_TYPE, NOT_FOUND, allocate_cache, find, keep, position_key, recall
+from mcts.compiled import compiled, entry_point, search_kernel
 from mcts.random import next_below, next_exponential, next_uniform, seeded
 from mcts.search import FOREST_TYPES, SETTINGS_TYPE, Evaluate, SearchSettings
 from mcts.selection import (
     GUMBEL,
     SETTINGS,
-    child_result,
     choose_root_edge,
     result_value,
     write_improved_policy,
@@ -97,7 +98,7 @@ class Records(NamedTuple):
 FREE, FINISHED = 0, 1
 
 
-@kernel
+@search_kernel
 def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, games, settings, rng, b, actions):
     """Puts a new game into the slot, some of them after random moves."""
     games.counts[FREE] -= 1
@@ -132,7 +133,7 @@ def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, gam
         slot["policy_plies_left"] = int(min(policy_plies, len(plies)))
 
 
-@kernel
+@search_kernel
 def plant(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng, b, actions):
     """Starts the tree for the slot's next move, and decides how far it is searched.
 
@@ -148,7 +149,7 @@ def plant(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng
     start_tree(legal_actions, outcome, tree, nodes, edges, state, simulations, actions)
 
 
-@kernel
+@search_kernel
 def write_ply(ply, action, legal_count, root_value, surprise, proven, flags):
     """Fills a PLY record."""
     ply["action"] = action
@@ -159,7 +160,7 @@ def write_ply(ply, action, legal_count, root_value, surprise, proven, flags):
     ply["flags"] = flags
 
 
-@kernel
+@search_kernel
 def draw(weights, count, rng, b):
     """An index below `count`, drawn in proportion to the weights, of which one at least is positive."""
     total = 0.0
@@ -176,7 +177,7 @@ def draw(weights, count, rng, b):
     return last
 
 
-@kernel
+@search_kernel
 def draw_at_temperature(logits, count, temperature, rng, b):
     """An index below `count`, drawn from softmax(logits / temperature). Overwrites logits[:count]."""
     highest = -np.inf
@@ -188,7 +189,7 @@ def draw_at_temperature(logits, count, temperature, rng, b):
     return draw(logits, count, rng, b)
 
 
-@kernel
+@search_kernel
 def write_policy_target(nodes, edges, settings, target):
     """Fills target[:num_edges] with the policy to train towards.
 
@@ -198,11 +199,11 @@ def write_policy_target(nodes, edges, settings, target):
     root = nodes[ROOT]
     first, count, player = root["first_edge"], root["num_edges"], root["player"]
     if settings["root_policy"] == GUMBEL:
-        write_improved_policy(nodes, edges, root, settings, target)
+        write_improved_policy(edges, root, settings, target)
         return
     if root["result"] == player:
         for k in range(count):
-            target[k] = 1.0 if child_result(nodes, edges[first + k]) == player else 0.0
+            target[k] = 1.0 if edges[first + k]["result"] == player else 0.0
     else:
         write_pruned_visits(nodes, edges, settings, target)
     total = 0.0
@@ -212,7 +213,7 @@ def write_policy_target(nodes, edges, settings, target):
         target[k] = target[k] / total if total > 0 else 1.0 / count
 
 
-@kernel
+@search_kernel
 def surprise_of(nodes, edges, target):
     """KL(target || the network's policy at the root, without noise), in nats."""
     first = nodes[ROOT]["first_edge"]
@@ -223,7 +224,7 @@ def surprise_of(nodes, edges, target):
     return max(surprise, 0.0)  # rounding
 
 
-@kernel
+@search_kernel
 def make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch):
     """Records the searched position, with its targets where it was searched in full, and plays the move on `state`."""
     root = nodes[ROOT]
@@ -282,16 +283,13 @@ _PLAY_SETTINGS_TYPE = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
 _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[::1]))
 
 
-@numba.njit(
+@compiled(
     types.int64(
         *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1]),
         *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE, _PLAY_SETTINGS_TYPE, _SLOTS_TYPE, _RECORDS_TYPE),
         *(CACHE_TYPE, types.float32[:, :, :, ::1], types.uint32[:, ::1], types.float32[:, ::1], types.float32[::1]),
         *(_SCRATCH_TYPE, types.int64[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _step(
     reset, legal_actions, play, outcome, encode, parameters,
@@ -408,6 +406,7 @@ class SelfPlay:
             np.zeros(game.max_legal, np.float64),
         )
         self._parameters = game.parameter_row()
+        self._enter: Callable[..., int] = _step
         self._finished: list[tuple[NDArray[np.void], NDArray[np.float32], int]] = []
         self.evaluations = 0
         """Positions handed to the evaluator so far."""
@@ -430,18 +429,29 @@ class SelfPlay:
         return self._planes
 
     def receive(self, logits: NDArray[np.float32], values: NDArray[np.float32]) -> None:
-        """The evaluator's answers, [B, A] and [B], to what `search` returned. They are read and overwritten by it."""
+        """The evaluator's answers, [B, A] and [B], to what `search` returned. They are read and overwritten by it.
+
+        Raises TypeError for arrays of another type or shape.
+        """
+        for answer, expected in zip((logits, values), self._answers, strict=True):
+            fits = answer.dtype == np.float32 and answer.shape == expected.shape and answer.flags.carray
+            if not fits:
+                raise TypeError(
+                    f"evaluator: expected float32{list(expected.shape)}, contiguous and writeable, "
+                    f"got {answer.dtype}{list(answer.shape)}"
+                )
         self._answers = logits, values
         self.evaluations += len(self._planes)
 
     def _play_on(self) -> None:
         k = self.game.kernels
-        moves = _step(
+        moves = self._enter(
             *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters),
             *(self._forest, self.settings, self.play_settings, self._slots, self._records),
             *(self._cache, self._planes, self._planes.reshape(len(self._planes), -1).view(np.uint32), *self._answers),
             *(self._scratch, self._tally),
         )
+        self._enter = entry_point(_step)  # the first call has looked at the types of all that is handed over
         if moves < 0:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
         self.moves += moves

@@ -16,7 +16,7 @@ from mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, posit
 from mcts.random import next_uniform
 from mcts.rollout import play_out
 from mcts.search import FOREST_TYPES, SETTINGS_TYPE
-from mcts.selection import child_result, choose_root_edge, result_value
+from mcts.selection import choose_root_edge, result_value
 from mcts.simulation import expand, is_finished, simulate, start_tree
 from mcts.tree import ROOT, Forest
 
@@ -76,7 +76,7 @@ def pick(nodes, edges, contestant, noise, settings, rng, b, scratch):
     best, tried = 0, False
     if searched:
         best = choose_root_edge(nodes, edges, noise, settings, scratch)
-        if child_result(nodes, edges[first + best]) == root["player"]:
+        if edges[first + best]["result"] == root["player"]:
             return best
     for k in range(count):
         tried = tried or edges[first + k]["visits"] > 0

@@ -66,6 +66,7 @@ def assert_same_tree(forest, b, node: Node, index=ROOT):
     assert [c != UNVISITED for c in own["child"]] == [a in node.children for a in node.actions]
     for edge in own:
         assert edge["value_sum"] == pytest.approx(node.value_sums[int(edge["action"])], abs=1e-5)
+        assert edge["result"] == (ONGOING if edge["child"] == UNVISITED else nodes[edge["child"]]["result"])
         if edge["child"] != UNVISITED:
             assert_same_tree(forest, b, node.children[int(edge["action"])], int(edge["child"]))
 

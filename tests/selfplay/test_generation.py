@@ -536,3 +536,20 @@ def test_searches_have_room_for_every_legal_move():
     tree = self_play._forest.trees[0]
     assert not tree["full"]
     assert tree["num_nodes"] == 33
+
+
+@pytest.mark.parametrize(
+    ("logits", "values"),
+    [
+        (np.zeros((3, 9), np.float32), np.zeros(4, np.float32)),
+        (np.zeros((4, 9)), np.zeros(4, np.float32)),
+        (np.zeros((9, 4), np.float32).T, np.zeros(4, np.float32)),
+        (np.zeros((4, 9), np.float32), np.zeros((4, 1), np.float32)),
+    ],
+    ids=["rows", "float64", "not contiguous", "a column"],
+)
+def test_answers_of_another_kind_are_refused(logits, values):
+    self_play = SelfPlay(games.load("tictactoe"), SearchConfig(simulations=4), options(slots=4))
+    self_play.search()
+    with pytest.raises(TypeError, match="evaluator: expected float32"):
+        self_play.receive(logits, values)
