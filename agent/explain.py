@@ -16,7 +16,9 @@ SIMULATIONS = 800
 """How many each position that is looked at gets, where nothing else is asked for; a move takes three positions."""
 WORDS = ((20.0, "a blunder"), (10.0, "a mistake"), (5.0, "an inaccuracy"))
 """What a move is called that costs at least so many percentage points; anything cheaper is fine."""
-LONGEST_LINE = 8
+REFUTED = 10.0
+"""From how many percentage points on the opponent's answer is called a refutation."""
+LONGEST_LINE = 6
 """Moves of a line of play that are told: further on it was seldom searched."""
 MOST_CHANGES = 4
 """Changes of mind that are told, the last ones."""
@@ -158,7 +160,8 @@ def move_in_words(judgement: MoveJudgement) -> str:
     if judgement.better is None:
         return sentences[0]
     if judgement.reply:
-        told = "It is refuted by" if bad and after.player != before.player else "Expected after it:"
+        refuted = judgement.cost >= REFUTED and after.player != before.player
+        told = "It is refuted by" if refuted else "Expected after it:"
         sentences.append(f"{told} {_line(after, judgement.reply, judgement.forced)}.")
     if bad:
         sentences.append(f"Better is {_line(before, judgement.better_line, judgement.forced_better)}.")

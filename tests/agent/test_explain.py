@@ -172,6 +172,8 @@ def test_words_follow_the_cost_from_either_side(cost, word):
         judgement = judge_move(Scripted(TICTACTOE), position_after(CONNECT4, moves), 0)
         assert judgement.cost == pytest.approx(cost)
         assert judgement.word == word
+        assert ("It is refuted by" in move_in_words(judgement)) == (word in ("a mistake", "a blunder"))
+        assert ("Better is" in move_in_words(judgement)) == (word != "fine")
     assert [points for points, _ in WORDS] == [20.0, 10.0, 5.0]
 
 
