@@ -7,8 +7,10 @@ A `Thinker` runs in its caller's thread and tells of itself by `report`; compile
 so a screen in another thread stays responsive. `Ponderer` has one think on the opponent's time.
 """
 
+import atexit
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -119,6 +121,18 @@ class Thinker(Protocol):
         """The action to play having thought so: the first line's, or drawn where the player has a temperature."""
 
 
+_ponderers: "weakref.WeakSet[Ponderer]" = weakref.WeakSet()
+"""Those that have begun to ponder."""
+
+
+@atexit.register
+def _end_pondering() -> None:
+    """Ends it with the program, which would abort if a thread were in a network's library when all is torn down."""
+    for ponderer in list(_ponderers):
+        with contextlib.suppress(BaseException):
+            ponderer.stop()
+
+
 class Ponderer:
     """A thinker that also thinks on the opponent's time, in a thread of its own.
 
@@ -148,6 +162,7 @@ class Ponderer:
             self._end()
             if not position.is_over:
                 self._stop.clear()
+                _ponderers.add(self)
                 self._thread = threading.Thread(target=self._run, args=(position.copy(),), name=PONDERING, daemon=True)
                 self._thread.start()
 

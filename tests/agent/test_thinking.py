@@ -1,5 +1,7 @@
 """Thinking with limits, reports and stop requests, by search players and a policy's; pondering in the background."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -378,6 +380,22 @@ def test_what_goes_wrong_while_pondering_is_raised_once_by_the_next_call():
         ponderer.think(Position(GAME))
     evaluate.positions = 0
     assert ponderer.think(Position(GAME)).visits == 20
+
+
+def test_a_program_may_end_while_it_ponders():
+    script = (
+        "from agent.players import make_player\n"
+        "from agent.thinking import Ponderer\n"
+        "from games.position import Position\n"
+        "from games import load\n"
+        "game = load('connect4')\n"
+        "ponderer = Ponderer(make_player('shipped', game))\n"
+        "ponderer.think(Position(game))\n"
+        "ponderer.ponder(Position(game))\n"
+        "print('THE END')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "THE END\n"), done.stderr
 
 
 def test_nothing_is_pondered_when_the_game_is_over():
