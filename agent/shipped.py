@@ -1,4 +1,4 @@
-"""The nets that come with Keima: `configs/nets/GAME.safetensors`, with a dash for the colon of `gomoku:9`."""
+"""The nets that come with Keima: `configs/nets/GAME.safetensors`, `gomoku-size=9` for the game `gomoku:size=9`."""
 
 import importlib.resources
 from pathlib import Path
