@@ -21,7 +21,7 @@ def shipped_net(game: Game) -> Path | None:
 def shipped_name(game: Game) -> str | None:
     """How files that come with a game and these parameters are called; None for a user's own file, though that may be
     called as a game is."""
-    return game.spec.replace(":", "-").replace(",", "-").replace("=", "") if game.source == game.name else None
+    return game.spec.replace(":", "-").replace(",", "_") if game.source == game.name else None
 
 
 def require_shipped_net(game: Game) -> Path:
