@@ -593,7 +593,8 @@ def tournament(
             tell_of(standings(found.store, anchors), found.test, output, as_json=as_json)
         if not done:
             print(
-                f"stopped; every game that was over is kept: {how_to_go_on(found.store.path)} goes on", file=sys.stderr
+                f"stopped; nothing that was over is lost, and this goes on: {how_to_go_on(found.store.path)}",
+                file=sys.stderr,
             )
     return 0 if done else INTERRUPTED
 

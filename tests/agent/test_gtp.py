@@ -1,13 +1,21 @@
 """GTP by transcripts, and by thousands of lines that no controller would send."""
 
 import random
+import shlex
+import sys
+import time
 
 import pytest
 
-from agent.gtp import GtpEngine
+from agent.clock import LATENCY_S
+from agent.engines.process import LineProcess
+from agent.gtp import GtpEngine, serve
 from agent.players import make_player
+from agent.thinking import Limit, Line, Thoughts
 from games import load
 from games.contract import Game, GameError
+
+LONG_S = 60.0
 
 
 class FirstMove:
@@ -253,12 +261,364 @@ def test_another_board_size_is_another_game_with_its_own_player():
     assert sizes == [5, 6]
 
 
-@pytest.mark.parametrize("game", ["connect4", "othello:4", "breakthrough:5,columns=3"])
-def test_any_line_gets_a_wellformed_answer_or_none(game: str):
-    random.seed(7)
-    gtp = engine(game)
-    words = [w for w in (gtp.handle("list_commands") or "")[2:].split() if w != "quit"]
-    words += [
+class Aloud:
+    """Plays the first legal action, and tells of its thoughts: a report after each of three visits."""
+
+    name = "aloud"
+
+    def __init__(self, fails: bool = False):
+        self.limits: list[Limit | None] = []
+        self.fails = fails
+        self.closed = False
+
+    def choose(self, position):
+        return self.pick(self.think(position))
+
+    def think(self, position, limit=None, *, should_stop=None, report=None):
+        self.limits.append(limit)
+        actions = position.legal_actions()
+        for visits in range(1, 4):
+            lines = tuple(
+                Line(action, visits if k == 0 else 0, 0.5 if k == 0 else None, 1 / len(actions), (action,))
+                for k, action in enumerate(actions)
+            )
+            thoughts = Thoughts(lines, visits, 0.1 * visits, 0.5, None, ((0, actions[0]),))
+            if report is not None:
+                report(thoughts)
+            if self.fails:
+                raise GameError("the network said what is no number")
+            if should_stop is not None and should_stop():
+                break
+        return thoughts
+
+    def pick(self, thoughts):
+        return thoughts.lines[0].action
+
+    def forget(self):
+        """There is nothing that it keeps."""
+
+    def close(self):
+        self.closed = True
+
+
+class Script:
+    """Lines as they come: the next one is there after so many questions whether it is."""
+
+    def __init__(self, *lines: str, patience: int = 0):
+        self._lines = list(lines)
+        self._patience, self._asked = patience, 0
+
+    def next(self):
+        self._asked = 0
+        return self._lines.pop(0) if self._lines else None
+
+    def wait(self):
+        self._asked = self._patience
+
+    def is_ready(self):
+        self._asked += 1
+        return self._asked > self._patience
+
+
+def served(gtp: GtpEngine, *lines: str, patience: int = 0) -> str:
+    written: list[str] = []
+    serve(gtp, Script(*lines, patience=patience), written.append)
+    return "".join(written)
+
+
+INFO = "info move 1 visits {} winrate 7500 prior 1429 order 0 pv 1\n"
+
+
+def test_analysis_goes_on_until_the_next_line():
+    assert served(engine("connect4", lambda game: Aloud()), "7 lz-analyze b 0", "name", patience=1) == (
+        "=7\n" + INFO.format(1) + INFO.format(2) + "\n= Keima\n\n"
+    )
+    assert served(engine("connect4", lambda game: Aloud()), "lz-analyze 0", patience=99) == (
+        "=\n" + INFO.format(1) + INFO.format(2) + INFO.format(3) + "\n"
+    )
+
+
+def test_analysis_is_told_at_its_interval_and_at_the_end():
+    ticks = iter(range(100))
+    gtp = GtpEngine(load("connect4"), lambda game: Aloud(), clock=lambda: float(next(ticks)))
+    assert served(gtp, "lz-analyze b 1000", "quit", patience=99) == (
+        "=\n" + INFO.format(1) + INFO.format(3) + "\n=\n\n"
+    )
+
+
+def test_a_move_with_its_analysis():
+    gtp = engine("connect4", lambda game: Aloud())
+    assert served(gtp, "3 lz-genmove_analyze b 0") == (
+        "=3\n" + INFO.format(1) + INFO.format(2) + INFO.format(3) + "play 1\n\n"
+    )
+    assert gtp.position.actions == [0]
+    answer = served(gtp, "kata-genmove_analyze w 0 maxmoves 1")
+    assert answer.startswith("=\ninfo move 1 visits 1 utility 0.5 winrate 0.75 prior 0.142857 order 0 pv 1\n")
+    assert answer.endswith("\nplay 1\n\n")
+
+
+def test_analysis_that_cannot_be():
+    gtp = engine("connect4")
+    assert gtp.handle("lz-analyze b 10") == "? first has nothing to tell of its moves\n\n"
+    assert "analyze" not in (gtp.handle("list_commands") or "")
+    assert gtp.handle("known_command lz-analyze") == "= false\n\n"
+    gtp = engine("connect4", lambda game: Aloud())
+    assert gtp.handle("known_command kata-genmove_analyze") == "= true\n\n"
+    assert gtp.handle("4 lz-analyze w 10") == "?4 black is to move\n\n"
+    assert gtp.handle("lz-analyze b soon") == "? syntax error\n\n"
+    assert gtp.handle("lz-analyze b 1 avoid b 1 5") == "? avoid is not supported\n\n"
+    assert gtp.position.actions == []
+    for move in "1122334":
+        gtp.handle(f"play {'bw'[gtp.position.player]} {move}")
+    assert gtp.position.is_over
+    assert gtp.handle("lz-analyze b 10") == "? the game is over\n\n"
+    assert gtp.handle("lz-genmove_analyze w 10") == "=\nplay resign\n\n"
+
+
+def test_what_goes_wrong_under_way_ends_the_answer_and_is_logged():
+    logged: list[str] = []
+    gtp = GtpEngine(load("connect4"), lambda game: Aloud(fails=True), log=logged.append)
+    assert gtp.handle("lz-analyze b 10") == "=\n" + INFO.format(1) + "\n"
+    assert logged == ["lz-analyze: the network said what is no number"]
+    assert gtp.handle("genmove b") == "? the network said what is no number\n\n"
+    assert gtp.position.actions == []
+
+
+def limits(*lines: str, **options) -> list[Limit | None]:
+    """What a player is asked to keep to; each move takes a second."""
+    ticks = iter(range(1000))
+    player = Aloud()
+    gtp = GtpEngine(load("connect4"), lambda game: player, clock=lambda: float(next(ticks)), **options)
+    for line in lines:
+        response = gtp.handle(line)
+        assert response is not None
+        assert response.startswith("="), (line, response)
+    return player.limits
+
+
+def test_time_settings_limit_moves():
+    assert (
+        limits("genmove b", "time_settings 100 10 0", "genmove w", "kgs-time_settings none", "genmove b") == [None] * 3
+    )
+    share = 84 / 21 - LATENCY_S
+    assert limits("time_settings 84 0 0", "genmove b") == [Limit(None, share)]
+    assert limits("kgs-time_settings absolute 84", "genmove b") == [Limit(None, share)]
+    assert limits("kgs-time_settings byoyomi 0 5 3", "genmove b") == [Limit(None, 4 - LATENCY_S)]
+    assert limits("kgs-time_settings canadian 0 50 10", "genmove b") == [Limit(None, 4 - LATENCY_S)]
+    assert limits("time_settings 0 50 10", "time_left b 20 5", "genmove b") == [Limit(None, 3.2 - LATENCY_S)]
+    used = limits("time_settings 84 0 0", "genmove b", "genmove w", "genmove b")
+    assert used == [Limit(None, share), Limit(None, 84 / 20 - LATENCY_S), Limit(None, 83 / 20 - LATENCY_S)]
+    again = limits("time_settings 84 0 0", "genmove b", "clear_board", "genmove b")
+    assert again == [Limit(None, share)] * 2  # a new game, a full clock
+
+
+def test_what_was_asked_for_holds_whatever_the_time_allows():
+    assert limits("time_settings 84 0 0", "genmove b", simulations=50) == [Limit(50, 84 / 21 - LATENCY_S)]
+    assert limits("time_settings 84 0 0", "genmove b", seconds=0.5) == [Limit(None, 0.5)]
+    assert limits("genmove b", simulations=50) == [None]  # the player knows
+
+
+def test_an_only_move_takes_no_time():
+    player = Aloud()
+    gtp = engine("othello:4", lambda game: player)
+    for line in ("time_settings 100 0 0", "play b d3", "play w d2", "play b d1", "play w d4", "play b b4"):
+        assert gtp.handle(line) == "=\n\n"
+    assert gtp.handle("genmove w") == "= pass\n\n"
+    assert player.limits == [Limit(simulations=1)]
+
+
+def test_malformed_time_settings():
+    gtp = engine("connect4")
+    for line in (
+        *(
+            "time_settings 1 2 x",
+            "time_settings -1 2 3",
+            "time_settings nan 2 3",
+            "time_left b 10",
+            "time_left b 1e5 0",
+        ),
+        *("kgs-time_settings", "kgs-time_settings fischer 3 3", "kgs-time_settings byoyomi 3 3"),
+        *("kgs-time_settings canadian 3 3 x", "kgs-time_settings absolute"),
+    ):
+        assert gtp.handle(line) == "? syntax error\n\n", line
+
+
+def test_go_with_komi_and_handicap():
+    transcript(
+        "go:9",
+        """
+        > komi 0.5
+        =
+        > komi 0.3
+        ? unacceptable komi
+        > fixed_handicap 2
+        = G7 C3
+        > fixed_handicap 2
+        ? board not empty
+        > play b a1
+        ? illegal move: white is to move
+        > genmove w
+        = A9
+        > clear_board
+        =
+        > fixed_handicap 1
+        ? invalid number of stones
+        > fixed_handicap 10
+        ? invalid number of stones
+        > fixed_handicap some
+        ? handicap not an integer
+        > place_free_handicap 3
+        = C7 G7 C3
+        > play w a1
+        =
+        > clear_board
+        =
+        > place_free_handicap 81
+        ? invalid number of stones
+        > set_free_handicap A1 B1 A1
+        ? bad vertex list
+        > set_free_handicap A1 pass
+        ? bad vertex list
+        > set_free_handicap A1
+        ? bad vertex list
+        > play b e5
+        =
+        > set_free_handicap A1 B2
+        ? board not empty
+        > undo
+        =
+        > set_free_handicap A1 B2
+        =
+        > play b c3
+        ? illegal move: white is to move
+        > play w PASS
+        =
+        > play b pass
+        =
+        > final_score
+        = B+80.5
+        > boardsize 5
+        =
+        > fixed_handicap 2
+        ? invalid number of stones
+        > showboard
+        =
+          a b c d e
+        5 . . . . .
+        4 . . . . .
+        3 . . . . .
+        2 . . . . .
+        1 . . . . .
+        black to move
+        > known_command set_free_handicap
+        = true
+        """,
+    )
+
+
+def test_records(tmp_path):
+    file = tmp_path / "game.sgf"
+    logged: list[str] = []
+    gtp = GtpEngine(load("go:5"), lambda game: FirstMove(), log=logged.append)
+    for line in ("komi 3.5", "play b c3", "play w d3", "play b c2"):
+        assert gtp.handle(line) == "=\n\n"
+    printed = gtp.handle("printsgf")
+    assert printed is not None
+    assert printed.startswith("= (;")
+    assert ";B[cc];W[dc];B[cd]" in printed.replace("\n", "")
+    assert gtp.handle(f"printsgf {file}") == "=\n\n"
+    for line, moves in ((f"loadsgf {file}", 3), (f"loadsgf {file} 2", 1), (f"loadsgf {file} 99", 3)):
+        assert gtp.handle("boardsize 9") == "=\n\n"
+        assert gtp.handle(line) == "=\n\n"
+        assert len(gtp.position.actions) == moves
+        assert gtp.position.game == load("go:5,komi=3.5")
+    file.write_text("(;GM[1]SZ[5];B[cc];B[dd])")
+    before = gtp.position
+    assert gtp.handle(f"loadsgf {file}") == "? cannot load file\n\n"
+    assert gtp.handle(f"loadsgf {tmp_path / 'none'}") == "? cannot load file\n\n"
+    assert gtp.handle(f"loadsgf {tmp_path}") == "? cannot load file\n\n"
+    assert gtp.handle(f"loadsgf {file} x") == "? syntax error\n\n"
+    assert gtp.position is before
+    assert "move 2: it is White's turn" in logged[0]
+    assert (gtp.handle(f"printsgf {tmp_path / 'game.txt'}") or "").startswith("? ")
+    assert engine("connect4").handle("printsgf") == "? unknown command\n\n"
+
+
+def test_players_are_made_once_a_game_and_closed():
+    made = {}
+
+    def player_for(game):
+        made.setdefault(game.label, []).append(Aloud())
+        return made[game.label][-1]
+
+    gtp = engine("go:5", player_for)
+    for line in ("komi 5.5", "komi 7.5", "komi 5.5", "clear_board", "boardsize 6", "boardsize 7"):
+        assert gtp.handle(line) == "=\n\n"
+    assert {label: len(players) for label, players in made.items()} == dict.fromkeys(
+        ("go:size=5", "go:size=5,komi=5.5", "go:size=6,komi=5.5", "go:size=7,komi=5.5"), 1
+    )
+    closed = [label for label, players in made.items() if players[0].closed]
+    assert closed == ["go:size=5"]
+    gtp.close()
+    assert all(players[0].closed for players in made.values())
+
+
+def test_a_search_that_is_watched_and_timed_in_a_process():
+    """The real thing: output while it searches, which ends when a line comes; and moves on the clock."""
+    script = "import sys; from agent.commands import main; sys.exit(main())"
+    words = [sys.executable, "-c", script, "gtp", "connect4", "--opponent", "rollout:1000000"]
+    process = LineProcess(shlex.join(words))
+
+    def answer(line: str, until: str) -> list[str]:
+        process.send(line, LONG_S)
+        lines = [process.receive(time.monotonic() + LONG_S) or ""]
+        while until not in lines[-1]:
+            lines.append(process.receive(time.monotonic() + LONG_S) or "")
+        return lines
+
+    told = answer("7 kata-analyze b 1", "visits 1")  # of some move, one visit or a hundred
+    assert told[0] == "=7"
+    assert all(line.startswith("info move ") for line in told[1:])
+    told = answer("8 name", "=8 Keima")
+    assert told[-2] == ""  # the end of the analysis
+    for k in range(6):
+        assert answer("time_left b 2 0" if k == 0 else "time_settings 2 0 0", "=")
+        assert answer(f"genmove {'bw'[k % 2]}", "= ")
+    process.close("quit")
+    assert process.complaints == []
+
+
+COMMANDS = [
+    "protocol_version",
+    "name",
+    "version",
+    "known_command",
+    "list_commands",
+    "boardsize",
+    "clear_board",
+    "komi",
+    "play",
+    "genmove",
+    "reg_genmove",
+    "undo",
+    "showboard",
+    "final_score",
+    "time_settings",
+    "kgs-time_settings",
+    "time_left",
+    "fixed_handicap",
+    "place_free_handicap",
+    "set_free_handicap",
+    "loadsgf",
+    "printsgf",
+    "lz-analyze",
+    "kata-analyze",
+    "lz-genmove_analyze",
+    "kata-genmove_analyze",
+    "quit",
+]
+ARGUMENTS = [
+    *(
         "b",
         "w",
         "black",
@@ -267,48 +627,93 @@ def test_any_line_gets_a_wellformed_answer_or_none(game: str):
         "resign",
         "a1",
         "b2",
+        "j9",
+        "i5",
         "c3xd4",
         "4",
         "7",
         "-3",
-        "1e999",
-        "nan",
-        "#",
-        "é",
-    ]
-    words += [
-        "\x00",
-        "\x7f",
-        "\t",
-        "=1",
-        "?",
-        "99999999999999999999",
-        "²",
-        "\udcff",
-        "boardsize 4",
-        "undo",
-        "genmove b",
-    ]
-    played = 0
-    for i in range(3000):
-        if i % 3 == 0:  # lines that may well be right, so that games move on
-            colour = "bw"[gtp.position.player]
-            moves = [gtp.position.game.action_to_text(gtp.position.state, a) for a in gtp.position.legal_actions()]
-            line = f"{i} play {colour} {random.choice([*moves, 'pass'])}" if i % 2 else f"genmove {colour}"
-        elif i % 3 == 1:
-            line = " ".join(random.choices(words, k=random.randrange(6)))
+        "0",
+        "1",
+        "2",
+        "9",
+    ),
+    *("1e999", "nan", "inf", "0.5", "6.5", "100", "30", "5", "#", "é", "\x00", "\x7f", "\t", "=1", "?", "²", "\udcff"),
+    *("99999999999999999999", "none", "absolute", "byoyomi", "canadian", "interval", "maxmoves", "rootInfo", "true"),
+    *("undo", "genmove b", "play b", ".", "/", "x.sgf", "avoid", "\u2028", "\x85", "a" * 3000),
+]
+
+
+def mutated(line: str, generator: random.Random) -> str:
+    """The line with some characters dropped, doubled, exchanged or changed."""
+    characters = list(line)
+    for _ in range(generator.randrange(1, 4)):
+        if not characters:
+            break
+        place = generator.randrange(len(characters))
+        kind = generator.randrange(4)
+        if kind == 0:
+            del characters[place]
+        elif kind == 1:
+            characters.insert(place, characters[place])
+        elif kind == 2:
+            other = generator.randrange(len(characters))
+            characters[place], characters[other] = characters[other], characters[place]
         else:
-            line = "".join(chr(random.randrange(0x20, 0x3000) if random.random() < 0.3 else random.randrange(128))
-                           for _ in range(random.randrange(40)))  # fmt: skip
-        before = len(gtp.position.actions)
+            characters[place] = chr(generator.choice((generator.randrange(128), generator.randrange(0x3000), 0xFFFD)))
+    return "".join(characters)
+
+
+def likely_line(gtp: GtpEngine, generator: random.Random) -> str:
+    """A line that may well be right, so that games move on."""
+    position = gtp.position
+    colour = "bw"[position.player]
+    if generator.random() < 0.4:
+        return f"genmove {colour}"
+    actions = position.legal_actions()
+    move = position.game.action_to_text(position.state, generator.choice(actions)) if actions else "pass"
+    return f"{generator.randrange(10**6)} play {colour} {move}"
+
+
+@pytest.mark.parametrize(
+    ("game", "count"),
+    [("connect4", 30_000), ("othello:4", 30_000), ("breakthrough:5,columns=3", 15_000), ("go:4", 30_000)],
+)
+def test_any_line_gets_a_wellformed_answer_or_none(game: str, count: int, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # printsgf may write there
+    generator = random.Random(7)
+
+    def player_for(game: Game):
+        if game.shape[0] > 9:
+            raise GameError("nobody plays that")
+        return Aloud() if generator.random() < 0.5 else FirstMove()
+
+    gtp = engine(game, player_for)
+    played = refused = 0
+    for i in range(count):
+        kind = generator.random()
+        if kind < 0.3:
+            line = likely_line(gtp, generator)
+        elif kind < 0.6:
+            line = " ".join([generator.choice(COMMANDS), *generator.choices(ARGUMENTS, k=generator.randrange(5))])
+        elif kind < 0.9:
+            line = mutated(likely_line(gtp, generator) if kind < 0.75 else generator.choice(COMMANDS), generator)
+        else:
+            line = generator.randbytes(generator.randrange(40)).decode(errors="replace")
+        before = gtp.position
+        moves = len(before.actions)
         response = gtp.handle(line)
-        played += len(gtp.position.actions) > before
+        played += len(gtp.position.actions) > moves
         if response is not None:
-            assert response[0] in "=?"
-            assert response.endswith("\n\n")
-            assert "\n\n" not in response[:-2]
+            assert response[0] in "=?", line
+            assert response.endswith("\n\n"), line
+            assert "\n\n" not in response[:-2], line
+            assert "\r" not in response, line
             if response[0] == "?":
-                assert len(gtp.position.actions) == before, line
+                refused += 1
+                assert gtp.position is before, line
+                assert len(before.actions) == moves, line
         if gtp.position.is_over and i % 5 == 0:
-            gtp.handle("clear_board")
-    assert played > 300
+            assert gtp.handle("clear_board") == "=\n\n"
+    assert played > count // 10
+    assert refused > count // 10

@@ -1,0 +1,106 @@
+"""Analysis as Go's graphical interfaces ask for it over GTP, in the dialects of Leela Zero and of KataGo.
+
+`lz-analyze b 50` and `kata-analyze b 50 maxmoves 5` ask for a line of text every 50 hundredths of a second:
+
+    info move d4 visits 120 winrate 5312 prior 2404 order 0 pv d4 q16 info move ...
+
+Leela Zero writes win rates and priors as whole ten-thousandths, KataGo as fractions; both as the side to move sees it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.thinking import Line, Thoughts
+from games.position import Position
+
+LONGEST_VARIATION = 16
+"""Moves of a variation that are told."""
+KNOWN_OPTIONS = ("interval", "minmoves", "maxmoves", "rootinfo", "ownership", "movesownership", "pvvisits")
+"""What KataGo's interfaces send; those that ask for what there is not are passed over, as KataGo's protocol allows."""
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class AnalysisRequest:
+    """What an analysis is to be like."""
+
+    dialect: str
+    """`lz` or `kata`."""
+    interval_s: float = 1.0
+    """How often it is told, in seconds."""
+    max_moves: int = 1000
+    min_moves: int = 0
+    """So many moves are told, though some were not tried."""
+    root_info: bool = False
+
+
+def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
+    """The request in what follows a colour. Raises ValueError for what is none, with a reason."""
+    interval_s, numbers, root_info = 1.0, {"minmoves": 0, "maxmoves": 1000}, False
+    words = [word.lower() for word in arguments]
+    if words and _NUMBER.fullmatch(words[0]):
+        interval_s = float(words.pop(0)) / 100
+    while words:
+        name = words.pop(0)
+        if name in ("avoid", "allow"):
+            raise ValueError(f"{name} is not supported")
+        if name not in KNOWN_OPTIONS or not words:
+            raise ValueError("syntax error")
+        value = words.pop(0)
+        if name in ("interval", "minmoves", "maxmoves"):
+            if not _NUMBER.fullmatch(value):
+                raise ValueError("syntax error")
+            if name == "interval":
+                interval_s = float(value) / 100
+            else:
+                numbers[name] = int(float(value))
+        elif name == "rootinfo":
+            root_info = value == "true"
+    return AnalysisRequest(dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], root_info)
+
+
+def analysis_line(
+    request: AnalysisRequest, position: Position, thoughts: Thoughts, name_of: Callable[[str], str]
+) -> str:
+    """Thoughts about a position as one line. `name_of`: how a move in the game's notation is written."""
+    tried = [line for line in thoughts.lines if line.visits > 0]
+    told = tried if len(tried) >= max(request.min_moves, 1) else list(thoughts.lines[: max(request.min_moves, 1)])
+    infos = [_info(request, position, thoughts, line, order, name_of) for order, line in enumerate(told)]
+    infos = infos[: max(request.max_moves, 1)]
+    if request.root_info:
+        infos.append(f"rootInfo visits {thoughts.visits} winrate {_fraction(thoughts.value or 0.0):.6g}")
+    return " ".join(infos)
+
+
+def _info(
+    request: AnalysisRequest,
+    position: Position,
+    thoughts: Thoughts,
+    line: Line,
+    order: int,
+    name_of: Callable[[str], str],
+) -> str:
+    value = line.value if line.value is not None else thoughts.value or 0.0
+    win, prior = _fraction(value), line.prior
+    moves = [name_of(move) for move in _moves(position, line)]
+    if request.dialect == "lz":
+        said = f"winrate {round(10_000 * win)} prior {round(10_000 * prior)}"
+    else:
+        said = f"utility {value:.6g} winrate {win:.6g} prior {prior:.6g}"
+    return f"info move {moves[0]} visits {line.visits} {said} order {order} pv {' '.join(moves)}"
+
+
+def _fraction(value: float) -> float:
+    """A value from -1 to 1 as a win rate from 0 to 1."""
+    return (1 + value) / 2
+
+
+def _moves(position: Position, line: Line) -> list[str]:
+    """A variation in the game's notation."""
+    game, state = position.game, position.state
+    moves = []
+    for action in line.variation[:LONGEST_VARIATION]:
+        moves.append(game.action_to_text(state, action))
+        state = game.after(state, action)
+    return moves
