@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from agent.player_spec import parse
 from agent.players import Analyst, Player, PolicyPlayer, SearchPlayer, default_player, make_player
+from agent.thinking import Limit
 from games import load, names
 from games.contract import GameError
 from games.position import Position, position_after
@@ -141,6 +143,41 @@ def test_what_is_no_player_is_said(text: str, message: str):
 def test_exact_says_where_it_has_no_solver():
     with pytest.raises(GameError, match=r"exact: hex:size=4 has no solver; expected one of random"):
         make_player("exact", load("hex:4"))
+
+
+def test_options_reach_the_player():
+    game = load("connect4")
+    player = make_player('rollout:300 temperature=0.5 seed=4 name="Ada L."', game, simulations=9, seed=5)
+    assert isinstance(player, SearchPlayer)
+    assert player.name == "Ada L."
+    assert player.limit == Limit(300, None)
+    assert (player._temperature, player._seed) == (0.5, 4)
+    assert make_player("rollout", game, simulations=9).name == "rollout:9"
+    assert make_player("rollout", game).name == "rollout:500"
+    timed = make_player("rollout seconds=0.5", game, simulations=9)
+    assert isinstance(timed, SearchPlayer)
+    assert timed.limit == Limit(None, 0.5)
+    assert timed.name == "rollout, 0.5 s"
+    both = make_player("rollout", game, simulations=9, seconds=2)
+    assert isinstance(both, SearchPlayer)
+    assert both.limit == Limit(9, 2)
+    assert make_player(parse("alphabeta depth=2"), game).name == "alphabeta:2"
+    seeded = [make_player("random seed=8", game, seed=seed).choose(Position(game)) for seed in range(20)]
+    assert len(set(seeded)) == 1
+
+
+def test_the_shipped_nets_options_and_its_policy_alone():
+    game = load("connect4")
+    assert isinstance(make_player("raw", game), PolicyPlayer)
+    assert make_player("raw", game).name == make_player("raw:shipped", game).name
+    assert isinstance(make_player("shipped simulations=0", game), PolicyPlayer)
+    limited = make_player("shipped simulations=32 seconds=1", game)
+    assert isinstance(limited, SearchPlayer)
+    assert limited.limit == Limit(32, 1.0)
+    assert limited.name.endswith("32 simulations or 1 s")
+    timed = make_player("shipped seconds=1.5", game)
+    assert isinstance(timed, SearchPlayer)
+    assert timed.limit == Limit(None, 1.5)
 
 
 def test_default_is_random_playouts_without_a_net(tmp_path, monkeypatch):
