@@ -46,6 +46,9 @@ from selfplay.tournament.contestants import Answer, Asked, Contestant, NetworkCo
 DEFAULT_TABLES = 256
 SLICE_SIMULATIONS = 2000
 """After so many simulations with playouts, a few milliseconds, a table waits until the others had their turn."""
+PLAYOUT_TABLES = 8
+"""Tables at which such a turn is taken in a step: the oldest games', which so come to their end first. Playouts gain
+nothing from a batch, and if all games went on evenly, none would be over for a long time."""
 PATIENCE_S = 0.2
 """How long a step waits for players who are asked, where there is nothing else to do."""
 MAX_TREE_BYTES = 1 << 29
@@ -176,9 +179,9 @@ class Arena:
         """
         self._take_answers()
         status = self._tables["status"]
-        self._play_on(
-            np.flatnonzero((status == OPENED) | (status == ANSWERED) | (status == RUNNING)), *self._no_answers
-        )
+        self._play_on(np.flatnonzero((status == OPENED) | (status == ANSWERED)), *self._no_answers)
+        running = sorted(np.flatnonzero(status == RUNNING).tolist(), key=lambda table: self._tasks[table].number)
+        self._play_on(np.array(running[:PLAYOUT_TABLES], np.int64), *self._no_answers, SLICE_SIMULATIONS)
         finished = self._evaluate_most_wanted()
         for table in np.flatnonzero(self._tables["status"] == ASKING).tolist():
             if table not in self._unanswered:
@@ -207,7 +210,13 @@ class Arena:
         else:
             record["kind"] = ASKED
 
-    def _play_on(self, turn: NDArray[np.int64], logits: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+    def _play_on(
+        self,
+        turn: NDArray[np.int64],
+        logits: NDArray[np.float32],
+        values: NDArray[np.float32],
+        playouts: int = 0,
+    ) -> None:
         if len(turn) == 0:
             return
         k = self.game.kernels
@@ -215,7 +224,7 @@ class Arena:
             *(k.legal_actions, k.play, k.outcome, k.encode, self._forest, self._settings),
             *(self._tables, self._records, self._moves, self._cache, self._generations),
             *(self._planes, self._planes.reshape(self.tables, -1).view(np.uint32)),
-            *(turn, logits, values, self._scratch, SLICE_SIMULATIONS, self._tally),
+            *(turn, logits, values, self._scratch, playouts, self._tally),
         )
         if failed:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
@@ -251,7 +260,7 @@ class Arena:
     def _take_answers(self) -> None:
         """Enters the answers that are there into their tables; waits for one where nothing else is to be done."""
         status = self._tables["status"]
-        others = np.isin(status, (OPENED, WAITING, RUNNING)).any()
+        others = ((status == OPENED) | (status == WAITING) | (status == RUNNING)).any()
         timeout = PATIENCE_S if self._unanswered and not others else 0
         self._losses: list[PlayedGame] = []
         while self._unanswered:

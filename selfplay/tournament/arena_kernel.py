@@ -151,8 +151,8 @@ def play_on(
 ):  # fmt: skip
     """Plays on at the tables `turn`; logits[i], values[i] are for table turn[i] where that one was WAITING.
 
-    Fills planes[b] of each table that is WAITING then. A table rests as RUNNING after `slice_simulations` that needed
-    no evaluator. Returns 0, or -1 where a game went on after max_plies. plane_bits: the memory of `planes`, the
+    Fills planes[b] of each table that is WAITING then. A search with playouts rests after `slice_simulations`, its
+    table RUNNING. Returns 0, or -1 where a game went on after max_plies. plane_bits: the memory of `planes`, the
     floats' bits, a row each; generations: uint64 [E], which tells the evaluators' entries in the cache apart.
     """
     settings, rng = all_settings[0], forest.rng
@@ -176,7 +176,7 @@ def play_on(
         elif table["status"] == OPENED:
             begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contestants, actions)
         simulated = 0
-        while table["status"] == RUNNING and simulated < slice_simulations:
+        while table["status"] == RUNNING:
             contestant = contestants[table["players"][state[PLAYER]]]
             if is_finished(tree, nodes):
                 if table["plies"] == moves.shape[1]:
@@ -185,6 +185,8 @@ def play_on(
                 make_move(play, table, moves[b], state, edges[nodes[ROOT]["first_edge"] + k]["action"])
                 begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contestants, actions)
                 continue
+            if contestant["kind"] == PLAYOUTS and simulated >= slice_simulations:
+                break
             simulated += 1
             leaf = simulate(
                 legal_actions, play, outcome, tree, nodes, edges, state, forest.schedule[b], noise, settings,

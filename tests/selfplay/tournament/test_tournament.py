@@ -1,0 +1,280 @@
+"""Tournaments with real worker processes: to the end, on after any end, whatever the players do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import games
+from agent import commands
+from games.contract import GameError
+from games.position import position_after
+from selfplay.tournament.report import parse_anchors, standings
+from selfplay.tournament.store import Store
+from selfplay.tournament.tournament import Settings, begin
+
+ROOT = Path(__file__).parents[3]
+ENGINE = f"{sys.executable} {ROOT}/tests/data/engines/gtp_engine.py"
+PATIENCE_S = 300
+
+
+def play(path, game, texts, **options):
+    """Plays a tournament to its end in one worker; its standings and games."""
+    with begin(path, game and games.load(game), texts, workers=1, **options) as tournament:
+        tournament.prepare(lambda stage: None)
+        assert tournament.play()
+        return standings(tournament.store), list(tournament.store.games())
+
+
+def start(path, *arguments):
+    """`keima tournament` in a process of its own, in a session of its own."""
+    script = "import sys; from agent.commands import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", script, "tournament", *arguments, "--file", str(path), "--workers", "1"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_games(path, count):
+    """Waits until so many games are on file."""
+    end_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end_s:
+        if path.exists():
+            try:
+                with Store(path, read_only=True) as store:
+                    if store.num_games() >= count:
+                        return store.num_games()
+            except GameError:  # it is just being made
+                pass
+        time.sleep(0.02)
+    raise AssertionError("no games came in")
+
+
+def check_round_robin(path, per_pair):
+    """Every pair has its games, each opening from both sides, and the moves are those of a whole game."""
+    with Store(path) as store:
+        game, played = store.game, list(store.games())
+        ids = [player.id for player in store.players()]
+    keys = Counter((g.first, g.second, g.moves[: g.opening]) for g in played)
+    assert set(keys.values()) == {1}
+    assert len(played) == per_pair * len(ids) * (len(ids) - 1) // 2
+    for first, second, opening in keys:
+        assert keys[second, first, opening] == 1
+    for g in played:
+        assert position_after(game, list(g.moves)).outcome == g.outcome
+    return played
+
+
+def test_a_killed_tournament_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "t.sqlite"
+    players = ["tictactoe", "random", "rollout:20", "rollout:2000"]
+    process = start(path, *players, "--games", "60", "--opening-plies", "2", "--seed", "3")
+    kept = wait_for_games(path, 1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_S)
+    with Store(path) as store:
+        before = list(store.games())
+    assert kept <= len(before) <= 180
+    # Now to the end; the file says how. Its openings are few, and come again.
+    with begin(path, None, [], workers=1) as tournament:
+        tournament.prepare(lambda stage: None)
+        assert tournament.play()
+        after = list(tournament.store.games())
+    assert after[: len(before)] == before
+    assert len(after) == 180
+    sides = Counter((g.first, g.second, g.moves[: g.opening]) for g in after)
+    assert all(sides[a, b, opening] == sides[b, a, opening] for a, b, opening in sides)
+    # The same games as if nothing had happened.
+    play(tmp_path / "whole.sqlite", "tictactoe", players[1:], games=60, opening_plies=2, seed=3)
+    with Store(tmp_path / "whole.sqlite") as whole:
+        assert Counter(whole.games()) == Counter(after)
+
+
+def test_ctrl_c_stops_in_order_and_says_how_to_go_on(tmp_path):
+    path = tmp_path / "my t.sqlite"
+    process = start(path, "connect4", "rollout:3000", "rollout:2000", "--games", "1000")
+    wait_for_games(path, 1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, errors
+    assert f"this goes on: keima tournament --file '{path}'" in errors
+    assert "Traceback" not in errors
+    assert "rollout:3000" in out  # the ladder so far
+
+
+def test_every_pair_plays_and_later_players_join(tmp_path, capsys):
+    path = tmp_path / "t.sqlite"
+    _, before = play(path, "connect4", ["random", "rollout:30"], games=4)
+    check_round_robin(path, 4)
+    found, after = play(path, None, ["rollout:5"])
+    assert after[: len(before)] == before
+    check_round_robin(path, 4)
+    assert [player.name for player in found.ratings.players][-1] == "random"
+    assert found.notes == []
+    # The same again plays nothing, and the command tells of it all.
+    assert commands.main(["tournament", "--file", str(path), "--report", "--json", "--anchor", "random=-500"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["games"] == 12
+    assert {p["name"]: p["elo"] for p in told["players"]}["random"] == -500
+    assert commands.main(["tournament", "--file", str(path), "--output", str(tmp_path / "out"), "--report"]) == 0
+    assert "rollout:30" in capsys.readouterr().out
+    assert {"ladder.txt", "ladder.json", "ladder.csv", "cross.csv"} <= {f.name for f in (tmp_path / "out").iterdir()}
+
+
+def test_the_same_seed_gives_the_same_games(tmp_path):
+    def lines(name, **options):
+        _, played = play(tmp_path / name, "connect4", ["random", "rollout:20", "alphabeta:2"], games=6, **options)
+        return Counter((g.first, g.second, g.moves, g.outcome) for g in played)
+
+    found = lines("1.sqlite", seed=5)
+    assert found == lines("2.sqlite", seed=5) != lines("3.sqlite", seed=6)
+
+
+def test_engines_that_fail_forfeit_and_the_tournament_goes_on(tmp_path):
+    engines = [
+        f'gtp:"{ENGINE} none" name=sound',
+        f'gtp:"{ENGINE} crash" name=crashing',
+        f'gtp:"{ENGINE} hang" name=hanging timeout=0.5',
+        f'gtp:"{ENGINE} illegal" name=cheating',
+    ]
+    found, played = play(tmp_path / "t.sqlite", "tictactoe", ["random", *engines], games=2, opening_plies=1)
+    assert len(played) == 20
+    by = Counter()
+    for (name, _), count in found.forfeits.items():
+        by[name] += count
+    assert set(by) == {"crashing", "hanging", "cheating"}
+    reasons = dict(found.forfeits.keys())
+    assert "crash" in reasons["crashing"] or "exit" in reasons["crashing"]
+    sound = [g for g in played if not g.reason]
+    assert len(sound) == 2  # random against the sound one; whoever fails first loses all the others
+    assert found.notes[0] == "18 of 20 games were forfeited:"
+
+
+def test_an_engine_that_crashed_is_started_again(tmp_path):
+    flag = tmp_path / "crashed"
+    engine = f"gtp:\"{ENGINE} 'crash once' {flag}\" name=unlucky"
+    found, played = play(tmp_path / "t.sqlite", "tictactoe", ["random", engine], games=6, opening_plies=1)
+    assert flag.exists()
+    assert sum(found.forfeits.values()) == 1
+    assert sum(not game.reason for game in played) == 5
+
+
+def test_a_worker_that_dies_is_replaced_and_its_games_are_played(tmp_path, monkeypatch):
+    from selfplay.tournament import driver
+
+    events, killed = [], []
+    original = driver.Driver.receive
+
+    def receive(self):
+        if not killed and self.games_under_way:
+            killed.append(self._workers[0].process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+        self._on_event = events.append
+        return original(self)
+
+    monkeypatch.setattr(driver.Driver, "receive", receive)
+    path = tmp_path / "t.sqlite"
+    play(path, "connect4", ["random", "rollout:200"], games=8)
+    check_round_robin(path, 8)
+    assert events == ["worker 0 died (SIGKILL, perhaps short of memory); a new one takes its place"]
+
+
+def test_workers_that_all_die_end_it(tmp_path, monkeypatch):
+    from selfplay.tournament import driver
+
+    monkeypatch.setattr(driver, "run_worker", os._exit)  # it is no exit code that it is given
+    with pytest.raises(GameError, match="workers die before they get anywhere"):
+        play(tmp_path / "t.sqlite", "connect4", ["random", "rollout:200"], games=8)
+
+
+def test_a_test_of_two_players_stops_once_it_is_decided(tmp_path, capsys):
+    path = tmp_path / "t.sqlite"
+    arguments = ["connect4", "rollout:60", "random", "--sprt", "0", "100", "--file", str(path), "--workers", "1"]
+    assert commands.main(["tournament", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "SPRT of rollout:60 against random: H1 accepted" in out
+    with Store(path) as store:
+        assert store.num_games() < 1000
+        assert store.settings["sprt"] == [0, 100]
+
+
+def test_games_that_repeat_are_counted(tmp_path):
+    # Without openings players who always do the same play two games.
+    found, _ = play(
+        tmp_path / "t.sqlite", "connect4", ["alphabeta:1 seed=1", "alphabeta:2 seed=1"], games=8, opening_plies=0
+    )
+    assert found.tally.repeated == 6
+    assert found.notes[0].startswith("6 of 8 games repeat another one")
+    assert "more plies of opening" in found.notes[1]
+
+
+def test_two_files_are_put_together(tmp_path):
+    play(tmp_path / "1.sqlite", "tictactoe", ["random", "rollout:5"], games=4, opening_plies=1, seed=1)
+    play(tmp_path / "2.sqlite", "tictactoe", ["rollout:9", "random"], games=6, opening_plies=1, seed=2)
+    with begin(tmp_path / "1.sqlite", None, [], merge=[tmp_path / "2.sqlite"]) as tournament:
+        assert tournament.store.num_games() == 10
+        found = standings(tournament.store)
+    assert sorted(found.names) == ["random", "rollout:5", "rollout:9"]
+    assert {player.name: player.games for player in found.ratings.players}["random"] <= 10
+
+
+def test_a_gauntlet_and_adaptive_pairing(tmp_path):
+    _, played = play(
+        tmp_path / "g.sqlite", "tictactoe", ["rollout:5", "random", "rollout:9"], games=2, pairing="gauntlet"
+    )
+    assert len(played) == 4
+    assert all(1 in (g.first, g.second) for g in played)
+    _, played = play(
+        tmp_path / "a.sqlite", "tictactoe", ["rollout:5", "random", "rollout:9"], games=10, pairing="adaptive"
+    )
+    assert len(played) == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["connect4", "random"], "expected at least two players"),
+        (["connect4", "random", "rollout:5", "--games", "3"], "expected an even number"),
+        (["connect4", "random", "rollout:5", "raw", "--sprt", "0", "5"], "--sprt is for two players, got 3"),
+        (["connect4", "random", "rollout:5", "--sprt", "5", "0"], "expected elo0 below elo1"),
+        (["connect4", "random", "rolout:5"], "no player 'rolout:5'"),
+        (["connect4", "random", "rollout:5", "--book", "none.txt"], "none.txt: expected a book of openings"),
+        (["connect4", "random", "rollout:5", "--anchor", "random"], "--anchor: expected NAME=ELO"),
+        (["bogus", "random", "rollout:5"], "unknown game"),
+        (["--report"], "expected a game and players, or --file FILE"),
+        (["--file", "none.sqlite"], "no such tournament"),
+    ],
+)
+def test_what_is_wrong_gets_one_line_and_leaves_nothing(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["tournament", *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("keima: ") == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_anchors():
+    assert parse_anchors(["rollout:5=0", "shipped simulations=5=-12.5"]) == {
+        "rollout:5": 0,
+        "shipped simulations=5": -12.5,
+    }
+    for text in ("a", "=5", "a=b", ""):
+        with pytest.raises(GameError, match="expected NAME=ELO"):
+            parse_anchors([text])
+
+
+def test_settings_are_kept_and_changed():
+    settings = Settings().changed(games=6, sprt=(0, 5), seed=None)
+    assert settings == Settings(games=6, sprt=(0, 5))
+    assert Settings.from_json({"games": 6, "sprt": [0, 5], "of a later version": 1}) == settings
