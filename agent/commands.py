@@ -599,6 +599,58 @@ def tournament(
     return 0 if done else INTERRUPTED
 
 
+@app.command
+@ended_by_interrupts()  # until the tournament has handlers of its own, which keep what is over
+def rate(
+    run: str,
+    /,
+    *,
+    simulations: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 64,
+    checkpoints: Annotated[int, Parameter(validator=Number(gte=2, lte=1000))] = 8,
+    games: Annotated[int | None, Parameter(validator=Number(gte=2, lte=1_000_000))] = None,
+    against: Annotated[list[str] | None, Parameter(negative="", show_default=False)] = None,
+    workers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1024))] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Put a run's checkpoints on a ladder, while it trains or after: Elo against training time, for TensorBoard too.
+
+    Games go where they tell most; those of earlier ratings count. rollout:200 plays along and has 0 Elo.
+
+    Args:
+        run: A run, named or given by its folder, which gets ratings/ with tables and pictures.
+        simulations: Simulations a move; 0 rates the net's policy alone.
+        checkpoints: How many checkpoints, spread evenly over the run.
+        games: Games a pair on average, an even number; by default 20.
+        against: Another player who takes part, as often as needed.
+        workers: Processes; by default one a core.
+        as_json: Prints one JSON object.
+    """
+    with _shown(LOADING) as tell:
+        from selfplay.tournament.report import standings, tell_of
+        from selfplay.tournament.run_ladder import OUTPUT, REFERENCE, begin_ladder, draw
+
+        folder = _run_folder(run, must_exist=True)
+        found = begin_ladder(
+            folder,
+            simulations=simulations,
+            checkpoints=checkpoints,
+            games=games,
+            against=against or [],
+            workers=workers,
+        )
+        found.prepare(tell)
+    with found:
+        done = found.play()
+        if found.store.num_games():
+            rated = standings(found.store, {REFERENCE: 0.0})
+            tell_of(rated, None, folder / OUTPUT, as_json=as_json)
+            files = draw(folder, found.store, rated)
+            print(f"Elo against training time: {', '.join(map(str, files))}", file=sys.stderr)
+        if not done:
+            print("stopped; nothing that was over is lost, and the same command goes on", file=sys.stderr)
+    return 0 if done else INTERRUPTED
+
+
 def _evaluation_in_words(facts: dict[str, Any]) -> str:
     how = f"{facts['simulations']} simulations" if facts["simulations"] else "its policy alone"
     said = f"{facts['model']} (step {facts['step']}), {how}, in {facts['seconds']:.1f} s:\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.storage import write_atomically
 from games.contract import SECOND_WINS, GameError
-from selfplay.tournament import ladder
+from selfplay.tournament import ladder, plots
 from selfplay.tournament.ratings import Ratings, Tally, rate, tally
 from selfplay.tournament.sprt import SprtState
 from selfplay.tournament.store import Store, StoredGame
@@ -142,7 +142,9 @@ def write(found: Standings, folder: Path, test: SprtState | None = None) -> list
     }
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    return [folder / name for name in files]
+    picture = folder / "ladder.png"
+    plots.plot_ladder(found.ratings, picture, f"{found.game}: {found.tally.games:,} games")
+    return [*(folder / name for name in files), picture]
 
 
 def tell_of(found: Standings, test: SprtState | None, output: Path | None, *, as_json: bool) -> None:
