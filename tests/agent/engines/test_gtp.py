@@ -9,7 +9,7 @@ import pytest
 from agent.engines import EngineError, Fault, program_and_arguments
 from agent.engines.gtp import GtpClient, GtpPlayer, RefusedError
 from agent.players import make_player
-from games import load, names
+from games import load
 from games.contract import GameError
 from games.position import Position, position_after
 
@@ -190,13 +190,31 @@ def test_gnugo_is_understood():
 
 
 @pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
-@pytest.mark.skipif("go" not in names(), reason="the rules of Go are not here yet")
 def test_gnugo_beats_chance():
-    game = load("go:9,komi=0.5,limit=40")  # moves enough
-    gnugo = make_player('gtp:"gnugo --mode gtp --level 1 --chinese-rules --never-resign"', game)
-    chance = make_player("random", game, seed=1)
+    game = load("go:5,komi=0.5,limit=60")
+    wins = 0
+    for seed in range(4):
+        gnugo = make_player(f"gtp:gnugo --mode gtp --level 1 --chinese-rules --never-resign --seed {seed}", game)
+        chance = make_player("random", game, seed=seed)
+        position = Position(game)
+        while not position.is_over:
+            position.play((gnugo if position.player == 1 else chance).choose(position))
+        wins += position.outcome == 1
+        assert isinstance(gnugo, GtpPlayer)
+        gnugo.close()
+    assert wins >= 3  # GNU Go knows nothing of rules under which stones that cannot live count
+
+
+@pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
+def test_gnugo_is_told_of_handicap_and_komi():
+    game = load("go:9,komi=0.5,handicap=3")
+    gnugo = make_player('gtp:"gnugo --mode gtp --level 1 --chinese-rules --never-resign --seed 1" level=2', game)
+    assert isinstance(gnugo, GtpPlayer)
     position = Position(game)
-    while not position.is_over:
-        position.play((gnugo if position.player == 1 else chance).choose(position))
-    assert position.outcome == 1
+    position.play(gnugo.choose(position))  # White's
+    assert gnugo._client is not None
+    assert gnugo._client.ask("get_handicap") == "3"
+    assert float(gnugo._client.ask("get_komi")) == 0.5
+    board = gnugo._client.ask("list_stones black").lower().split()
+    assert sorted(board) == ["c3", "c7", "g7"]
     gnugo.close()

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import threading
 import time
 
 import pytest
@@ -171,6 +172,13 @@ def test_what_cannot_be_started_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineError, match="does not start"):
         LineProcess("text")
+
+
+def test_who_waits_is_told_that_another_thread_has_closed_it():
+    process = python("import time\ntime.sleep(3600)")
+    threading.Timer(0.05, process.close).start()
+    with pytest.raises(EngineError, match=r"ended by signal 9 \(SIGKILL\)"):
+        receive(process)
 
 
 def test_it_ends_when_it_is_forgotten():
