@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Footer, Input, Static
 
@@ -41,44 +43,46 @@ SHORT = 32
 class CommandLine(Input):
     """Moves and commands are typed here; while it is empty, arrows and Enter are the board's."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "board(-1, 0)", show=False),
-        Binding("down", "board(1, 0)", show=False),
-        Binding("escape", "clear", show=False),
-    ]
-
     @property
     def _table(self) -> "Table | None":
         assert isinstance(self.app, KeimaApp)
         return self.app.table
 
-    def action_board(self, down: int, right: int) -> None:
+    async def _on_key(self, event: events.Key) -> None:
+        """Keys that change or send the line are done here, in the order in which they were pressed: as bindings, which
+        go the way round the app, they could be overtaken by what is typed after them."""
+        mine: dict[str, Callable[[], None]] = {
+            "enter": self._send,
+            "escape": self._clear,
+            "backspace": self.action_delete_left,
+            "up": lambda: self._move_cursor(-1, 0),
+            "down": lambda: self._move_cursor(1, 0),
+        }
+        if not self.value:
+            mine |= {"left": lambda: self._move_cursor(0, -1), "right": lambda: self._move_cursor(0, 1)}
+        act = mine.get(event.key)
+        if act is None:
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+        act()
+
+    def _move_cursor(self, down: int, right: int) -> None:
         if self._table is not None:
             self._table.move_cursor(down, right)
 
-    def action_cursor_left(self, select: bool = False) -> None:
-        if self.value:
-            super().action_cursor_left(select)
-        else:
-            self.action_board(0, -1)
-
-    def action_cursor_right(self, select: bool = False) -> None:
-        if self.value:
-            super().action_cursor_right(select)
-        else:
-            self.action_board(0, 1)
-
-    async def action_submit(self) -> None:
+    def _send(self) -> None:
         assert isinstance(self.app, KeimaApp)
         line, self.value = self.value.strip(), ""
         if line:
             self.app.run_line(line)
-        elif self._table is not None:
+        elif self._table is not None and self._table.is_begun:
             self._table.choose_cell()
 
-    def action_clear(self) -> None:
+    def _clear(self) -> None:
         self.value = ""
-        if self._table is not None:
+        if self._table is not None and self._table.is_begun:
             self._table.put_down()
 
 
@@ -102,8 +106,8 @@ class KeimaApp(App[None]):
         Binding("f4", "line('hint')", "Hint"),
         Binding("f5", "line('explain')", "Explain"),
         Binding("f6", "line('undo')", "Undo"),
-        Binding("pageup", "line('back')", "Back", key_display="PgUp"),
-        Binding("pagedown", "line('forward')", "On", key_display="PgDn"),
+        Binding("pageup", "line('back')", "Back", key_display="PgUp", priority=True),
+        Binding("pagedown", "line('forward')", "On", key_display="PgDn", priority=True),
         Binding("ctrl+home", "line('start')", show=False),
         Binding("ctrl+end", "line('end')", show=False),
         Binding("ctrl+n", "new", "New", priority=True),
@@ -236,12 +240,16 @@ class KeimaApp(App[None]):
         elif self.table is not None and self.table.is_begun:
             self.table.run_line(line)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the table do nothing while a dialog is open, which may have a use for them."""
+        return action not in ("line", "type", "heat", "new", "help") or len(self.screen_stack) <= 1
+
     def action_line(self, line: str) -> None:
         self.run_line(line)
 
     def action_type(self, command: str) -> None:
         """Begins a command for the user to complete."""
-        if self.table is not None and len(self.screen_stack) == 1:
+        if self.table is not None:
             line = self.query_one("#command", CommandLine)
             line.value = f"{command} {self.table.game.name}.keima.txt"
             line.cursor_position = len(line.value)
@@ -256,11 +264,10 @@ class KeimaApp(App[None]):
             self.table.show_ply(ply)
 
     def action_help(self) -> None:
-        if len(self.screen_stack) == 1:
-            self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen())
 
     def action_new(self) -> None:
-        if len(self.screen_stack) == 1 and self.table is not None:
+        if self.table is not None:
             self._open_dialog(self._answers or Answers(), self._answered_again)
 
     def _answered_again(self, answers: Answers | None) -> None:
@@ -278,15 +285,17 @@ class KeimaApp(App[None]):
         self._show_status(message.text)
 
     def _show_status(self, text: str) -> None:
+        if not self.screen_stack:  # it is being left
+            return
         label = Text(f"Keima  {self._setting.game_text}  ·  ", style="bold", no_wrap=True, overflow="ellipsis")
         self.screen_stack[0].query_one("#top", Static).update(label + Text(text, style="not bold"))
 
-    def on_resize(self) -> None:
-        self._fit()
+    def on_resize(self, event: events.Resize) -> None:
+        self._fit(event.size)  # the app's own size is still the old one
 
-    def _fit(self) -> None:
+    def _fit(self, size: Size | None = None) -> None:
         """Chooses what is shown by the window's size; a window too small for the board says so."""
-        width, height = self.size
+        width, height = size or self.size
         board = (0, 0) if self.table is None else self.table.smallest()
         needed = max(board[0], SMALLEST[0]), max(board[1] + LINES_BESIDE_BOARD, SMALLEST[1])
         screen = self.screen_stack[0]
@@ -295,8 +304,7 @@ class KeimaApp(App[None]):
         screen.set_class(width < max(needed[0] + SIDE_WIDTH, 100), "medium")
         screen.set_class(height < SHORT, "short")
         screen.query_one("#too-small", Static).update(
-            f"The window is too small:\n{self._setting.game_text} needs {needed[0]} x {needed[1]},\n"
-            f"this is {width} x {height}."
+            f"too small:\n{needed[0]} x {needed[1]} needed,\n{width} x {height} now"
         )
 
 

@@ -43,6 +43,10 @@ HEAT: Colour = (24, 170, 130)
 ACCENT: Colour = (255, 176, 46)
 SELECTED: Colour = (90, 170, 255)
 LABEL: Colour = (150, 158, 170)
+RIM = 0.18
+"""How far a piece's edge goes from its colour towards what contrasts with it."""
+SMALL = 2
+"""Up to so many lines a cell is too small for a rim or a mark on a piece."""
 STEPS = 5
 """Each pixel is sampled STEPS x STEPS times, so that a disc's edge is smooth."""
 
@@ -127,6 +131,12 @@ def fitting(game: Game, width: int, height: int, largest: int = 5) -> Geometry |
     return None
 
 
+def disc_radius(size: int) -> float:
+    """A piece's radius as a share of its cell's `size` in pixels: where there is room its edge runs along pixels, which
+    looks sharper than it would half a pixel further out."""
+    return {4: 0.46, 6: 0.42}.get(size, (size / 2 - 1) / size)
+
+
 @functools.cache
 def disc(size: int, radius: float) -> NDArray[np.float64]:
     """How much of each pixel of a square [size, size] a disc in its middle covers; `radius` as a share of `size`."""
@@ -202,6 +212,8 @@ class Painter:
         colour = self.palette.cells[(row + column) % 2]
         if self.palette.hole is None and cell in marks.heat:
             colour = mixed(colour, HEAT, _intensity(marks.heat[cell]))
+        if cell in marks.last and (geometry.height <= SMALL or not self._are_discs):
+            colour = mixed(colour, ACCENT, 0.75)
         if cell == marks.selected:
             colour = mixed(colour, SELECTED, 0.6)
         if self._is_under_cursor(cell, geometry, marks):
@@ -225,16 +237,17 @@ class Painter:
         pixels[:] = background
         if code != EMPTY:
             piece = self.piece_colour(code)
-            rim = mixed(piece, contrasting(piece), 0.28)
-            _lay(pixels, disc(size, 0.44), rim)
-            _lay(pixels, disc(size, 0.44 - 0.9 / size), piece)
-            if cell in marks.last and self._are_discs:
+            radius = disc_radius(size)
+            rim = RIM if geometry.height > SMALL else 0.0
+            _lay(pixels, disc(size, radius), mixed(piece, contrasting(piece), rim))
+            _lay(pixels, disc(size, radius - 1 / size), piece)
+            if cell in marks.last and self._are_discs and geometry.height > SMALL:
                 _lay(pixels, disc(size, 0.13), contrasting(piece))
         elif self.palette.hole is not None:
             hole = self.palette.hole
             if cell in marks.heat:
                 hole = mixed(hole, HEAT, _intensity(marks.heat[cell]))
-            _lay(pixels, disc(size, 0.42), hole)
+            _lay(pixels, disc(size, disc_radius(size)), hole)
         if code == EMPTY and cell in marks.hints and cell not in marks.heat:
             _lay(pixels, disc(size, 0.12), mixed(background, contrasting(background), 0.45))
         text, bold = "", True
@@ -248,8 +261,6 @@ class Painter:
         """A cell of one line and two characters."""
         if code != EMPTY:
             text = "●" if self._are_discs else self.game.pieces[code]
-            if cell in marks.last:
-                background = mixed(background, ACCENT, 0.75)
             return Segment(f"{text} ", style_of(self.piece_colour(code), background, bold=True))
         if cell in marks.heat:
             text = f"{_percent(marks.heat[cell]):<2}"
@@ -299,7 +310,7 @@ def _lay(pixels: NDArray[np.float64], cover: NDArray[np.float64], colour: Colour
 def _as_lines(pixels: NDArray[np.int_], text: str, bold: bool) -> list[list[Segment]]:
     """Pixels [2h, w, 3] as h lines of half blocks, `text` in the middle."""
     height, width = pixels.shape[0] // 2, pixels.shape[1]
-    line_of_text, start = (height - 1) // 2 if height % 2 else height // 2, (width - len(text)) // 2
+    line_of_text, start = (height - 1) // 2, (width - len(text)) // 2
     lines = []
     for line in range(height):
         upper, lower = pixels[2 * line].tolist(), pixels[2 * line + 1].tolist()

@@ -56,7 +56,7 @@ class Graph(Widget):
         """The graph, below it the position looked at in figures."""
         width, height = self.size.width, self.size.height
         if y == height - 1:
-            return Strip([Segment(" " * width)]) if not width else self._figures(width)
+            return self._figures(width)
         segments = []
         across = min(max(width // (self._plies + 1), 1), WIDEST_PLY)
         columns = width // across
@@ -65,7 +65,7 @@ class Graph(Widget):
         for column in range(count):
             ply = self._plies if count == 1 else round(column * self._plies / (count - 1))
             segments.extend(self._column(ply, y, height - 1, across))
-        return Strip(segments).extend_cell_length(width).simplify()
+        return Strip(segments).extend_cell_length(width).simplify().apply_style(self.rich_style)
 
     def _column(self, ply: int, y: int, height: int, across: int) -> list[Segment]:
         judgement = self._judgements.get(ply)
@@ -96,7 +96,8 @@ class Graph(Widget):
     def _figures(self, width: int) -> Strip:
         judgement = self._judgements.get(self._shown)
         if judgement is None:
-            return Strip([Segment("not judged yet", style_of(LABEL, None))]).extend_cell_length(width)
+            strip = Strip([Segment("not judged yet", style_of(LABEL, None))])
+            return strip.extend_cell_length(width).apply_style(self.rich_style)
         shares = (judgement.win, judgement.draw, judgement.loss)
         names = (self._names[0], "draw", self._names[1])
         colours = (self._sides[0], DRAWN, self._sides[1])
@@ -105,7 +106,8 @@ class Graph(Widget):
             text.append(f"{name} ", style_of(LABEL, None) if self._coloured else Style())
             text.append(f"{share:.0%}  ", style_of(colour, None, bold=True) if self._coloured else Style(bold=True))
         text.truncate(width)
-        return Strip(text.render(self.app.console), cell_length=text.cell_len).extend_cell_length(width)
+        strip = Strip(text.render(self.app.console), cell_length=text.cell_len)
+        return strip.extend_cell_length(width).apply_style(self.rich_style)
 
 
 def candidates_text(position: Position, thoughts: Thoughts | None, width: int, rows: int, *, coloured: bool) -> Text:
@@ -145,7 +147,7 @@ def search_summary(thoughts: Thoughts | None, who: str) -> str:
         return ""
     rate = f", {thoughts.visits / thoughts.seconds:,.0f}/s" if thoughts.visits and thoughts.seconds > 0.2 else ""
     depth = max((len(line.variation) for line in thoughts.lines), default=0)
-    return f"{who}: {thoughts.visits:,} simulations{rate}, {depth} plies deep"
+    return f"{who}: {thoughts.visits:,} visits{rate}, depth {depth}"
 
 
 def players_text(
@@ -162,9 +164,13 @@ def players_text(
 
 
 def messages_text(messages: Iterable[tuple[str, bool]], *, coloured: bool) -> Text:
-    """What was told, the newest last; errors, marked by their flag, in their own colour."""
+    """What was told, the newest first, so that its beginning is seen; errors, marked by their flag, stand out."""
+    newest, older = Style(), style_of(LABEL, None) if coloured else Style(dim=True)
     error = style_of(ERROR, None) if coloured else Style(bold=True)
-    return Text("\n").join(Text(text, error if is_error else Style()) for text, is_error in messages)
+    return Text("\n").join(
+        Text(text, (error if is_error else newest) if number == 0 else older)
+        for number, (text, is_error) in enumerate(messages)
+    )
 
 
 def moves_text(
@@ -172,14 +178,14 @@ def moves_text(
 ) -> Text:
     """The moves so far, numbered, as many in a line as fit; a click on one looks at the position after it."""
     longest = max((len(move) for move in moves), default=2)
-    cell = len(str(len(moves))) + longest + 3
+    cell = len(str(len(moves))) + longest + 4
     per_line = max(width // cell, 1)
     if per_line > 1:
         per_line -= per_line % 2  # each side's moves below each other
     text = Text(no_wrap=True)
     for ply, (move, mover) in enumerate(zip(moves, movers, strict=True), 1):
         click = Style(meta={"@click": f"app.show_ply({ply})"})
-        number = f"{ply:>{len(str(len(moves)))}} "
+        number = f"{ply:>{len(str(len(moves)))}}. "
         text.append(number, (style_of(LABEL, None) if coloured else Style()) + click)
         style = style_of(visible(sides[mover]), None, bold=ply == shown) if coloured else Style(bold=ply == shown)
         text.append(move, style + click + Style(reverse=ply == shown or None))

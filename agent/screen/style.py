@@ -36,16 +36,15 @@ Graph { height: 7; margin: 1 0 0 0; }
 #moves-box { height: 1fr; min-height: 2; margin: 1 0 0 0; scrollbar-size-vertical: 1; }
 .short .with-panel #moves-box { display: none; }
 #moves { width: 1fr; height: auto; }
-#messages-box { height: 1fr; min-height: 3; margin: 1 0 0 0; scrollbar-size-vertical: 1; border-top: solid $panel; }
+#messages-box { height: 2fr; min-height: 3; margin: 1 0 0 0; scrollbar-size-vertical: 1; border-top: solid $panel; }
 .short #messages-box { margin: 0; }
-#messages { width: 1fr; height: auto; }
+#messages { width: 1fr; height: auto; padding: 0 1 0 0; }
 #command { height: 1; border: none; padding: 0 1; background: $panel; }
 #command:focus { border: none; background: $panel; }
 Footer { background: $background; }
 #too-small { layer: over; display: none; width: 100%; height: 100%; content-align: center middle;
     background: $background; text-align: center; }
 .tiny #too-small { display: block; }
-.tiny #top, .tiny #middle, .tiny Table, .tiny #command, .tiny Footer { display: none; }
 
 StartDialog, HelpScreen { align: center middle; background: $background 70%; }
 .box { width: 64; max-width: 100%; height: auto; max-height: 100%; background: $surface; border: round $primary;

@@ -67,6 +67,7 @@ class Table(Horizontal):
         self._director: Director | None = None  # until `begin`
         self._heat = NO_HEAT
         self._messages: deque[tuple[str, bool]] = deque(maxlen=MESSAGES)  # text, and whether it is an error
+        self._notice = ""  # the last of them, until the user does something
         self._legal: tuple[tuple[int, ...], LegalMoves] | None = None  # of the position looked at, by its moves
         self._is_first = True  # whether nothing was begun but what the command line asked for
 
@@ -160,6 +161,7 @@ class Table(Horizontal):
 
     def run_line(self, line: str) -> None:
         """Does what a line asks for: a command or a move. Commands that need no table are the app's."""
+        self._notice = ""
         try:
             parsed = parse_command(line)
             if parsed is not None:
@@ -291,6 +293,7 @@ class Table(Horizontal):
         self.say(f"No move goes to {self.game.cell_to_text(message.cell)} here.", is_error=True)
 
     def _play(self, action: int) -> None:
+        self._notice = ""
         try:
             self.director.session.play(action)
         except GameError as error:
@@ -315,12 +318,13 @@ class Table(Horizontal):
     # --- showing
 
     def say(self, text: str, *, is_error: bool = False) -> None:
-        """Tells the user something, below what was told before."""
-        self._messages.append((text, is_error))
+        """Tells the user something, above what was told before."""
+        self._messages.appendleft((text, is_error))
         self.query_one("#messages", Static).update(messages_text(self._messages, coloured=self._coloured))
-        self.query_one("#messages-box", VerticalScroll).scroll_end(animate=False)
-        if not self.query_one("#side").display:
-            self.post_message(self.Status(text.splitlines()[0] if text else ""))
+        self.query_one("#messages-box", VerticalScroll).scroll_home(animate=False)
+        self._notice = text.partition("\n")[0]
+        if self._director is not None:
+            self._show_status()
 
     def refresh_all(self) -> None:
         """Shows how everything stands now."""
@@ -332,7 +336,9 @@ class Table(Horizontal):
             self._show_side()
 
     def _show_status(self) -> None:
-        self.post_message(self.Status(self._status()))
+        # Where there is no room for messages the last one stands in the place of the status.
+        is_narrow = not self.query_one("#side").display
+        self.post_message(self.Status((is_narrow and self._notice) or self._status()))
 
     def _status(self) -> str:
         """Whose turn it is, or what is being waited for."""
