@@ -189,7 +189,7 @@ def _figure(width: float, height: float) -> "Figure":
     # Not pyplot: it looks for a display, and keeps every figure. Imported here: it takes a second.
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), facecolor="white")
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
 
 
 def _plain_frame(axes: "Axes") -> None:
@@ -216,7 +216,7 @@ def _save(figure: "Figure", path: Path) -> None:
 
     FigureCanvasAgg(figure)
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=DPI)
+    figure.savefig(image, format="png")
     try:
         write_atomically(path, image.getvalue())
     except OSError as error:

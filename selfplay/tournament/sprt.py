@@ -35,7 +35,9 @@ SCORES = np.array([0, 0.25, 0.5, 0.75, 1])
 """Points of a pair, of the two there are, as a share."""
 PRIOR_PAIRS = 0.05
 """Added to each of the five counts."""
-_BISECTIONS = 50
+_BISECTIONS = 40
+_OVERSHOOT = 0.5826
+"""Standard deviations of a step by which a random walk goes on average beyond a bound."""
 
 
 class Verdict(Enum):
@@ -110,7 +112,9 @@ class Sprt:
         seen = np.asarray(counts, float)
         pairs = seen.sum()
         lower, upper = self.bounds
-        llr = float(log_likelihood_ratio(seen, score_of_elo(self.elo0), score_of_elo(self.elo1)))
+        llr = 0.0
+        if pairs:
+            llr = float(log_likelihood_ratio(seen, score_of_elo(self.elo0), score_of_elo(self.elo1)))
         verdict = Verdict.H0 if llr <= lower else Verdict.H1 if llr >= upper else Verdict.GOES_ON
         if pairs == 0:
             # Where the score is one or zero by chance alone, a pair's variance is an eighth.
@@ -127,12 +131,14 @@ class Sprt:
         """How many games the test takes on average for a player of this strength.
 
         variance: of a pair's score, which is 0 to 1. The LLR is taken for a Brownian motion with the drift and the
-        variance that a pair gives it (Wald's identities): a little less than it is, as the bounds are overshot.
+        variance that a pair gives it (Wald's identities), between bounds that are wider by what a step goes beyond them
+        (Siegmund 1985, Sequential Analysis, chapter 10).
         """
         s0, s1, score = score_of_elo(self.elo0), score_of_elo(self.elo1), score_of_elo(elo)
         drift = (s1 - s0) * (2 * score - s0 - s1) / (2 * variance)
         spread = (s1 - s0) ** 2 / variance
         low, high = self.bounds
+        low, high = low - _OVERSHOOT * math.sqrt(spread), high + _OVERSHOOT * math.sqrt(spread)
         slope = 2 * drift / spread
         if abs(slope * (high - low)) < 1e-6:
             return -2 * low * high / spread
