@@ -17,7 +17,8 @@ def compiled(*signature: Any) -> Callable[[Callable[..., Any]], Any]:
 
     error_model="numpy" and nogil: as for a game's kernels, see games.contract.
     """
-    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(
+    # numba's types do not know of _nrt, its "no run-time", an option since its first days.
+    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(  # type: ignore[call-overload]
         *signature, cache=True, nogil=True, error_model="numpy", _nrt=False
     )
     return decorate
@@ -38,7 +39,7 @@ def entry_point(function: Callable[..., Any]) -> Callable[..., Any]:
     if not isinstance(function, Dispatcher):
         return function
     if len(function.overloads) != 1:
-        raise ValueError(f"{function.__name__}: expected one signature, got {len(function.overloads)}")
-    (version,) = function.overloads.values()
+        raise ValueError(f"{function.py_func.__name__}: expected one signature, got {len(function.overloads)}")
+    version: Any = next(iter(function.overloads.values()))
     entry: Callable[..., Any] = version.entry_point
     return entry
