@@ -41,7 +41,7 @@ def ladder_table(ratings: Ratings) -> str:
         interval = "anchor" if player.anchored else f"{_end(player, 'low')} to {_end(player, 'high')}"
         score, draws = f"{100 * player.score:.1f} %", f"{100 * player.draws / player.games:.0f} %"
         above = "" if last else percent(likely[place])
-        rows.append([f"{player.elo:+.0f}", interval, _number(player.games), score, draws, above])
+        rows.append([signed(player.elo), interval, _number(player.games), score, draws, above])
         ends_group.append(last)
     headings = ["", "player", "Elo", "95 %", "games", "score", "draws", "> next"]
     lines = [[str(place + 1), name, *row] for place, (name, row) in enumerate(zip(names, rows, strict=True))]
@@ -53,9 +53,9 @@ def ladder_table(ratings: Ratings) -> str:
 
 
 def _notes(ratings: Ratings) -> list[str]:
-    low, high = ratings.first_move_interval
+    low, high = map(signed, ratings.first_move_interval)
     lines = [
-        f"Moving first is worth {ratings.first_move_advantage:+.0f} Elo ({low:+.0f} to {high:+.0f}); equal players "
+        f"Moving first is worth {signed(ratings.first_move_advantage)} Elo ({low} to {high}); equal players "
         f"draw {100 * ratings.draw_share:.0f} % of their games."
     ]
     if any(player.won_all or player.lost_all for player in ratings.players):
@@ -195,9 +195,14 @@ def percent(share: float) -> str:
     return "< 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
+def signed(elo: float) -> str:
+    """Whole Elo with their sign; 0 has none."""
+    return f"{round(elo):+d}" if round(elo) else "0"
+
+
 def _end(player: PlayerRating, side: str) -> str:
     guessed = player.won_all if side == "high" else player.lost_all
-    return f"{getattr(player, side):+.0f}" + (BY_PRIOR if guessed else "")
+    return signed(getattr(player, side)) + (BY_PRIOR if guessed else "")
 
 
 def _plain(number: float) -> float | int:

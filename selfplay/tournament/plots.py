@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.storage import write_atomically
 from games.contract import GameError
-from selfplay.tournament.ladder import shortened
+from selfplay.tournament.ladder import shortened, signed
 from selfplay.tournament.ratings import PlayerRating, Ratings
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _limits(players: Sequence[PlayerRating]) -> tuple[float, float]:
 def _columns(axes: "Axes", players: Sequence[PlayerRating], ticks: Sequence[float]) -> None:
     """Elo, score and games as numbers, right of the picture."""
     texts = {
-        "Elo": [f"{player.elo:+.0f}" for player in players],
+        "Elo": [signed(player.elo) for player in players],
         "score": [f"{100 * player.score:.1f} %" for player in players],
         "games": [f"{player.games:,.0f}" for player in players],
     }

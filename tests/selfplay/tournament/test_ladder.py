@@ -17,6 +17,7 @@ from selfplay.tournament.ladder import (
     percent,
     score_matrix,
     shortened,
+    signed,
 )
 from selfplay.tournament.ratings import PairResult, rate
 
@@ -135,3 +136,7 @@ def test_likelihoods_are_never_certain():
     assert percent(1.0) == "> 99.9 %"
     assert percent(0.0) == "< 0.1 %"
     assert percent(0.876) == "87.6 %"
+
+
+def test_elo_has_a_sign_unless_it_is_zero():
+    assert [signed(elo) for elo in (12.4, -0.3, 0.4, -12.6)] == ["+12", "0", "0", "-13"]

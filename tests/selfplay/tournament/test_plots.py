@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from games.contract import GameError
+from selfplay.tournament.ladder import signed
 from selfplay.tournament.plots import TimedRating, plot_ladder, plot_run, write_tensorboard
 from selfplay.tournament.ratings import PairResult, rate
 
@@ -61,7 +62,7 @@ def test_a_ladder(tmp_path, drawn):
     assert axes.yaxis_inverted()  # the best on top
     texts = [text.get_text() for text in axes.texts]
     for player in RATINGS.players:
-        assert f"{player.elo:+.0f}" in texts
+        assert signed(player.elo) in texts
         assert f"{player.games:.0f}" in texts
     ends = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
     best = RATINGS.players[0]

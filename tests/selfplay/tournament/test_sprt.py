@@ -65,7 +65,7 @@ def simulate(test: Sprt, shares: np.ndarray, random) -> tuple[float, float, int]
 @pytest.mark.parametrize(
     ("draws", "opening_elo"), [(0.0, 0.0), (0.5, 0.0), (0.1, 300.0)], ids=["no draws", "draws", "openings decide"]
 )
-@pytest.mark.parametrize(("elo0", "elo1"), [(0, 100), (-50, 50)])
+@pytest.mark.parametrize(("elo0", "elo1"), [(0, 80), (-40, 40)])
 def test_errors_are_within_their_bounds(elo0, elo1, draws, opening_elo):
     test = Sprt(elo0, elo1, alpha=0.05, beta=0.1)
     random = np.random.default_rng(11)
