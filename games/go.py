@@ -36,7 +36,7 @@ from games.contract import (
 RULES = TROMP_TAYLOR, CHINESE, JAPANESE = 0, 1, 2
 KO_RULES = POSITIONAL, SITUATIONAL, SIMPLE = 0, 1, 2
 FIXED, FREE = 0, 1
-BLACK, WHITE = 0, 1
+BLACK, WHITE, NOBODY = 0, 1, 2
 
 SIZE, RULE, KO_RULE, SUICIDE, LIMIT = 1, 2, 3, 4, 5
 KOMI = 6  # in half points, with what Chinese rules give for handicap stones
@@ -415,8 +415,8 @@ def beside(above, here, below):
 
 
 @kernel
-def legal_and_forbidden(state, row):
-    """Bits of a row, 1 to size: the empty cells where the side to move may play, those forbidden as repetitions.
+def legal_and_doubtful(state, row):
+    """Bits of a row, 1 to size: the empty cells where the side to move may play, and which of them might repeat.
 
     A stone must be beside an empty cell, a chain of its own side that is not in atari, or one of the other side that
     is. A position can only come back by a capture, and only where the mover had lost a stone since, or by suicide.
@@ -449,13 +449,19 @@ def legal_and_forbidden(state, row):
         suicides = empty & ~legal & beside(mine_above, mine_here, mine_below)
         legal |= suicides
         doubtful |= suicides
+    return legal, doubtful
+
+
+@kernel
+def forbidden_of(state, row, doubtful):
+    """The cells among the doubtful ones of a row where a move would repeat a position."""
     forbidden = 0
     while doubtful:
         bit = doubtful & -doubtful
         doubtful ^= bit
         if would_repeat(state, row * (state[SIZE] + 1) + COLUMN_OF_BIT[bit % 37] + 1):
             forbidden |= bit
-    return legal & ~forbidden, forbidden
+    return forbidden
 
 
 # --- the contract's kernels
@@ -472,7 +478,7 @@ def reset(state, parameters):
     state[RECENT:BITBOARDS] = NONE
     for player in range(2):
         stones = bitboard_at(state, player)
-        state[stones] = state[stones + size + 1] = (1 << size) - 1  # see legal_and_forbidden
+        state[stones] = state[stones + size + 1] = (1 << size) - 1  # see legal_and_doubtful
     chain = grid_at(state, CHAIN)
     state[chain : grid_at(state, CHAIN + 1)] = EDGE
     for cell in range(size * size):
@@ -510,16 +516,19 @@ def remember(state):
 @kernel
 def legal_actions(state, actions):
     size = state[SIZE]
-    n = 0
+    n = np.uint64(0)  # compiled code would look at a signed index twice: a negative one counts from the end
     for row in range(size):
-        legal, _ = legal_and_forbidden(state, row + 1)
-        for column in range(size):
-            actions[n] = row * size + column
-            n += legal >> column & 1  # an action that is not legal is written over
+        legal, doubtful = legal_and_doubtful(state, row + 1)
+        if doubtful:
+            legal &= ~forbidden_of(state, row + 1, doubtful)
+        for cell in range(row * size, (row + 1) * size):
+            actions[n] = cell
+            n += np.uint64(legal & 1)  # an action that is not legal is written over
+            legal >>= 1
     if state[PLACING] == 0 or n == 0:
         actions[n] = size * size
-        n += 1
-    return n
+        n += np.uint64(1)
+    return np.int64(n)
 
 
 @kernel
@@ -554,14 +563,14 @@ def outcome(state):
 @kernel
 def score(state):
     """Half points, komi and what Chinese rules give for handicap stones in it; whether the game is over or not."""
-    areas = np.zeros((2, state[SIZE] + 2), np.int64)
+    areas = np.zeros((3, state[SIZE] + 2), np.int64)
     return 2 * count_points(state, areas) - state[KOMI]
 
 
 @kernel
 def ownership(state, owners):
     size = state[SIZE]
-    areas = np.zeros((2, size + 2), np.int64)
+    areas = np.zeros((3, size + 2), np.int64)
     count_points(state, areas)
     for cell in range(size * size):
         row, column = cell // size + 1, cell % size
@@ -574,7 +583,8 @@ def encode(state, planes):
     mine, theirs = bitboard_at(state, me), bitboard_at(state, 1 - me)
     planes[:] = 0
     for row in range(size):
-        _, forbidden = legal_and_forbidden(state, row + 1)
+        _, doubtful = legal_and_doubtful(state, row + 1)
+        forbidden = forbidden_of(state, row + 1, doubtful)
         for column in range(size):
             planes[MINE, row, column] = state[mine + row + 1] >> column & 1
             planes[THEIRS, row, column] = state[theirs + row + 1] >> column & 1
@@ -642,9 +652,10 @@ def num_bits(bits):
 
 
 @kernel
-def spread(area, empty):
-    """Adds to an area, one word a row, the empty cells that are connected to it by such."""
-    last = len(area) - 2
+def spread(areas, player):
+    """Adds to a player's area, see `count_points`, the empty cells that are connected to it by such."""
+    last = areas.shape[1] - 2
+    area, empty = areas[player], areas[NOBODY]
     changed = True
     while changed:
         changed = False
@@ -659,16 +670,17 @@ def spread(area, empty):
 
 @kernel
 def count_points(state, areas):
-    """Fills areas[player], bits of rows 1 to size, with the cells that are each one's; returns Black's points less his.
+    """Fills areas[player] with the cells that are each one's; returns Black's points less White's, without komi.
 
-    Without komi. By area, points are cells. By territory they are empty cells and prisoners, what the opponent's
-    unconditionally alive territory holds among them: a prisoner, and an empty cell where it was.
+    areas: int64 [3, size + 2], all 0; bits as in the bitboards, but none above and below the board. The third one gets
+    the empty cells. By area, points are cells. By territory they are empty cells and prisoners, what stands in the
+    opponent's unconditionally alive territory among them: a prisoner, and an empty cell where it was.
     """
     size, by_territory = state[SIZE], state[RULE] == JAPANESE
     points = state[PRISONERS] if by_territory else 0
     for player in range(2):
-        stones = bitboard_at(state, player)
-        areas[player, 1 : size + 1] = state[stones + 1 : stones + size + 1]
+        for row in range(1, size + 1):
+            areas[player, row] = state[bitboard_at(state, player) + row]
     if by_territory:
         owners = np.zeros(size * size, np.int8)
         mark_pass_alive(state, owners)
@@ -679,14 +691,14 @@ def count_points(state, areas):
                 if areas[player, row] & bit and owners[cell] == -sign:
                     areas[player, row] ^= bit
                     points -= sign
-    stones = areas[BLACK] | areas[WHITE]
-    empty = ((1 << size) - 1) & ~stones
+    for row in range(1, size + 1):
+        areas[NOBODY, row] = ((1 << size) - 1) & ~(areas[BLACK, row] | areas[WHITE, row])
     for player in range(2):
-        spread(areas[player], empty)
+        spread(areas, player)
     for row in range(1, size + 1):
         black, white = areas[BLACK, row] & ~areas[WHITE, row], areas[WHITE, row] & ~areas[BLACK, row]
         areas[BLACK, row], areas[WHITE, row] = black, white
-        counted = empty[row] if by_territory else -1
+        counted = areas[NOBODY, row] if by_territory else -1
         points += num_bits(black & counted) - num_bits(white & counted)
     return points
 
