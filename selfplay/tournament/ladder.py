@@ -9,7 +9,6 @@ plots.py draws it.
 import csv
 import io
 import itertools
-import json
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -152,10 +151,6 @@ def as_dict(ratings: Ratings, results: Iterable[PairResult] = ()) -> dict[str, A
             for result in results
         ],
     }
-
-
-def as_json(ratings: Ratings, results: Iterable[PairResult] = ()) -> str:
-    return json.dumps(as_dict(ratings, results), indent=1) + "\n"
 
 
 def as_csv(ratings: Ratings) -> str:

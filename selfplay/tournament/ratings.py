@@ -138,12 +138,6 @@ class Ratings:
         """How often two equal players draw, the first move's advantage apart."""
         return self.nu / (self.nu + 2)
 
-    def expected_score(self, first: str, second: str) -> float:
-        """The points a game, by this fit, of `first` when it moves first against `second`."""
-        half_d = (self[first].elo - self[second].elo + self.first_move_advantage) / ELO / 2
-        win, loss = math.exp(half_d), math.exp(-half_d)
-        return (win + self.nu / 2) / (win + self.nu + loss)
-
     def superiority(self, a: str, b: str) -> float:
         """How likely it is that `a` is stronger than `b`, 0 to 1; 0.5 where no chain of games links them.
 

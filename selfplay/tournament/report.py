@@ -12,7 +12,7 @@ from typing import Any
 from agent.storage import write_atomically
 from games.contract import SECOND_WINS, GameError
 from selfplay.tournament import ladder, plots
-from selfplay.tournament.ratings import Ratings, Tally, rate, tally
+from selfplay.tournament.ratings import Ratings, Tally, bounded_players, rate, tally
 from selfplay.tournament.sprt import SprtState
 from selfplay.tournament.store import Store, StoredGame
 
@@ -80,7 +80,8 @@ def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Stand
     return Standings(
         game=store.game.label,
         names=tuple(player.name for player in players.values()),
-        ratings=rate(results.results, anchors=fixed),
+        # Who lost everything would be in everyone's interval.
+        ratings=rate(results.results, anchors=fixed, centre=bounded_players(results.results)),
         tally=results,
         forfeits=Counter((players[loser_of(game)].name, game.reason) for game in games if game.forfeited),
         resigned=sum(game.resigned for game in games),

@@ -10,7 +10,6 @@ from selfplay.tournament.ladder import (
     WIDTH,
     as_csv,
     as_dict,
-    as_json,
     cross_csv,
     cross_table,
     ladder_table,
@@ -98,7 +97,7 @@ def test_points_count_from_both_sides():
 
 
 def test_json_has_everything():
-    found = json.loads(as_json(RATINGS, RESULTS))
+    found = json.loads(json.dumps(as_dict(RATINGS, RESULTS)))
     assert found == as_dict(RATINGS, RESULTS)
     assert [player["name"] for player in found["players"]] == ["strong", "middle", "weak"]
     strong = found["players"][0]

@@ -41,7 +41,6 @@ def test_known_strengths_are_recovered():
     assert ratings.first_move_advantage == pytest.approx(70, abs=4)
     assert ratings.nu == pytest.approx(0.8, rel=0.02)
     assert ratings.draw_share == pytest.approx(0.8 / 2.8, rel=0.02)
-    assert ratings.expected_score("p0", "p3") == pytest.approx(probabilities(400, 70, 0.8) @ (1, 0.5, 0), abs=0.01)
 
 
 def balanced(random):
