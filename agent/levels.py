@@ -12,7 +12,7 @@
 
 `elo` is the player's measured rating, a whole number; `player` its text as `agent.player_spec` reads it, with what a
 move may cost. Levels rise. The table belongs to the net that is shipped with the game: a new net needs a new table.
-A game with parameters has its own, `gomoku-9.toml`, as the nets have.
+A game with parameters has its own, `gomoku-size=9.toml`, as the nets have.
 """
 
 import importlib.resources

@@ -259,7 +259,7 @@ def play(setting: Setting, *, plain: bool = False) -> None:
     Raises GameError: for an unknown game or opponent; where input from a pipe is wrong or ends before the game.
     """
     interactive = sys.stdin is not None and sys.stdin.isatty()
-    decorated = sys.stdout is not None and sys.stdout.isatty() and not plain
+    decorated = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not plain
     progress = Progress(_write, live=decorated)
     progress.begin("compiling the rules, once (later starts find them compiled)")
     with progress.shown():

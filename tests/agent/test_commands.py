@@ -77,7 +77,7 @@ def test_help_is_instant(tmp_path, monkeypatch):
         ("games", ""),
         ("train", "--run --minutes --seed --set --resume --overwrite"),
         ("evaluate", "--model --positions --simulations --json"),
-        ("play", "--model --opponent --simulations --side --plain"),
+        ("play", "--model --opponent --elo --simulations --seconds --side --watch --record --ponder --plain"),
         ("gtp", "--model --simulations"),
         ("export", "--model --output"),
     ],
@@ -119,6 +119,9 @@ def test_games_lists_every_game_with_its_parameters(capsys):
         ("play connect4 --side left", 'invalid value "left" for --side. Choose from: "first", "second"'),
         ("play connect4 --model a --opponent random", "expected --model or --opponent, got both"),
         ("play connect4 --model no/such", "no/such: no such checkpoint or run folder"),
+        ("play tictactoe --elo 1200", "--elo: no ratings are shipped for tictactoe; choose by --simulations"),
+        ("play connect4 --elo 1200 --simulations 3", "--elo says how strong the opponent is: expected it without"),
+        ("play tictactoe --record nosuch.keima.txt", "nosuch.keima.txt: no such file"),
         ("play othello:7", "othello: size is an even number, got 7"),
         ("play othello:size=big", "othello: size takes a whole number, got 'big'"),
         ("play nosuch.py", "nosuch.py: no such game file"),
@@ -337,11 +340,11 @@ class Terminal:
 
 
 def test_play_at_a_terminal(tmp_path):
-    terminal = Terminal(tmp_path, "play", "tictactoe", "--opponent", "rollout:50")
+    terminal = Terminal(tmp_path, "play", "tictactoe", "--opponent", "rollout:50", "--plain")
     terminal.wait_for("X (you)> ")
     terminal.type("b2\n")
     terminal.wait_for("X (you)> ")
-    assert "\033[33mX\033[0m" in terminal.shown
+    assert "\033" not in terminal.shown
     terminal.type("b2\n")
     terminal.wait_for("X (you)> ")
     assert "illegal move 'b2': expected one of" in terminal.shown
