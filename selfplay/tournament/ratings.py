@@ -19,7 +19,7 @@ many virtual games as there are strengths to find, shared out over the pairs in 
 much of the strengths they determine), each half won and half lost. That is half of Jeffreys' prior, which in the same
 way adds one game a parameter (Firth 1993, Biometrika 80, 27-38): with all of it intervals end too early where players
 are far apart (87 % of them covered the truth with strengths spread by 800 Elo and four games a pair), with half of it
-they cover it in 94 to 97 % up to gaps of 1600 Elo. Who won 10 of 10 games is 645 Elo ahead, from 205 to 2156. The upper
+they cover it in 94 to 98 % up to gaps of 1600 Elo. Who won 10 of 10 games is 645 Elo ahead, from 205 to 2156. The upper
 end is then the prior's alone: `won_all` says so, and so does the ladder. The first move's advantage has a prior of 300
 Elo around 0, which matters only where a player moved first in most of its games.
 
