@@ -746,9 +746,14 @@ def _new_tournament(game: str) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command line; returns the exit code. Commands return theirs, or None for 0."""
     code = _run(arguments)
-    if any(thread.name == "opponent" for thread in threading.enumerate()):
-        # The terminal's player is still being loaded. That thread may be inside a compiler: it cannot be stopped,
-        # and the interpreter must not be taken down under it.
+    loading = any(thread.name == "opponent" for thread in threading.enumerate())
+    if loading or (arguments is None and "agent.opponent" in sys.modules):
+        # A player that is still being loaded may be inside a compiler: its thread cannot be stopped, and the
+        # interpreter must not be taken down under it. And what nets need takes seconds to be taken down in order, in
+        # which a user who has left a game waits for his prompt.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, AttributeError):  # closed, or none
+                stream.flush()
         os._exit(code)
     return code
 

@@ -163,6 +163,19 @@ class KeimaApp(App[None]):
             self._post(lambda: self._give_up(problem))
         else:
             self._post(lambda: self._know(loaded))
+            if not self._is_chosen:
+                with contextlib.suppress(Exception):  # told when the opponent is made, if it is this one
+                    self._load_ahead(loaded[0])
+
+    @staticmethod
+    def _load_ahead(game: "Game") -> None:
+        """Imports what the usual opponent needs, while the user looks at the dialog."""
+        import mcts.search  # noqa: F401 (compiles on import)
+        from agent.players import any_model_under_runs
+        from agent.shipped import shipped_net
+
+        if shipped_net(game) is not None or any_model_under_runs():
+            import agent.inference  # noqa: F401 (takes torch along)
 
     def _know(self, loaded: "tuple[Game, GameRecord | None]") -> None:
         """The rules are there."""
