@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -36,6 +37,8 @@ SIDE_WIDTH, MEDIUM_SIDE_WIDTH = 46, 36
 """Columns of what stands beside the board; see style."""
 LINES_BESIDE_BOARD = 3
 """The top line, the command line, the keys."""
+LOADING_TICK_S = 0.5
+"""How often the seconds of loading are told."""
 SHORT = 32
 """Below so many lines the panels are lower."""
 
@@ -127,6 +130,7 @@ class KeimaApp(App[None]):
         self._is_chosen = is_chosen
         self._loaded: tuple[Game, GameRecord | None] | None = None
         self._answers: Answers | None = None  # of the start dialog
+        self._began_s = 0.0
         if self._coloured:
             self.register_theme(style.THEME)
             self.theme = style.THEME.name
@@ -142,7 +146,9 @@ class KeimaApp(App[None]):
 
     def on_mount(self) -> None:
         self.query_one("#command").focus()
-        self._show_status("reading the rules; the first time they are compiled")
+        self._began_s = time.monotonic()
+        self._show_loading()
+        self.set_interval(LOADING_TICK_S, self._show_loading)
         threading.Thread(target=self._load, name=LOADER, daemon=True).start()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -150,6 +156,11 @@ class KeimaApp(App[None]):
                 loop.add_signal_handler(number, self.exit)
         if not self._is_chosen:
             self._open_dialog(Answers(), self._answered_first)
+
+    def _show_loading(self) -> None:
+        if self._loaded is None:
+            seconds = time.monotonic() - self._began_s
+            self._show_status(f"reading the rules; the first time they are compiled ... {seconds:.0f} s")
 
     def _load(self) -> None:
         """Loads what needs the rules; in its own thread."""

@@ -30,14 +30,16 @@ SUGGESTED = (
 """Players that the dialog completes while one is typed."""
 FIRST, SECOND, BOTH, WATCH = range(4)
 KEYS = """\
-A move    type it, or point at it with the mouse, or with the arrow keys and Enter; a piece is taken first,
-          then put down
-F2 F3     the analysis panel; the board shows the visits, the policy, or neither
-F4 F5     a hint; the last move explained
-F6        takes your last move back
-PgUp PgDn one move back, or on; Ctrl-Home and Ctrl-End the first and the last; so does a click on a move
-Ctrl-N    a new game: sides, opponent, strength; Ctrl-S saves, Ctrl-O opens a game
-Ctrl-Q    leaves, and so does Ctrl-C
+A move      typed; or by mouse, or arrow keys and Enter: first the
+            piece that moves, then where it goes
+F2          the analysis: win, draw and loss, the best moves
+F3          on the board: the visits, the policy, pieces alone
+F4  F5      a hint; the last move explained
+F6          takes your last move back
+PgUp  PgDn  one move back, one on; Ctrl-Home, Ctrl-End: all
+Ctrl-N      a new game: sides, opponent, strength
+Ctrl-S      saves the game; Ctrl-O opens one
+Ctrl-Q      leaves, and so does Ctrl-C
 
 Commands, typed:
 """

@@ -53,7 +53,7 @@ class Graph(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The graph, below it the position looked at in figures."""
+        """The graph, below it in figures the position looked at, or the last one before it that was judged."""
         width, height = self.size.width, self.size.height
         if y == height - 1:
             return self._figures(width)
@@ -94,7 +94,8 @@ class Graph(Widget):
         return " " if from_top < judgement.loss else "-" if from_top < judgement.loss + judgement.draw else "#"
 
     def _figures(self, width: int) -> Strip:
-        judgement = self._judgements.get(self._shown)
+        known = [ply for ply in self._judgements if ply <= self._shown]
+        judgement = self._judgements[max(known)] if known else None
         if judgement is None:
             strip = Strip([Segment("not judged yet", style_of(LABEL, None))])
             return strip.extend_cell_length(width).apply_style(self.rich_style)

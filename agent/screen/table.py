@@ -396,9 +396,11 @@ class Table(Horizontal):
         self.query_one("#graph", Graph).show(
             session.judgements, session.plies, session.shown_ply, colours, self.game.players
         )
-        thoughts = director.thoughts_of(shown)
-        mover = director.mover if session.is_at_end else None
+        thoughts, mover = director.thoughts_of(shown), director.mover if session.is_at_end else None
         who = "analysis" if mover is None else mover.name
+        if thoughts is None and session.awaits_agent and (made := session.last_move()) is not None:
+            # Until the next player has something to tell, what the last move was chosen from is shown.
+            shown, thoughts, who = made[0], director.thoughts_of(made[0]), "before the last move"
         self._update("summary", Text(search_summary(thoughts, who), no_wrap=True, overflow="ellipsis"))
         size = self.query_one("#candidates").size
         self._update("candidates", candidates_text(shown, thoughts, size.width, size.height, coloured=coloured))
