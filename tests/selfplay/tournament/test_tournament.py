@@ -173,16 +173,20 @@ def test_a_worker_that_dies_is_replaced_and_its_games_are_played(tmp_path, monke
     from selfplay.tournament import driver
 
     events, killed = [], []
-    original = driver.Driver.receive
+    original = driver.Driver._hand_out
 
-    def receive(self):
-        if not killed and self.games_under_way:
-            killed.append(self._workers[0].process.pid)
-            os.kill(killed[0], signal.SIGKILL)
+    def hand_out(self, worker):
         self._on_event = events.append
-        return original(self)
+        if killed or not worker.tables:
+            return original(self, worker)
+        os.kill(worker.process.pid, signal.SIGSTOP)  # however fast it is, it has no game to the end
+        original(self, worker)
+        assert len(worker.under_way) == 8
+        killed.append(worker.process.pid)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        return None
 
-    monkeypatch.setattr(driver.Driver, "receive", receive)
+    monkeypatch.setattr(driver.Driver, "_hand_out", hand_out)
     path = tmp_path / "t.sqlite"
     play(path, "connect4", ["random", "rollout:200"], games=8)
     check_round_robin(path, 8)
