@@ -76,6 +76,8 @@ class Driver:
         self.evaluations = 0
         """Positions that networks were asked about."""
         self.simulations = 0
+        self.was_ready = False
+        """Whether any worker has finished loading."""
 
     def __enter__(self) -> "Driver":
         self._workers = [self._spawn(number) for number in range(self._count)]
@@ -88,11 +90,6 @@ class Driver:
             worker.process.join()
             worker.connection.close()
         self._workers = []
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether any worker has finished loading."""
-        return any(worker.tables for worker in self._workers)
 
     @property
     def games_under_way(self) -> int:
@@ -187,6 +184,7 @@ class Driver:
                 raise GameError(message.reason)
             if isinstance(message, Ready):
                 worker.tables = message.tables
+                self.was_ready = True
             elif isinstance(message, Report):
                 finished += self._enter(worker, message)
         return finished

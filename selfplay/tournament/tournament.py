@@ -271,7 +271,7 @@ class Tournament:
 
             def tell(driver: Driver) -> None:
                 nonlocal last_s
-                if time.monotonic() - last_s < PLAIN_LINE_S or not driver.is_ready:
+                if time.monotonic() - last_s < PLAIN_LINE_S or not driver.was_ready:
                     return
                 last_s = time.monotonic()
                 done = schedule.played - before
@@ -292,7 +292,7 @@ class Tournament:
             def draw(driver: Driver) -> None:
                 progress.update(
                     bar,
-                    description="playing" if driver.is_ready else "loading",
+                    description="playing" if driver.was_ready else "loading",
                     completed=schedule.played,
                     total=schedule.total,
                     told=told(driver),
