@@ -56,7 +56,8 @@ ATARI, LOST = 2, 3  # bitboards; BLACK and WHITE are the players' stones, LOST +
 NUM_BITBOARDS = 5
 CHAIN, NEXT, SUMS = 0, 1, 2  # grids
 NUM_GRIDS = 3
-HISTORY = 3  # where a further grid would begin
+FILTER = 3  # after the grids: bit code % 32 of word code >> 5 is set if a hash of these low bits is in the history
+FILTER_WORDS = 128
 EMPTY, EDGE = 0, 1  # in CHAIN; names of chains are larger
 
 ONE_STONE = 1 << 48  # above what the sum of all liberties can reach
@@ -139,7 +140,8 @@ class Go(Game):
 
     @property
     def state_size(self):
-        return BITBOARDS + (self.size + 2) * (NUM_BITBOARDS + NUM_GRIDS * (self.size + 1)) + self.max_plies + 1
+        boards_and_grids = (self.size + 2) * (NUM_BITBOARDS + NUM_GRIDS * (self.size + 1))
+        return BITBOARDS + boards_and_grids + FILTER_WORDS + self.max_plies + 1
 
     @property
     def max_score(self):
@@ -210,9 +212,15 @@ def bitboard_at(state, index):
 
 @kernel
 def grid_at(state, index):
-    """Where one of the grids begins, or the history, which comes after them."""
+    """Where one of the grids begins, or FILTER, which comes after them."""
     size = state[SIZE]
     return BITBOARDS + (size + 2) * (NUM_BITBOARDS + (size + 1) * index)
+
+
+@kernel
+def history_at(state):
+    """Where the hashes of the positions so far begin."""
+    return grid_at(state, FILTER) + FILTER_WORDS
 
 
 # --- chains
@@ -390,22 +398,38 @@ def hash_of_captured(state, point, colour):
 
 
 @kernel
+def is_in_filter(state, code):
+    """Whether a hash may be in the history; if not, it is not."""
+    return state[grid_at(state, FILTER) + (code >> 5 & FILTER_WORDS - 1)] >> (code & 31) & 1
+
+
+@kernel
+def is_suicide(state, point):
+    """Whether a stone of the side to move on an empty point would have no liberty."""
+    chain, sums, me, length = grid_at(state, CHAIN), grid_at(state, SUMS), state[PLAYER], state[SIZE] + 1
+    for step in (-length, -1, 1, length):
+        name = state[chain + point + step]
+        if name == EMPTY or (name != EDGE and has_one_liberty(state[sums + (name >> 1)]) == (name & 1 != me)):
+            return False
+    return True
+
+
+@kernel
 def would_repeat(state, point):
-    """Whether a move that captures there, the opponent's stones or else one's own, is forbidden as a repetition."""
-    me, turn, history = state[PLAYER], state[TURN], grid_at(state, HISTORY)
-    captured = hash_of_captured(state, point, 1 - me)
-    if captured:
-        code = state[HASH] ^ HASHES[me, point] ^ captured
-    else:
+    """Whether a move of the side to move on an empty point would be forbidden as a repetition."""
+    me, turn, history = state[PLAYER], state[TURN], history_at(state)
+    code = state[HASH] ^ HASHES[me, point] ^ hash_of_captured(state, point, 1 - me)
+    if state[SUICIDE] and is_suicide(state, point):
         code = state[HASH] ^ hash_of_captured(state, point, me)
     if state[KO_RULE] == SIMPLE:
         return turn > 0 and state[history + turn - 1] == code
     if state[KO_RULE] == SITUATIONAL and me == BLACK:
         code ^= WHITE_TO_MOVE
-    found = 0
-    for i in range(turn):  # without a way out early, so that it is done several at a time
-        found += state[history + i] == code
-    return found > 0
+    if is_in_filter(state, code):
+        for i in range(turn):
+            if state[history + i] == code:
+                return True
+    return False
 
 
 @kernel
@@ -419,7 +443,7 @@ def legal_and_doubtful(state, row):
     """Bits of a row, 1 to size: the empty cells where the side to move may play, and which of them might repeat.
 
     A stone must be beside an empty cell, a chain of its own side that is not in atari, or one of the other side that
-    is. A position can only come back by a capture, and only where the mover had lost a stone since, or by suicide.
+    is. A move can only bring a position back where the mover had a stone and lost it since, or by suicide.
     """
     # Offsets and no views of the bitboards, which would cost more than all the rest of it.
     length, me, full = state[SIZE] + 2, state[PLAYER], (1 << state[SIZE]) - 1
@@ -443,13 +467,19 @@ def legal_and_doubtful(state, row):
         full & ~(mine_here | state[theirs] ^ theirs_here),
         ~(mine_below | state[theirs + 1] ^ theirs_below),
     )
+    captures = legal & beside(theirs_above, theirs_here, theirs_below)
+    suicides = empty & ~legal & beside(mine_above, mine_here, mine_below) if state[SUICIDE] else 0
     lost = state[BITBOARDS + (LOST + me) * length + row]
-    doubtful = legal & lost & beside(theirs_above, theirs_here, theirs_below)
-    if state[SUICIDE]:
-        suicides = empty & ~legal & beside(mine_above, mine_here, mine_below)
-        legal |= suicides
-        doubtful |= suicides
-    return legal, doubtful
+    doubtful = captures & lost | suicides
+    # Without a capture the hash is known at once. None of these repeats the position before the opponent's last move.
+    others = legal & lost & ~captures if state[KO_RULE] != SIMPLE else 0
+    code = state[HASH] ^ (WHITE_TO_MOVE if state[KO_RULE] == SITUATIONAL and me == BLACK else 0)
+    while others:
+        bit = others & -others
+        others ^= bit
+        if is_in_filter(state, code ^ HASHES[me, row * (state[SIZE] + 1) + COLUMN_OF_BIT[bit % 37] + 1]):
+            doubtful |= bit
+    return legal | suicides, doubtful
 
 
 @kernel
@@ -510,7 +540,8 @@ def remember(state):
     code = state[HASH]
     if state[KO_RULE] == SITUATIONAL and state[PLAYER] == WHITE:
         code ^= WHITE_TO_MOVE
-    state[grid_at(state, HISTORY) + state[TURN]] = code
+    state[history_at(state) + state[TURN]] = code
+    state[grid_at(state, FILTER) + (code >> 5) % FILTER_WORDS] |= 1 << code % 32
 
 
 @kernel
