@@ -22,6 +22,19 @@ def hint_text(position: Position, thoughts: Thoughts, count: int = 3) -> str:
     return "\n".join(candidate_text(position, line) for line in thoughts.lines[:count])
 
 
+def short_hint_text(position: Position, thoughts: Thoughts, count: int = 3) -> str:
+    """The best moves, a line each that fits beside a board."""
+    lines = []
+    for line in thoughts.lines[:count]:
+        facts = [f"policy {line.prior:.0%}"]
+        if line.visits:
+            facts.insert(0, f"visits {line.visits}")
+        if line.value is not None:
+            facts.insert(0, f"score {(line.value + 1) / 2:.0%}" + (" (proven)" if line.proven else ""))
+        lines.append(f"{position.game.action_to_text(position.state, line.action)}: {', '.join(facts)}")
+    return "\n".join(lines)
+
+
 def analysis_text(position: Position, thoughts: Thoughts, count: int = 6) -> str:
     """The best moves with the play that is expected after them, and what the network itself thinks."""
     mover = position.game.players[position.player]

@@ -1,6 +1,7 @@
 """The other players at a board: made ready in the background, asked for advice."""
 
 import contextlib
+import gc
 import threading
 from collections.abc import Iterator
 
@@ -79,6 +80,9 @@ class Opponent:
             if isinstance(player, Thinker):  # the tree of its first search serves the first move
                 self._progress.begin("compiling the rules and the search, once (later starts find them compiled)")
                 player.think(Position(self._game), WARMING)
+            # What was imported for it stays. Looking through all of that again and again, the garbage collector would
+            # hold every thread for a tenth of a second each time, the screen's among them.
+            gc.freeze()
             self._player = player
         except BaseException as error:  # told to the user by the thread that waits for the player
             self._error = error

@@ -312,7 +312,7 @@ class KeimaApp(App[None]):
         if not self.screen_stack:  # it is being left
             return
         label = Text(f"Keima  {self._setting.game_text}  ·  ", style="bold", no_wrap=True, overflow="ellipsis")
-        self.screen_stack[0].query_one("#top", Static).update(label + Text(text, style="not bold"))
+        self.screen_stack[0].query_one("#top", Static).update(label + Text(text, style="not bold"), layout=False)
 
     def on_resize(self, event: events.Resize) -> None:
         self._fit(event.size)  # the app's own size is still the old one

@@ -46,7 +46,7 @@ LABEL: Colour = (150, 158, 170)
 RIM = 0.18
 """How far a piece's edge goes from its colour towards what contrasts with it."""
 SMALL = 2
-"""Up to so many lines a cell is too small for a rim or a mark on a piece."""
+"""Up to so many lines a cell is too small for a mark on a piece; up to one more for a rim."""
 STEPS = 5
 """Each pixel is sampled STEPS x STEPS times, so that a disc's edge is smooth."""
 
@@ -238,7 +238,7 @@ class Painter:
         if code != EMPTY:
             piece = self.piece_colour(code)
             radius = disc_radius(size)
-            rim = RIM if geometry.height > SMALL else 0.0
+            rim = RIM if geometry.height > SMALL + 1 else 0.0
             _lay(pixels, disc(size, radius), mixed(piece, contrasting(piece), rim))
             _lay(pixels, disc(size, radius - 1 / size), piece)
             if cell in marks.last and self._are_discs and geometry.height > SMALL:

@@ -9,7 +9,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
-from agent.advice import hint_text
+from agent.advice import short_hint_text
 from agent.choice import Choice, Sides
 from agent.opponent import Adviser
 from agent.records import GameRecord
@@ -67,6 +67,7 @@ class Table(Horizontal):
         self._director: Director | None = None  # until `begin`
         self._heat = NO_HEAT
         self._messages: deque[tuple[str, bool]] = deque(maxlen=MESSAGES)  # text, and whether it is an error
+        self._moves_shown: Text | None = None
         self._notice = ""  # the last of them, until the user does something
         self._legal: tuple[tuple[int, ...], LegalMoves] | None = None  # of the position looked at, by its moves
         self._is_first = True  # whether nothing was begun but what the command line asked for
@@ -208,7 +209,7 @@ class Table(Horizontal):
             raise GameError("the game is over: there is no move to hint at")
         self.director.ask(
             lambda adviser, should_stop: adviser.think(position),
-            lambda thoughts: self.say(hint_text(position, thoughts)),
+            lambda thoughts: self.say(short_hint_text(position, thoughts)),
         )
         self._show_status()
 
@@ -406,12 +407,16 @@ class Table(Horizontal):
         self._update("candidates", candidates_text(shown, thoughts, size.width, size.height, coloured=coloured))
         movers = _movers(self.game, session.position.actions)
         moves, width = session.position.moves_text(), self.query_one("#moves").size.width
-        self._update("moves", moves_text(moves, movers, session.shown_ply, colours, width, coloured=coloured))
-        if session.is_at_end:
-            self.query_one("#moves-box", VerticalScroll).scroll_end(animate=False)
+        text = moves_text(moves, movers, session.shown_ply, colours, width, coloured=coloured)
+        if text != self._moves_shown:  # the only text here whose height changes, which has everything laid out again
+            self._moves_shown = text
+            self.query_one("#moves", Static).update(text)
+            if session.is_at_end:
+                self.query_one("#moves-box", VerticalScroll).scroll_end(animate=False)
 
     def _update(self, name: str, text: Text) -> None:
-        self.query_one(f"#{name}", Static).update(text)
+        """Changes a text of fixed size."""
+        self.query_one(f"#{name}", Static).update(text, layout=False)
 
     def on_resize(self) -> None:
         self.refresh_all()

@@ -1,7 +1,7 @@
 """Makes the pictures of the screen in tests/data/screens: python tests/agent/screen/make_screenshots.py [FOLDER]
 
 Each is a game against the net or the search, played by keys, with the analysis on. PNG needs cairosvg, which is no
-dependency; without it only SVG files are written.
+dependency, and the font DejaVu Sans Mono; without cairosvg SVG files are written, which are three times as large.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Picture:
 PICTURES = (
     Picture("connect4", "connect4", (120, 36), "4 4 4 3 2 6", ("f3", "pageup", "f5"), 3000, against_net=True),
     Picture("othello", "othello", (120, 36), "f5 d6 c3 d3 c4 f4 f6 f3 e6 e7", ("f3",), 2000, "rollout:500"),
-    Picture("gomoku", "gomoku", (120, 36), "h8 i9 h9 h10 i8 g8 j8 k8 i10", ("f3",), 3000, "rollout:500"),
+    Picture("gomoku", "gomoku:9", (120, 36), "e5 d4 e4 e6 d5 f5 c5 b5", ("f3", "f5"), 2000),
 )
 
 
@@ -72,17 +72,17 @@ async def take(picture: Picture, folder: Path) -> None:
         await settled(is_analysed)
         await pilot.pause()
         svg = app.export_screenshot(title=f"keima play {picture.game}")
-    path = folder / f"{picture.name}.svg"
-    path.write_text(svg)
-    print(path, path.stat().st_size)
     try:
         import cairosvg
     except ImportError:
+        path = folder / f"{picture.name}.svg"
+        path.write_text(svg)
+        print(path, path.stat().st_size)
         return
     # Textual asks for a font from the web and stretches each text; cairosvg does neither.
-    svg = svg.replace("Fira Code", "DejaVu Sans Mono")
-    cairosvg.svg2png(bytestring=svg.encode(), write_to=str(path.with_suffix(".png")), output_width=1200)
-    print(path.with_suffix(".png"), path.with_suffix(".png").stat().st_size)
+    svg, path = svg.replace("Fira Code", "DejaVu Sans Mono"), folder / f"{picture.name}.png"
+    cairosvg.svg2png(bytestring=svg.encode(), write_to=str(path), output_width=1200)
+    print(path, path.stat().st_size)
 
 
 def main() -> None:

@@ -255,8 +255,8 @@ def test_hint_explain_moves_and_mistakes():
         async with table_of("tictactoe") as (pilot, table):
             await type_line(pilot, "b2")
             await pilot.press("f4")
-            await until(pilot, lambda: "expected score" in said(table))
-            assert "    b3   policy 25%, searched 12 times, expected score 75%" in said(table)
+            await until(pilot, lambda: "score" in said(table))
+            assert said(table).startswith("b3: score 75%, visits 12, policy 25%\nc3: score 50%, visits 4, policy 10%\n")
             await pilot.press("f5")
             await until(pilot, lambda: said(table).startswith("O's a3"))
             await type_line(pilot, "moves")
