@@ -7,9 +7,10 @@ Cells and actions, size 3:    0 1 2     Points, size 3, with an edge     0  1  2
                                                                         16 17 18 19
 Action size * size passes.
 
-State: the entries PLAYER to RECENT, see below. Bitboards of one word a row, bit c for column c, between two empty
-words: the players' stones, the stones in atari (of chains with a single liberty), and where each player has ever lost
-a stone. Grids of one word a point: CHAIN, NEXT, SUMS. The hashes of all positions so far, the current one last.
+State: the entries PLAYER to RECENT, see below. Bitboards of one word a row, bit c for column c, between two words for
+the edge: the players' stones, the stones in atari (of chains with a single liberty), and where each player has ever
+lost a stone. Grids of one word a point: CHAIN, NEXT, SUMS. A filter that tells most hashes apart from those of the positions
+so far, and these, the current one last.
 
 A chain is known by one of its stones, its head: CHAIN[stone] is 2 * head + colour, its name. NEXT[stone] leads around
 the ring of its stones. SUMS[head] is the sum of `liberty(point)` over all pairs of a stone and an empty point beside
@@ -33,8 +34,8 @@ from games.contract import (
     parameter,
 )
 
-RULES = TROMP_TAYLOR, CHINESE, JAPANESE = 0, 1, 2
-KO_RULES = POSITIONAL, SITUATIONAL, SIMPLE = 0, 1, 2
+TROMP_TAYLOR, CHINESE, JAPANESE = 0, 1, 2
+POSITIONAL, SITUATIONAL, SIMPLE = 0, 1, 2
 FIXED, FREE = 0, 1
 BLACK, WHITE, NOBODY = 0, 1, 2
 
@@ -56,7 +57,7 @@ ATARI, LOST = 2, 3  # bitboards; BLACK and WHITE are the players' stones, LOST +
 NUM_BITBOARDS = 5
 CHAIN, NEXT, SUMS = 0, 1, 2  # grids
 NUM_GRIDS = 3
-FILTER = 3  # after the grids: bit code % 32 of word code >> 5 is set if a hash of these low bits is in the history
+FILTER = 3  # comes after them: for each hash of the history, bit hash % 32 of the word hash // 32 % FILTER_WORDS is set
 FILTER_WORDS = 128
 EMPTY, EDGE = 0, 1  # in CHAIN; names of chains are larger
 
@@ -71,7 +72,7 @@ MINE, THEIRS = 0, 1
 LIBERTIES = 2  # stones of chains with one liberty, with two, with more
 FORBIDDEN = 5  # empty points where a move would repeat a position
 MOVES = 6  # the last NUM_RECENT moves, the last one first
-PASSED = MOVES + NUM_RECENT  # everywhere, where a pass ends the game
+PASSED = MOVES + NUM_RECENT  # everywhere: half where the last move was a pass, so that one more ends the game
 KOMI_PLANE = PASSED + 1  # everywhere: the points the side to move gets, with prisoners where they count
 TERRITORY = KOMI_PLANE + 1  # everywhere, where territory and prisoners count in place of area
 LESS_SUPERKO = TERRITORY + 1  # everywhere: half for situational superko, one for the simple rule
@@ -541,7 +542,7 @@ def remember(state):
     if state[KO_RULE] == SITUATIONAL and state[PLAYER] == WHITE:
         code ^= WHITE_TO_MOVE
     state[history_at(state) + state[TURN]] = code
-    state[grid_at(state, FILTER) + (code >> 5) % FILTER_WORDS] |= 1 << code % 32
+    state[grid_at(state, FILTER) + (code >> 5 & FILTER_WORDS - 1)] |= 1 << (code & 31)
 
 
 @kernel
