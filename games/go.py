@@ -9,8 +9,8 @@ Action size * size passes.
 
 State: the entries PLAYER to RECENT, see below. Bitboards of one word a row, bit c for column c, between two words for
 the edge: the players' stones, the stones in atari (of chains with a single liberty), and where each player has ever
-lost a stone. Grids of one word a point: CHAIN, NEXT, SUMS. A filter that tells most hashes apart from those of the positions
-so far, and these, the current one last.
+lost a stone. Grids of one word a point: CHAIN, NEXT, SUMS. The hashes of the positions so far, the current one last,
+and before them a filter that tells most others from them.
 
 A chain is known by one of its stones, its head: CHAIN[stone] is 2 * head + colour, its name. NEXT[stone] leads around
 the ring of its stones. SUMS[head] is the sum of `liberty(point)` over all pairs of a stone and an empty point beside
