@@ -556,7 +556,7 @@ def tournament(
         anchor: A player's Elo that is fixed, as --anchor rollout:1000=0; as often as needed.
         merge: Another tournament's file, whose players and games are added.
         report: Plays nothing; says what there is.
-        output: A folder for the ladder as pictures, CSV and JSON.
+        output: A folder for the ladder as pictures, CSV and JSON, and for levels that `keima play --elo` reads.
         as_json: Prints one JSON object.
     """
     from games.contract import GameError

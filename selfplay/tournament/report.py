@@ -1,5 +1,6 @@
 """What a tournament's file says: the ladder, who beat whom, what went wrong; in words, tables, files and pictures."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 from agent.storage import write_atomically
 from games.contract import SECOND_WINS, GameError
 from selfplay.tournament import ladder, plots
+from selfplay.tournament.levels import levels_toml, make_levels
 from selfplay.tournament.ratings import Ratings, Tally, bounded_players, rate, tally
 from selfplay.tournament.sprt import SprtState
 from selfplay.tournament.store import Store, StoredGame
@@ -133,7 +135,11 @@ def in_words(found: Standings, test: SprtState | None = None) -> str:
 
 
 def write(found: Standings, folder: Path, test: SprtState | None = None) -> list[Path]:
-    """Writes ladder.txt, .json, .csv and .png and cross.csv into a folder, which is made; the files' paths."""
+    """Writes ladder.txt, .json, .csv and .png and cross.csv into a folder, which is made; the files' paths.
+
+    Where settings of one net played, each stronger by nature than the last, also levels.toml: what `keima play --elo`
+    reads, once it is `configs/levels/GAME.toml`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "ladder.txt": in_words(found, test) + "\n",
@@ -141,6 +147,9 @@ def write(found: Standings, folder: Path, test: SprtState | None = None) -> list
         "ladder.csv": ladder.as_csv(found.ratings),
         "cross.csv": ladder.cross_csv(found.ratings, found.tally.results),
     }
+    with contextlib.suppress(GameError):  # no such settings
+        measured = f"{found.tally.games:,} games: keima tournament {found.game} {' '.join(map(repr, found.names))}"
+        files["levels.toml"] = levels_toml(make_levels(found.ratings), measured)
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     picture = folder / "ladder.png"
