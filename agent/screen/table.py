@@ -251,6 +251,7 @@ class Table(Horizontal):
         self.set_class(is_on, "with-panel")
         if not is_on:
             self._heat = NO_HEAT
+        self.call_after_refresh(self.refresh_all)  # once the panel has a size to be filled
 
     def turn_heat(self) -> None:
         """Shows the visits on the board, then the policy, then neither; the analysis goes with it."""

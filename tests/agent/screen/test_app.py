@@ -1,6 +1,7 @@
 """The full screen, driven by keys and clicks; one whole game in a real terminal."""
 
 import asyncio
+import inspect
 import os
 import re
 import shutil
@@ -65,7 +66,7 @@ async def until(pilot, condition) -> None:
     """Lets the app work until `condition()`."""
     end_s = time.monotonic() + HANGS_S
     while not condition():
-        assert time.monotonic() < end_s, "the screen hangs"
+        assert time.monotonic() < end_s, inspect.getsource(condition)
         await pilot.pause(POLL_S)
     await pilot.pause()
 
@@ -76,7 +77,11 @@ async def table_of(game_text, sides=AGAINST_FIRST, size=(120, 36), **options):
     app = KeimaApp(Setting(game_text, sides, Choice("first"), **options), is_chosen=True)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.table is not None and app.table.is_begun)
-        await until(pilot, lambda: not app.table.director.session.awaits_agent)
+        # Players are introduced when they are ready: before anything else is said.
+        await until(pilot, lambda: said(app.table).count("Opponent: ") == 2 - sides.count(None))
+        await until(
+            pilot, lambda: not any(app.table.director.session.humans) or not app.table.director.session.awaits_agent
+        )
         yield pilot, app.table
 
 
@@ -116,10 +121,10 @@ def test_a_whole_game_by_typing():
             for move in ("b2", "b3", "b1"):
                 await pilot.press(*move, "enter")
                 await until(pilot, lambda: not table.director.session.awaits_agent)
-            assert moves(table) == "b2 a3 b3 c3 b1"
-            assert "X wins: you win." in top(pilot.app)
+            await until(pilot, lambda: moves(table) == "b2 a3 b3 c3 b1")
+            await until(pilot, lambda: "X wins: you win." in top(pilot.app))
             await type_line(pilot, "a1")
-            assert "the game is over" in said(table)
+            await until(pilot, lambda: "the game is over" in said(table))
 
     asyncio.run(play())
 
@@ -132,7 +137,7 @@ def test_arrows_and_enter():
             await pilot.press("right", "down", "right", "enter")
             await until(pilot, lambda: moves(table) == "b2 a3 c1 b3")
             await pilot.press("enter")
-            assert "No move goes to c1 here." in said(table)
+            await until(pilot, lambda: "No move goes to c1 here." in said(table))
 
     asyncio.run(play())
 
@@ -143,29 +148,29 @@ def test_mouse_on_cells_columns_and_from_to():
             await click_cell(pilot, table, 4)
             await click_cell(pilot, table, 0)
             await click_cell(pilot, table, 0)
-            assert moves(table) == "b2 a3"
-            assert "No move goes to a3 here." in said(table)
+            await until(pilot, lambda: moves(table) == "b2 a3")
+            await until(pilot, lambda: "No move goes to a3 here." in said(table))
         async with table_of("connect4", (None, None)) as (pilot, table):
             await click_cell(pilot, table, 3)  # the top of the column will do
             await click_cell(pilot, table, 6 * 5)
-            assert moves(table) == "4 3"
+            await until(pilot, lambda: moves(table) == "4 3")
         async with table_of("breakthrough", (None, None)) as (pilot, table):
             cell = {table.game.cell_to_text(c): c for c in range(64)}
             await click_cell(pilot, table, cell["a3"])
-            assert "No move goes to a3 here." in said(table)
+            await until(pilot, lambda: "No move goes to a3 here." in said(table))
             await click_cell(pilot, table, cell["a2"])
-            assert table.board.selected == cell["a2"]
+            await until(pilot, lambda: table.board.selected == cell["a2"])
             await click_cell(pilot, table, cell["b3"])
             await click_cell(pilot, table, cell["d7"])
             await pilot.press("escape")
-            assert table.board.selected is None
+            await until(pilot, lambda: table.board.selected is None)
             await click_cell(pilot, table, cell["h7"])
             await click_cell(pilot, table, cell["h6"])
-            assert moves(table) == "a2b3 h7h6"
+            await until(pilot, lambda: moves(table) == "a2b3 h7h6")
         async with table_of("hex:5", (None, None)) as (pilot, table):
             await click_cell(pilot, table, 7)
             await click_cell(pilot, table, 21)
-            assert moves(table) == "c2 b5"
+            await until(pilot, lambda: moves(table) == "c2 b5")
 
     asyncio.run(play())
 
@@ -174,23 +179,26 @@ def test_the_dialog_accepts_its_defaults_at_once_and_takes_others(first_move):
     async def play():
         app = KeimaApp(Setting("tictactoe", (None, Choice("first")), Choice()), is_chosen=False)
         async with app.run_test(size=(100, 30)) as pilot:
-            assert isinstance(app.screen, StartDialog)
+            await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("enter")
             await until(pilot, lambda: app.table is not None and app.table.is_begun)
-            assert app.table.director.session.humans == (True, False)
+            await until(pilot, lambda: app.table.director.session.humans == (True, False))
             await pilot.press("ctrl+n")
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("right", "tab", *"random", "tab", *"some", "enter")
-            error = app.screen.query_one("#error")
-            assert "simulations: expected a whole number from 0 to 1e+06, got 'some'" in str(error.content)
+            error, wrong = (
+                app.screen.query_one("#error"),
+                "simulations: expected a whole number from 0 to 1e+06, got 'some'",
+            )
+            await until(pilot, lambda: wrong in str(error.content))
             await pilot.press(*["backspace"] * 4, *"30", "enter")
             await until(pilot, lambda: moves(app.table) == "a3")
-            assert app.table.director.session.humans == (False, True)
-            assert app.table.director.agents[0].choice == Choice("random", 30)
+            await until(pilot, lambda: app.table.director.session.humans == (False, True))
+            await until(pilot, lambda: app.table.director.agents[0].choice == Choice("random", 30))
             await pilot.press("ctrl+n")
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("escape")
-            assert moves(app.table) == "a3"
+            await until(pilot, lambda: moves(app.table) == "a3")
 
     asyncio.run(play())
 
@@ -202,7 +210,8 @@ def test_elo_in_the_dialog_needs_a_table():
             await until(pilot, lambda: app.table is not None)
             app.screen.query_one("#elo").value = "1200"
             await pilot.press("enter")
-            assert "no ratings are shipped for tictactoe" in str(app.screen.query_one("#error").content)
+            error = app.screen.query_one("#error")
+            await until(pilot, lambda: "no ratings are shipped for tictactoe" in str(error.content))
 
     asyncio.run(play())
 
@@ -213,27 +222,27 @@ def test_undo_swap_resign_new_and_walking():
             session = table.director.session
             await type_line(pilot, "b2")
             await pilot.press("f6")
-            assert moves(table) == ""
+            await until(pilot, lambda: moves(table) == "")
             await type_line(pilot, "swap")
-            assert moves(table) == "a3"
+            await until(pilot, lambda: moves(table) == "a3")
             await type_line(pilot, "b2")
-            assert moves(table) == "a3 b2 b3"
+            await until(pilot, lambda: moves(table) == "a3 b2 b3")
             await pilot.press("pageup", "pageup")
-            assert session.shown_ply == 1
-            assert "after move 1 of 3; O to move" in top(pilot.app)
+            await until(pilot, lambda: session.shown_ply == 1)
+            await until(pilot, lambda: "after move 1 of 3; O to move" in top(pilot.app))
             await pilot.press("ctrl+home")
-            assert session.shown_ply == 0
+            await until(pilot, lambda: session.shown_ply == 0)
             await pilot.press("pagedown")
-            assert session.shown_ply == 1
+            await until(pilot, lambda: session.shown_ply == 1)
             await type_line(pilot, "c2")
-            assert moves(table) == "a3 c2 b3"
+            await until(pilot, lambda: moves(table) == "a3 c2 b3")
             pilot.app.action_show_ply(2)
-            assert session.shown_ply == 2
+            await until(pilot, lambda: session.shown_ply == 2)
             await type_line(pilot, "end")
             await type_line(pilot, "resign")
-            assert "O resigns. X wins: you lose." in top(pilot.app)
+            await until(pilot, lambda: "O resigns. X wins: you lose." in top(pilot.app))
             await type_line(pilot, "new")
-            assert moves(table) == "a3"
+            await until(pilot, lambda: moves(table) == "a3")
 
     asyncio.run(play())
 
@@ -244,8 +253,8 @@ def test_two_players_are_watched(monkeypatch):
     async def play():
         async with table_of("tictactoe", (Choice("first"), Choice("first"))) as (pilot, table):
             await until(pilot, lambda: table.director.session.is_over)
-            assert moves(table) == "a3 b3 c3 a2 b2 c2 a1"
-            assert top(pilot.app).endswith("X wins.")
+            await until(pilot, lambda: moves(table) == "a3 b3 c3 a2 b2 c2 a1")
+            await until(pilot, lambda: top(pilot.app).endswith("X wins."))
 
     asyncio.run(play())
 
@@ -255,16 +264,16 @@ def test_hint_explain_moves_and_mistakes():
         async with table_of("tictactoe") as (pilot, table):
             await type_line(pilot, "b2")
             await pilot.press("f4")
-            await until(pilot, lambda: "score" in said(table))
-            assert said(table).startswith("b3: score 75%, visits 12, policy 25%\nc3: score 50%, visits 4, policy 10%\n")
+            hint = "b3: score 75%, visits 12, policy 25%\nc3: score 50%, visits 4, policy 10%\n"
+            await until(pilot, lambda: said(table).startswith(hint))
             await pilot.press("f5")
             await until(pilot, lambda: said(table).startswith("O's a3"))
             await type_line(pilot, "moves")
-            assert said(table).startswith("b3 c3 a2 c2 a1 b1 c1\n")
+            await until(pilot, lambda: said(table).startswith("b3 c3 a2 c2 a1 b1 c1\n"))
             await type_line(pilot, "explian")
-            assert "did you mean `explain`?" in said(table)
+            await until(pilot, lambda: "did you mean `explain`?" in said(table))
             await type_line(pilot, "explain b2")
-            assert said(table).startswith("illegal move 'b2'")
+            await until(pilot, lambda: said(table).startswith("illegal move 'b2'"))
 
     asyncio.run(play())
 
@@ -273,26 +282,24 @@ def test_the_panel_shows_candidates_the_graph_and_heat():
     async def play():
         async with table_of("tictactoe") as (pilot, table):
             await type_line(pilot, "b2")
-            assert not table.query_one(Graph).display
+            await until(pilot, lambda: not table.query_one(Graph).display)
             await pilot.press("f2")
             judgements = table.director.session.judgements
             await until(pilot, lambda: set(judgements) == {0, 1, 2})
-            await until(pilot, lambda: "c3" in str(table.query_one("#candidates").content))
-            assert table.query_one(Graph).display
-            assert (judgements[0].win, judgements[0].draw) == pytest.approx((0.6, 0.3))
+            await until(pilot, lambda: table.query_one(Graph).display)
+            await until(pilot, lambda: (judgements[0].win, judgements[0].draw) == pytest.approx((0.6, 0.3)))
             assert judgements[1].loss > judgements[1].win  # as the first player sees it
-            shown = str(table.query_one("#candidates").content).splitlines()
-            assert re.match(r"b3 +12 +75%  +25%  c3", shown[1])
-            assert table.board._marks.heat == {}
+            candidates = table.query_one("#candidates")
+            await until(pilot, lambda: re.search(r"^b3 +12 +75%  +25%  c3", str(candidates.content), re.MULTILINE))
+            await until(pilot, lambda: table.board._marks.heat == {})
             await pilot.press("f3")
-            heat = table.board._marks.heat
-            assert heat[1] == pytest.approx(12 / (12 + 6 * 4))
+            await until(pilot, lambda: table.board._marks.heat.get(1) == pytest.approx(12 / (12 + 6 * 4)))
             await pilot.press("f3")
-            assert table.board._marks.heat[1] == 0.25
+            await until(pilot, lambda: table.board._marks.heat.get(1) == 0.25)
             await pilot.press("f3")
-            assert table.board._marks.heat == {}
+            await until(pilot, lambda: table.board._marks.heat == {})
             await pilot.press("f2")
-            assert not table.query_one(Graph).display
+            await until(pilot, lambda: not table.query_one(Graph).display)
 
     asyncio.run(play())
 
@@ -304,18 +311,18 @@ def test_saving_loading_and_a_record_to_begin_with(tmp_path, monkeypatch):
         async with table_of("tictactoe") as (pilot, table):
             await type_line(pilot, "b2")
             await pilot.press("ctrl+s")
-            assert pilot.app.query_one("#command").value == "save tictactoe.keima.txt"
+            await until(pilot, lambda: pilot.app.query_one("#command").value == "save tictactoe.keima.txt")
             await pilot.press("enter")
-            assert "Saved to tictactoe.keima.txt." in said(table)
+            await until(pilot, lambda: "Saved to tictactoe.keima.txt." in said(table))
             await type_line(pilot, "new")
             await pilot.press("ctrl+o", "enter")
-            assert moves(table) == "b2 a3"
-            assert "Loaded: human against first, 2 moves" in said(table)
+            await until(pilot, lambda: moves(table) == "b2 a3")
+            await until(pilot, lambda: "Loaded: human against first, 2 moves" in said(table))
             await type_line(pilot, "load nothing.keima.txt")
-            assert "no such file" in said(table)
+            await until(pilot, lambda: "no such file" in said(table))
         record = Path("tictactoe.keima.txt")
         async with table_of("tictactoe", (None, None), record=record) as (pilot, table):
-            assert moves(table) == "b2 a3"
+            await until(pilot, lambda: moves(table) == "b2 a3")
             await until(pilot, lambda: set(table.director.session.judgements) == {0, 1, 2})
 
     asyncio.run(play())
@@ -353,7 +360,7 @@ def test_an_opponent_that_cannot_be_made(monkeypatch):
             await until(pilot, lambda: app.table is not None and app.table.is_begun)
             await pilot.press(*"b2", "enter")
             await until(pilot, lambda: "the file is damaged" in said(app.table))
-            assert moves(app.table) == "b2"
+            await until(pilot, lambda: moves(app.table) == "b2")
 
     asyncio.run(play())
 
@@ -375,16 +382,16 @@ def test_keys_are_answered_while_a_player_thinks(monkeypatch, first_move):
         async with table_of("tictactoe") as (pilot, table):
             await pilot.press(*"b2", "enter")
             await until(pilot, began.is_set)
-            assert "O is thinking" in top(pilot.app)
+            await until(pilot, lambda: "O is thinking" in top(pilot.app))
             await pilot.press("a", "left", "b")  # typed in the meantime
-            assert pilot.app.query_one("#command").value == "ba"
+            await until(pilot, lambda: pilot.app.query_one("#command").value == "ba")
             await pilot.press("enter", *"c1", "enter")
-            assert "it is O's turn, who is thinking" in said(table)
+            await until(pilot, lambda: "it is O's turn, who is thinking" in said(table))
             await pilot.press("f6")  # takes the move back that is being thought about
             await until(pilot, lambda: moves(table) == "" and not table.director._worker.is_busy)
             released.set()
             await type_line(pilot, "c1")
-            assert moves(table) == "c1 a3"
+            await until(pilot, lambda: moves(table) == "c1 a3")
 
     asyncio.run(play())
 
@@ -402,26 +409,26 @@ def test_a_tiny_window_says_so_and_recovers():
     async def play():
         async with table_of("gomoku:19", (None, None)) as (pilot, table):
             app = pilot.app
-            for size in ((80, 24), (200, 60), (41, 23)):
+            small = app.query_one("#too-small")
+            for size, is_small in (
+                *(((80, 24), False), ((200, 60), False), ((40, 23), True), ((41, 23), False)),
+                *(((41, 22), True), ((1, 1), True), ((80, 24), False), ((20, 3), True)),
+            ):
                 await pilot.resize_terminal(*size)
-                await pilot.pause()
-                assert not app.query_one("#too-small").display
-                assert table.board.geometry is not None
-            for size in ((40, 23), (41, 22), (1, 1), (20, 3)):
-                await pilot.resize_terminal(*size)
-                await pilot.pause()
-                assert app.query_one("#too-small").display
-            assert "41 x 23 needed" in str(app.query_one("#too-small").content)
+                await until(pilot, lambda is_small=is_small: small.display == is_small)
+                if not is_small:
+                    await until(pilot, lambda: table.board.geometry is not None)
+            await until(pilot, lambda: "41 x 23 needed" in str(small.content))
             await pilot.resize_terminal(80, 24)
             await pilot.pause()
-            assert not app.query_one("#too-small").display
+            await until(pilot, lambda: not small.display and table.board.size.height == 21)
             await click_cell(pilot, table, 0)
-            assert moves(table) == "a19"
+            await until(pilot, lambda: moves(table) == "a19")
             await pilot.resize_terminal(41, 23)  # without room beside the board, messages stand above it
             await pilot.pause()
-            assert not table.query_one("#side").display
+            await until(pilot, lambda: not table.query_one("#side").display)
             await type_line(pilot, "zz")
-            assert "illegal move 'zz'" in top(app)
+            await until(pilot, lambda: "illegal move 'zz'" in top(app))
 
     asyncio.run(play())
 
@@ -443,11 +450,11 @@ def test_help_and_its_end():
     async def play():
         async with table_of("tictactoe") as (pilot, _):
             await pilot.press("f1")
-            assert isinstance(pilot.app.screen, HelpScreen)
+            await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
             await pilot.press("f2", "pagedown", "escape")
-            assert not isinstance(pilot.app.screen, HelpScreen)
+            await until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))
             await type_line(pilot, "help")
-            assert isinstance(pilot.app.screen, HelpScreen)
+            await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
 
     asyncio.run(play())
 
