@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
@@ -113,9 +112,6 @@ class Cycle(Static, can_focus=True):
         Binding("right,space", "turn(1)", show=False),
     ]
     index: reactive[int] = reactive(0)
-
-    class Changed(Message):
-        pass
 
     def __init__(self, answers: list[str], index: int = 0, **options: str) -> None:
         super().__init__(markup=False, **options)  # type: ignore[arg-type]

@@ -32,7 +32,6 @@ Graph { height: 7; margin: 1 0 0 0; }
 #candidates { height: 8; }
 .short #candidates { height: 6; }
 .no-panel Graph, .no-panel #summary, .no-panel #candidates { display: none; }
-.heading { height: 1; color: $text-muted; }
 #moves-box { height: 1fr; min-height: 2; margin: 1 0 0 0; scrollbar-size-vertical: 1; }
 .short .with-panel #moves-box { display: none; }
 #moves { width: 1fr; height: auto; }
