@@ -316,8 +316,6 @@ class KeimaApp(App[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._fit(event.size)  # the app's own size is still the old one
-        # What was drawn between the two layouts may be left over: on a busy machine a line of the old one stayed.
-        self.call_after_refresh(self.screen_stack[0].refresh, layout=True)
 
     def _fit(self, size: Size | None = None) -> None:
         """Chooses what is shown by the window's size; a window too small for the board says so."""
@@ -336,6 +334,8 @@ class KeimaApp(App[None]):
 
 def play(setting: Setting, *, is_chosen: bool) -> None:
     """Plays on the whole screen until the user leaves. Raises GameError for what makes it impossible."""
+    for name in ("COLUMNS", "LINES"):  # where they are set, they would count for more than the window's size
+        os.environ.pop(name, None)
     app = KeimaApp(setting, is_chosen=is_chosen)
     app.run()
     if app.problem is not None:

@@ -314,7 +314,7 @@ def test_learner_starved(healthy):
     assert diagnosis.code == "learner_starved"
     assert diagnosis.message == "learner starved: it waits for new games 98 % of the time"
     assert "--set replay.samples_per_position=8" in diagnosis.remedy
-    assert "--set search.simulations=16" in diagnosis.remedy
+    assert f"--set search.simulations={CONFIG.search.simulations // 2}" in diagnosis.remedy
 
 
 def test_learner_starved_with_nothing_left_to_turn(healthy):

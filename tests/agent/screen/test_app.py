@@ -488,6 +488,7 @@ class Tmux:
         self._base = ["tmux", "-f", "/dev/null", "-S", str(folder / "tmux")]
         width, height = size
         kept = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        kept |= {"COLUMNS": "80", "LINES": "24"}  # as some programs leave them, and untrue
         # The shell outlives the command, so that what it leaves behind can be read.
         self._call("-u", "new-session", "-d", "-x", width, "-y", height, "sh", env={**os.environ, **kept}, cwd=folder)
         self.type(f"PS1='> '; clear; {command}; echo code $?\n")
