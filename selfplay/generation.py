@@ -451,7 +451,8 @@ class SelfPlay:
             *(self._cache, self._planes, self._planes.reshape(len(self._planes), -1).view(np.uint32), *self._answers),
             *(self._scratch, self._tally),
         )
-        self._enter = entry_point(_step)  # the first call has looked at the types of all that is handed over
+        if self._enter is _step:
+            self._enter = entry_point(_step)  # the first call has looked at the types of all that is handed over
         if moves < 0:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
         self.moves += moves
