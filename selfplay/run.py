@@ -133,6 +133,7 @@ class TrainingRun:
         self._saved_positions = 0
         self.strengths: list[tuple[float, float, str]] = []  # (minutes, headline, text)
         self._figures: dict[str, float] = {}  # of the last one
+        self._measured_step = -1  # at which they were measured since the run was started or resumed
         if (folder / STATE_FILE).exists():
             self._load_state()
         self.store = ReplayStore(
@@ -214,7 +215,7 @@ class TrainingRun:
             self._pool.stop()
         self._save()
         finished = self._is_finished()
-        if finished and not self._stopped.is_set():
+        if finished and not self._stopped.is_set() and self._measured_step != self.learner.step:
             self._measure()
         self._save_model(checkpoint=True)
         self._log(f"{'finished' if finished else 'stopped'} at step {self.learner.step}")
@@ -427,7 +428,7 @@ class TrainingRun:
         except _Interrupted:
             self._may_break_off = False
             return
-        self._figures = strength.figures
+        self._figures, self._measured_step = strength.figures, self.learner.step
         self.strengths.append((self.elapsed_s / 60, strength.headline, strength.text))
         self.report.scalars({f"strength/{name}": v for name, v in strength.figures.items()}, self.learner.step)
         if self._newest is not None:

@@ -116,6 +116,20 @@ def test_ctrl_c_breaks_off_a_measurement(folder, monkeypatch):
     look(folder, None)
 
 
+def test_the_last_step_is_measured_once(folder, monkeypatch):
+    steps = []
+
+    def measure(run):
+        steps.append(run.learner.step)
+        original(run)
+
+    original = run_module.TrainingRun._measure
+    monkeypatch.setattr(run_module.TrainingRun, "_measure", measure)
+    assert train(tiny(folder, "run.max_steps=3", "run.measure_every_minutes=0.0001"), folder)
+    assert steps[-1] == 3
+    assert steps.count(3) == 1
+
+
 def test_a_second_ctrl_c_ends_at_once_and_leaves_no_actor(folder, monkeypatch):
     actors = []
 
