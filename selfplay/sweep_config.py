@@ -38,6 +38,7 @@ from selfplay.config import (
     ConfigError,
     TrainConfig,
     expected_in_words,
+    fixed,
     load_config,
     options,
     parse_toml,
@@ -201,7 +202,9 @@ def _flat(table: Mapping[str, Any]) -> Overrides:
 def _tried(config: SweepConfig, overrides: Overrides, where: str) -> None:
     """Makes the config of a trial, to see that there can be one."""
     try:
-        config.train_config(overrides, seed=0)
+        trial = config.train_config(overrides, seed=0)
+        fixed(trial.selfplay.slots)
+        fixed(trial.learner.batch_size)
     except ConfigError as error:
         raise ConfigError(f"{where}: {str(error).removeprefix('--set ')}") from None
     except GameError as error:
