@@ -2,12 +2,13 @@
 
 What a file takes and gives, N positions at a time, N being any number (C planes, H x W board, A actions):
 
-    planes     [N, C, H, W] float32     in: positions as the game's `encode` draws them, seen by the side to move
-    policy     [N, A]                   out: a logit for each action, illegal ones too, which the caller leaves out
-    value      [N]                      the expected result of the side to move: -1 a loss, 0 a draw, +1 a win
-    outcome    [N, 3]                   probabilities of win, draw and loss; value is the first less the last
-    ownership  [N, H * W]               where the game has it: whose each cell will be, -1 the opponent's to +1
-    score      [N]                      where the game has it: the final score over the game's `max_score`
+    planes        [N, C, H, W] float32    in: positions as the game's `encode` draws them, seen by the side to move
+    policy        [N, A]                  out: a logit for each action, illegal ones too, which the caller leaves out
+    value         [N]                     the expected result of the side to move: -1 a loss, 0 a draw, +1 a win
+    outcome       [N, 3]                  probabilities of win, draw and loss; value is the first less the last
+    ownership     [N, H * W]              where the game has it: whose each cell will be, -1 the opponent's to +1
+    score         [N]                     where the game has it: the final score's mean, in points
+    score_spread  [N]                     and the scale of its logistic distribution, in points
 
 The file's metadata says the same for the game at hand.
 """
@@ -67,8 +68,9 @@ class _Answers(nn.Module):
         self.names = [
             *("policy", "value", "outcome"),
             *(["ownership"] if game.has_ownership else []),
-            *(["score"] if game.has_score else []),
+            *(["score", "score_spread"] if game.has_score else []),
         ]
+        self.points = game.score_unit / game.score_per_point
 
     def forward(self, planes: Tensor) -> tuple[Tensor, ...]:
         """Planes [N, C, H, W] -> the answers in the order of `names`."""
@@ -79,8 +81,9 @@ class _Answers(nn.Module):
             "value": outcome[:, 0] - outcome[:, 2],
             "outcome": outcome,
             "ownership": outputs.ownership,
-            "score": outputs.score,
         }
+        if outputs.score is not None and outputs.score_spread is not None:
+            answers |= {"score": outputs.score * self.points, "score_spread": outputs.score_spread * self.points}
         return tuple(answers[name] for name in self.names)
 
 
@@ -168,8 +171,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
             f"float32 [positions, {rows * columns}]: whose each cell will be, -1 the opponent's, +1 the side to move's"
         )
     if game.has_score:
-        described["score"] = (
-            f"float32 [positions]: the side to move's final score less the opponent's, over {game.max_score}"
+        described["score"] = "float32 [positions]: the side to move's final score less the opponent's, in points"
+        described["score_spread"] = (
+            "float32 [positions]: the scale of the score's logistic distribution, in points; a standard deviation is "
+            "1.81 times that"
         )
     return described
 

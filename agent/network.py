@@ -19,6 +19,9 @@ from agent import fused
 from agent.network_config import NetworkConfig
 from games.contract import Game
 
+MIN_SCORE_SPREAD = 0.01
+"""However sure of a score, so that a wrong one costs a gradient of 100 at most."""
+
 
 class Outputs(NamedTuple):
     """What the network says of N positions, each seen by its side to move."""
@@ -26,7 +29,8 @@ class Outputs(NamedTuple):
     policy: Tensor  # [N, A] logits
     value: Tensor  # [N, 3] logits of win, draw, loss
     ownership: Tensor | None  # [N, H * W] in [-1, 1]: the side to move's +1, the opponent's -1
-    score: Tensor | None  # [N] final score over the game's max_score
+    score: Tensor | None  # [N] final score over the game's score_unit: the mean of a logistic distribution
+    score_spread: Tensor | None = None  # [N] its scale, in the same unit: a standard deviation is 1.81 times that
     reply: Tensor | None = None  # [N, A] logits of the opponent's next action, whatever one's own
     soft_policy: Tensor | None = None  # [N, A] logits of the policy at a temperature
 
@@ -123,7 +127,7 @@ class PolicyHead(nn.Module):
 
 
 class ValueHead(nn.Module):
-    """[N, C, H, W] -> [N, 3] logits of win, draw and loss, and the score where the game has one."""
+    """[N, C, H, W] -> [N, 3] logits of win, draw and loss, and [N, 2] the score's mean and spread where it has one."""
 
     def __init__(self, game: Game, config: NetworkConfig) -> None:
         super().__init__()
@@ -133,12 +137,15 @@ class ValueHead(nn.Module):
         inputs = config.value_channels * (cells if self.dense else 3)
         self.hidden = nn.Linear(inputs, config.value_hidden)
         self.outcome = nn.Linear(config.value_hidden, 3)
-        self.score = nn.Linear(config.value_hidden, 1) if game.has_score else None
+        self.score = nn.Linear(config.value_hidden, 2) if game.has_score else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         y = self.reduce.rectified(x)
         hidden = torch.relu(self.hidden(y.flatten(1) if self.dense else pool(y)))
-        return self.outcome(hidden), None if self.score is None else self.score(hidden)[:, 0]
+        if self.score is None:
+            return self.outcome(hidden), None
+        mean, spread = self.score(hidden).unbind(1)
+        return self.outcome(hidden), torch.stack([mean, nn.functional.softplus(spread) + MIN_SCORE_SPREAD], 1)
 
 
 class Network(nn.Module):
@@ -170,10 +177,11 @@ class Network(nn.Module):
 
     def forward(self, planes: Tensor) -> Outputs:
         x = self.trunk(planes)
-        value, score = self.value(x)
+        value, of_score = self.value(x)
+        score, score_spread = (None, None) if of_score is None else of_score.unbind(1)
         ownership = None if self.ownership is None else torch.tanh(self.ownership(x).flatten(1))
         reply, soft_policy = (None if head is None else head(x) for head in (self.reply, self.soft_policy))
-        return Outputs(self.policy(x), value, ownership, score, reply, soft_policy)
+        return Outputs(self.policy(x), value, ownership, score, score_spread, reply, soft_policy)
 
     def judge(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """What the search needs, without the auxiliary heads: policy logits [N, A], values [N] in [-1, 1]."""

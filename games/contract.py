@@ -230,8 +230,16 @@ class Game:
 
     @property
     def max_score(self) -> int:
-        """The largest `score` in absolute value, which scales the score target; only where a game has `score`."""
+        """The largest `score` in absolute value, to which a game is held; only where it has `score`."""
         return self.shape[0] * self.shape[1]
+
+    @property
+    def score_unit(self) -> float:
+        """How much of `score` the network counts as 1: a point for each cell of the board's side.
+
+        Games of one kind end about as far apart in these on a small board as on a large one.
+        """
+        return float(self.score_per_point * (self.shape[0] * self.shape[1]) ** 0.5)
 
     def board(self, state: State) -> NDArray[np.int64]:
         """The pieces as [H, W] codes into `pieces`, drawn from the first player's side, top row first."""

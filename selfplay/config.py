@@ -152,7 +152,9 @@ class LearnerConfig(_Section):
     max_gradient_norm: float = Field(5.0, gt=0, description="Longer gradients are shortened to this.")
     value_weight: float = Field(1.5, ge=0, description="Weight of the win/draw/loss loss; the policy's is 1.")
     ownership_weight: float = Field(1.5, ge=0, description="Weight of the ownership loss, a mean over cells.")
-    score_weight: float = Field(0.5, ge=0, description="Weight of the final score's loss.")
+    score_weight: float = Field(
+        0.1, ge=0, description="Weight of the final score's loss, -log of the probability given to it."
+    )
     reply_weight: float = Field(0.15, ge=0, description="Weight of the reply head's loss (network.reply_head).")
     soft_policy_weight: float = Field(
         2.0, ge=0, description="Weight of the soft policy's loss (network.soft_policy_head); KataGo's is 8."

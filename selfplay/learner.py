@@ -44,7 +44,7 @@ class Losses:
     policy: float  # KL(target || network) over the legal actions
     value: float  # cross-entropy of win, draw, loss
     ownership: float  # mean squared error, 0 where the game has none
-    score: float  # smooth L1, 0 where the game has none
+    score: float  # -log of the probability given to the final score, 0 where the game has none
     reply: float  # KL(target || network) over all actions, 0 where a reply is not known or not asked for
     soft_policy: float  # as the policy's, of the softened target; 0 where not asked for
     total: float  # weighted sum, which is descended
@@ -205,7 +205,10 @@ class Learner:
         if outputs.ownership is not None:
             parts["ownership"] = functional.mse_loss(outputs.ownership, batch["ownership"])
         if outputs.score is not None:
-            parts["score"] = functional.smooth_l1_loss(outputs.score, batch["score"])
+            assert outputs.score_spread is not None
+            rows, columns = batch["planes"].shape[-2:]
+            point = (rows * columns) ** -0.5  # in score_unit
+            parts["score"] = score_surprise(batch["score"], outputs.score, outputs.score_spread, point).mean()
         if outputs.reply is not None:
             # Over all actions: which are legal depends on a move that the network is not told.
             parts["reply"] = _divergence(batch["reply"], outputs.reply)
@@ -295,6 +298,18 @@ def softened(policy: Tensor) -> Tensor:
     """
     weights = policy.pow(0.25)
     return weights / weights.sum(1, keepdim=True)
+
+
+def score_surprise(scores: Tensor, means: Tensor, spreads: Tensor, step: float) -> Tensor:
+    """-log of the probability [n], in nats, of each score's step of a logistic distribution; scores `step` apart.
+
+    Of the step from half of it below a score to half of it above, and not the density there: that would grow beyond
+    all bounds where the score is certain. And logistic, not normal, so that a game that turns round at its end does
+    not outweigh a hundred others: far from the mean the loss grows as the distance, not as its square.
+    """
+    # sigmoid(high) - sigmoid(low) = sigmoid(high) * sigmoid(-low) * (1 - exp(low - high)), which does not cancel out.
+    low, high = (scores - step / 2 - means) / spreads, (scores + step / 2 - means) / spreads
+    return functional.softplus(-high) + functional.softplus(low) - torch.log(-torch.expm1(-step / spreads))
 
 
 def _divergence(target: Tensor, logits: Tensor) -> Tensor:

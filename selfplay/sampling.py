@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     legal: NDArray[np.bool_]  # [n, A]
     outcome: NDArray[np.float32]  # [n, 3] win, draw, loss; sums to 1
     ownership: NDArray[np.float32]  # [n, H * W] at the end of the game: +1 own, -1 the opponent's, 0 nobody's
-    score: NDArray[np.float32]  # [n] at the end of the game, over the game's max_score
+    score: NDArray[np.float32]  # [n] at the end of the game, over the game's score_unit
     reply: NDArray[np.float32]  # [n, A] the next ply's policy target; sums to 1, or all 0 where there is none
 
 
@@ -78,7 +78,7 @@ def put_target(target, state, legal_actions, found, policies, start):
     error_model="numpy",
 )
 def _fill(
-    reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, with_replies, max_score,
+    reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, with_replies, score_unit,
     game_starts, game_lengths, outcomes, actions, game_of_ply, legal_starts, root_values, flags, proven, policies,
     chosen, symmetries, cell_maps, action_maps, value_mix,
     planes, policy, legal, outcome, owners, scores, replies, state, found, plain_owners, plain,
@@ -131,7 +131,7 @@ def _fill(
             ownership(state, plain_owners)
             for cell in range(len(cells)):
                 owners[i, cell] = sign * plain_owners[cells[cell]]
-            scores[i] = sign * score(state) / max_score
+            scores[i] = sign * score(state) / score_unit
 
 
 class Sampler:
@@ -179,7 +179,7 @@ class Sampler:
         k = game.kernels
         _fill(
             *(k.reset, k.legal_actions, k.play, k.encode, k.ownership, k.score, self._parameters),
-            *(self._to_the_end, self.replies, float(game.max_score)),
+            *(self._to_the_end, self.replies, game.score_unit),
             *(window.game_starts, window.game_lengths, window.outcomes, window.actions, window.game_of_ply),
             *(window.legal_starts, window.root_values, window.flags, window.proven, window.policies.view(np.uint16)),
             *(plies, symmetries, self._cell_maps, self._action_maps, self.value_mix, *batch),

@@ -61,7 +61,8 @@ def test_every_game_and_head(tmp_path, name: str):
     onnx.checker.check_model(model, full_check=True)
 
     planes = random_positions_planes(game, 3, seed=5)
-    heads = ["policy", "value", "outcome", *["ownership"] * game.has_ownership, *["score"] * game.has_score]
+    heads = ["policy", "value", "outcome", *["ownership"] * game.has_ownership]
+    heads += ["score", "score_spread"] * game.has_score
     assert [output.name for output in model.graph.output] == heads
     found = dict(zip(heads, ReferenceEvaluator(model).run(None, {"planes": planes}), strict=True))
     with torch.inference_mode():
@@ -72,8 +73,10 @@ def test_every_game_and_head(tmp_path, name: str):
         "value": values,
         "outcome": torch.softmax(outputs.value, 1),
         "ownership": outputs.ownership,
-        "score": outputs.score,
     }
+    if game.has_score:  # in points
+        side = (game.shape[0] * game.shape[1]) ** 0.5
+        expected |= {"score": outputs.score * side, "score_spread": outputs.score_spread * side}
     for head, answer in found.items():
         assert answer.dtype == np.float32
         assert answer.shape == tuple(expected[head].shape)

@@ -65,8 +65,10 @@ def test_heads_have_the_games_shapes(name):
     if outputs.ownership is not None:
         assert outputs.ownership.shape == (5, height * width)
         assert outputs.ownership.abs().max() <= 1
+    assert (outputs.score_spread is not None) == game.has_score
     if outputs.score is not None:
-        assert outputs.score.shape == (5,)
+        assert outputs.score.shape == outputs.score_spread.shape == (5,)
+        assert (outputs.score_spread > 0).all()
     for part in outputs:
         assert part is None or (part.dtype == torch.float32 and part.isfinite().all())
 
@@ -194,7 +196,13 @@ def test_a_network_in_training_is_copied_in_evaluation_mode():
 
 @pytest.mark.parametrize(
     ("small", "large"),
-    [("gomoku:9", "gomoku:15"), ("othello:6", "othello:8"), ("hex:5", "hex:9"), ("breakthrough:6,6", "breakthrough")],
+    [
+        ("go:7", "go:9"),
+        ("gomoku:9", "gomoku:15"),
+        ("othello:6", "othello:8"),
+        ("hex:5", "hex:9"),
+        ("breakthrough:6,6", "breakthrough"),
+    ],
 )
 def test_a_network_moves_to_another_board_size(small, large):
     trained, wanted = games.load(small), games.load(large)
@@ -303,6 +311,7 @@ def test_outputs_in_float32():
     connect4 = make_network(games.load("connect4"))(torch.zeros(1, 2, 6, 7)).float()
     assert connect4.ownership is None
     assert connect4.score is None
+    assert connect4.score_spread is None
 
 
 @pytest.mark.parametrize(

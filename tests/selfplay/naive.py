@@ -219,6 +219,6 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
         game.kernels.ownership(state, found)
         owners = symmetric(found if me == 0 else -found, symmetry.cells)
     if game.has_score:
-        points = game.kernels.score(state) * (1 if me == 0 else -1) / game.max_score
+        points = game.kernels.score(state) * (1 if me == 0 else -1) / game.score_unit
     policy, legal, reply = (symmetric(row, symmetry.actions) for row in (policy, legal, reply))
     return planes, policy, legal, outcome, owners, points, reply

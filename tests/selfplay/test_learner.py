@@ -136,6 +136,7 @@ def random_outputs(batch, seed=0):
         torch.randn(batch.outcome.shape, generator=random).requires_grad_(),
         torch.rand(batch.ownership.shape, generator=random) * 2 - 1,
         torch.randn(batch.score.shape, generator=random),
+        torch.rand(batch.score.shape, generator=random) + 0.01,
         torch.randn(batch.policy.shape, generator=random),
         torch.randn(batch.policy.shape, generator=random),
     )
@@ -157,8 +158,9 @@ def test_losses_by_hand():
         wdl = np.exp(outputs.value.detach().numpy()[i].astype(float))
         value -= float((batch.outcome[i] * np.log(wdl / wdl.sum())).sum())
         ownership += float(((outputs.ownership[i].numpy() - batch.ownership[i]) ** 2).mean())
-        off = abs(float(outputs.score[i]) - float(batch.score[i]))
-        score += off - 0.5 if off > 1 else off**2 / 2
+        mean, spread = float(outputs.score[i]), float(outputs.score_spread[i])
+        below, above = (1 / (1 + math.exp((mean - batch.score[i] - d) / spread)) for d in (-1 / 8, 1 / 8))
+        score -= math.log(above - below)
         foreseen = np.exp(outputs.reply[i].numpy().astype(float))
         foreseen /= foreseen.sum()  # over all actions
         reply += sum(t * math.log(t / p) for t, p in zip(batch.reply[i], foreseen, strict=True) if t > 0)
@@ -231,7 +233,7 @@ def test_the_heads_that_teach_learn(name):
     assert losses[-1].reply < 0.5 * losses[0].reply
     assert losses[-1].soft_policy < 0.2 * losses[0].soft_policy
     total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].reply + 2 * losses[-1].soft_policy
-    total += 1.5 * losses[-1].ownership + 0.5 * losses[-1].score
+    total += 1.5 * losses[-1].ownership + 0.1 * losses[-1].score
     assert losses[-1].total == pytest.approx(total, rel=1e-4)
     assert learner.judge(batch)[1].shape == batch.policy.shape
 

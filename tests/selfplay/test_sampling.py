@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import sgfmill.boards
 
 import games
 from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS
@@ -14,7 +15,7 @@ from selfplay.sampling import Sampler, half_to_float, turn
 from selfplay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 from tests.selfplay.naive import LinearEvaluator, games_of, naive_sample
 
-GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:5,win=4", "hex:4", "breakthrough:5,4"]
+GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:5,win=4", "hex:4", "breakthrough:5,4", "go:4,komi=1.5"]
 
 
 def play(name, num_games=25, seed=0):
@@ -284,7 +285,7 @@ def test_ownership_and_score_change_sides():
         state = game.after(state, actions[-1])
     board = game.board(state).reshape(-1)
     first = np.select([board == 1, board == 2], [1, -1])
-    points = first.sum() / game.max_score
+    points = first.sum() / 4  # over the side
     assert points != 0
     segment = segment_of(game, actions)
     batch = Sampler(game, seed=0).fill(window_of(segment), np.arange(len(actions)), np.zeros(len(actions), np.int64))
@@ -297,6 +298,73 @@ def test_ownership_and_score_change_sides():
         assert batch.score[ply] == pytest.approx(sign * points)
         state = game.after(state, action)
     assert sides == {1, -1}
+
+
+def area_of(board, size):
+    """Whose each cell of a sgfmill board is by area: +1 Black's, -1 White's; cell 0 is the upper left corner."""
+    owners = np.zeros((size, size), int)
+    for row, column in np.ndindex(size, size):
+        reached, group, ahead = set(), {(row, column)}, [(row, column)]
+        while ahead:
+            r, c = ahead.pop()
+            if board.get(r, c) is not None:
+                reached.add(board.get(r, c))
+                continue
+            for beside in {(r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)} - group:
+                if 0 <= beside[0] < size and 0 <= beside[1] < size:
+                    group.add(beside)
+                    ahead.append(beside)
+        owners[size - 1 - row, column] = {("b",): 1, ("w",): -1}.get(tuple(reached), 0)  # sgfmill's row 0 is the lowest
+    return owners
+
+
+@pytest.mark.parametrize(
+    ("name", "komi"),
+    [
+        ("go:5", 7.5),
+        ("go:4,komi=-3", -3),
+        ("go:3,komi=0.5", 0.5),
+        ("go:5,rules=chinese,handicap=3,placement=free", 10.5),
+    ],
+)
+def test_targets_of_go_against_another_board(name, komi):
+    """Games replayed on sgfmill's board, dead stones standing as they do, ownership and score from there."""
+    game = games.load(name)
+    size, random = game.size, np.random.default_rng(3)
+    symmetries = game.symmetries()
+    assert len(symmetries) == 8
+    seen = set()
+    for _ in range(12):
+        state, actions, board = game.new_state(), [], sgfmill.boards.Board(size)
+        while game.outcome(state) == ONGOING:
+            legal = game.legal(state)
+            # Passes are rare, but for some games that end early, with stones that could still be captured.
+            passes = size * size in legal and random.random() < 0.1
+            actions.append(size * size if passes else int(random.choice(legal)))
+            if actions[-1] < size * size:
+                row, column = divmod(actions[-1], size)
+                board.play(size - 1 - row, column, "bw"[state[PLAYER]])
+            state = game.after(state, actions[-1])
+        owners = area_of(board, size)
+        assert owners.sum() == board.area_score()
+        points = owners.sum() - komi
+        segment = segment_of(game, actions)
+        plies = np.arange(len(actions))
+        for number, symmetry in enumerate(symmetries):
+            batch = Sampler(game, seed=0).fill(window_of(segment), plies, np.full(len(actions), number))
+            state = game.new_state()
+            for ply, action in enumerate(actions):
+                sign = 1 if state[PLAYER] == 0 else -1
+                np.testing.assert_array_equal(batch.ownership[ply], sign * owners.reshape(-1)[symmetry.cells])
+                assert batch.score[ply] == pytest.approx(sign * points / size)
+                if points:
+                    np.testing.assert_array_equal(batch.outcome[ply], [sign * points > 0, 0, sign * points < 0])
+                seen |= {(sign, int(np.sign(points)))}
+                state = game.after(state, action)
+        # Every stone on the board in the end is its owner's, whatever could be captured.
+        stones = game.board(state).reshape(-1)
+        assert (batch.ownership[0][np.argsort(symmetries[-1].cells)][stones == 1] == 1).all()
+    assert seen == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
 
 
 def test_the_policy_target_sits_on_its_actions():
