@@ -80,17 +80,20 @@ def train(
     run: str | None = None,
     minutes: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=2**63))] = None,
+    start: Annotated[str | None, Parameter(name="--from")] = None,
     settings: Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)] = None,
     resume: str | None = None,
     overwrite: Annotated[bool, Flag] = False,
 ) -> int:
-    """Train a net on a game, from nothing, by playing against itself.
+    """Train a net on a game, from nothing or from another net, by playing against itself.
 
     Args:
         game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config (.toml).
         run: The run's name, a folder below runs/; one that does not exist yet by default.
         minutes: How long to train, in minutes.
         seed: With the same seed and one actor, a run repeats itself exactly.
+        start: A trained net (a checkpoint, a run's folder, or shipped) to begin with: of the same game, also on a board
+            of another size where its network does not depend on that, and no larger than the config's network.
         settings: Changes one setting of the config: --set key=value, as often as needed.
         resume: Goes on with a run, named or given by its folder, as if it had not stopped.
         overwrite: Deletes an existing run of that name first.
@@ -98,7 +101,7 @@ def train(
     from games.contract import GameError
 
     if resume is not None:
-        if game is not None or run is not None or settings or seed is not None or overwrite:
+        if game is not None or run is not None or settings or seed is not None or overwrite or start is not None:
             raise GameError("--resume goes on with the run's own settings: expected it alone or with --minutes")
         folder = _run_folder(resume, must_exist=True)
         with _shown(LOADING):
@@ -109,7 +112,9 @@ def train(
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
     from selfplay.config import load_config
 
-    config = load_config(game, [*(settings or []), *([f"seed={seed}"] if seed is not None else [])])
+    named = {"seed": seed, "start_from": None if start is None else repr(start)}
+    given = [f"{name}={value}" for name, value in named.items() if value is not None]
+    config = load_config(game, [*(settings or []), *given])
     if run is not None:
         folder = _run_folder(run, must_exist=False)
     else:
@@ -121,7 +126,11 @@ def train(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
             )
         from selfplay.run import delete_run
+        from selfplay.start import lies_in, load_start
 
+        load_start(config)  # before anything is lost
+        if lies_in(config, folder):
+            raise GameError(f"{folder}: holds the net to begin with; give the new run another name with --run")
         delete_run(folder)
     with _shown(LOADING) as begin:
         from selfplay.plan import settled
@@ -517,13 +526,16 @@ def tournament(
     *players: str,
     file: Path | None = None,
     games: Annotated[int | None, Parameter(validator=Number(gte=2, lte=1_000_000))] = None,
+    config: str | None = None,
     pairing: Literal["round-robin", "gauntlet", "adaptive"] | None = None,
+    sides: Literal["both", "first", "second"] | None = None,
     opening_plies: Annotated[int | None, Parameter(validator=Number(gte=0, lte=1000))] = None,
     book: Path | None = None,
     sprt: tuple[float, float] | None = None,
     simulations: Simulations = None,
     seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     nodes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    referee: str | None = None,
     checkpoints: Annotated[int, Parameter(validator=Number(gte=2, lte=1000))] = 8,
     workers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1024))] = None,
     backend: str | None = None,
@@ -542,13 +554,17 @@ def tournament(
             runs/NAME/checkpoints for a whole run, gtp:"COMMAND", uci:"COMMAND", usi:"COMMAND"; with options in quotes.
         file: The tournament's file (.sqlite), new or one to go on with, where its players take part too.
         games: Games a pair, an even number; with --sprt at most so many. By default 20.
+        config: A tournament's config (.toml), or one that is shipped, as ladders/go9, says the game, the players and
+            all that follows; the command has the last word. Its games are kept in runs/ladder-NAME.sqlite.
         pairing: Everybody against everybody; the first against all others; or where a game tells most.
+        sides: Each opening from both sides, or the first named of each two always first or always second.
         opening_plies: Random moves before a game, the same from both sides; by default 6.
         book: A file of openings, a line of moves each, in their place.
         sprt: Two players: stop as soon as it is decided which of two differences in Elo fits better, as --sprt 0 20.
         simulations: Simulations a move, of players that do not say.
         seconds: Seconds a move, of players that do not say. Then each core plays one game at a time.
         nodes: Nodes a move, of engines that do not say.
+        referee: Who says which stones are dead where Go ends by passes, as 'gtp:"gnugo --mode gtp --chinese-rules"'.
         checkpoints: How many of a whole run's checkpoints.
         workers: Processes; by default one a core.
         backend: What runs the networks; by default the fastest that is sound, see `keima bench`.
@@ -561,29 +577,48 @@ def tournament(
     """
     from games.contract import GameError
 
-    if file is None and (game is None or report or merge):
+    if file is None and config is None and (game is None or report or merge):
         raise GameError("tournament: expected a game and players, or --file FILE; see `keima tournament --help`")
     with _shown(LOADING) as tell:
         from games import load
         from selfplay.tournament.report import parse_anchors, standings, tell_of
         from selfplay.tournament.tournament import begin, how_to_go_on
 
-        anchors = parse_anchors(anchor or [])
-        loaded = None if game is None else load(game)
+        anchors, loaded = parse_anchors(anchor or []), None
+        limits: dict[str, Any] = {"simulations": simulations, "seconds": seconds, "nodes": nodes}
+        settings: dict[str, Any] = {
+            "games": games,
+            "pairing": pairing,
+            "sides": sides,
+            "opening_plies": opening_plies,
+            "book": None if book is None else str(book.absolute()),
+            "sprt": sprt,
+            "referee": referee,
+            "seed": seed,
+        }
+        if config is not None:
+            from selfplay.tournament.config import plan as plan_tournament
+
+            planned = plan_tournament(config)
+            loaded, players = planned.game, (*planned.players, *([] if game is None else [game]), *players)
+            anchors = {**planned.anchors, **anchors}
+            settings |= {name: value for name, value in planned.settings.items() if settings[name] is None}
+            limits |= {name: value for name, value in planned.limits.items() if limits[name] is None}
+            file = file or RUNS / f"ladder-{planned.name}.sqlite"
+            output = output or RUNS / f"ladder-{planned.name}"
+            for line in planned.left_out:
+                print(line, file=sys.stderr)
+        elif game is not None:
+            loaded = load(game)
         found = begin(
             file or _new_tournament(loaded.name if loaded else ""),
             loaded,
             players,
             merge=merge or [],
-            limits={"simulations": simulations, "seconds": seconds, "nodes": nodes, "checkpoints": checkpoints},
+            limits={**limits, "checkpoints": checkpoints},
             workers=workers,
             backend=backend,
-            games=games,
-            pairing=pairing,
-            opening_plies=opening_plies,
-            book=None if book is None else str(book.absolute()),
-            sprt=sprt,
-            seed=seed,
+            **settings,
         )
         if not report:
             found.prepare(tell)

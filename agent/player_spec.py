@@ -71,15 +71,16 @@ OPTIONS = {
     "simulations": _OptionType(int, 0, MAX_SIMULATIONS),  # a move, of a tree search; 0 is a network's policy alone
     "seconds": _OptionType(float, 0.001, 86400),  # a move
     "temperature": _OptionType(float, 0, 10),  # 0 plays the best move, 1 in proportion to visits or to the policy
+    "resign": _OptionType(float, 0, 0.5),  # gives up below this winning probability; 0 never
     "nodes": _OptionType(int, 1, 10**15),  # a move, as the player counts them
     "depth": _OptionType(int, 1, 1000),  # plies looked ahead
     "level": _OptionType(int, 0, 100),  # as the engine understands it
     "timeout": _OptionType(float, 0.05, 86400),  # seconds that an engine may take beyond what it was given
-    "set": _OptionType(str),  # an engine's own options: "Hash=16, Threads=1"
+    "set": _OptionType(str),  # an engine's own options: "Hash=16, Threads=1"; GTP commands: "kgs-rules=aga"
     "seed": _OptionType(int, 0, 2**63 - 1),
     "name": _OptionType(str),  # what the player is called in tables
 }
-_SEARCH = ("simulations", "seconds", "temperature", "seed", "name")
+_SEARCH = ("simulations", "seconds", "temperature", "resign", "seed", "name")
 ACCEPTED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": ("seed", "name"),
     "rollout": _SEARCH,
@@ -88,7 +89,7 @@ ACCEPTED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "shipped": _SEARCH,
     "raw": ("temperature", "seed", "name"),
     CHECKPOINT: _SEARCH,
-    "gtp": ("seconds", "level", "timeout", "name"),
+    "gtp": ("seconds", "level", "set", "timeout", "name"),
     "uci": ("nodes", "depth", "seconds", "level", "set", "timeout", "name"),
     "usi": ("nodes", "depth", "seconds", "level", "set", "timeout", "name"),
 }

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from games.contract import GameError
 
+RESUME = "go on with `keima train --resume RUN`"
+"""What is to be done where a run has found the disk full, once there is space."""
 _TEMPORARY = ".writing"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -17,15 +19,16 @@ class StorageFull(GameError):  # noqa: N818 (a state of the disk, not a mistake)
     """The disk, or the user's share of it, is full. What was on it before is untouched."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, remedy: str = RESUME) -> None:
     """Writes `data` to `path` so that a reader, or the next start after a power cut, finds all of it or the old file.
 
+    remedy: what to do where the disk is full, once it is not, for the message.
     The folder must exist. Raises StorageFull where there is no room and OSError for anything else; then no part of
     the new file is left behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
-        with telling_of_full_disk(path, len(data)):
+        with telling_of_full_disk(path, len(data), remedy):
             _write_and_sync(temporary, data)
             os.replace(temporary, path)
             sync_folder(path.parent)
@@ -36,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def telling_of_full_disk(path: Path, size: int) -> Iterator[None]:
+def telling_of_full_disk(path: Path, size: int, remedy: str = RESUME) -> Iterator[None]:
     """Around writing `size` bytes to `path`: raises StorageFull where there is no room for them."""
     try:
         yield
@@ -45,7 +48,7 @@ def telling_of_full_disk(path: Path, size: int) -> Iterator[None]:
             raise
         raise StorageFull(
             f"disk full: {path} needs {_amount(size)}, {_amount(shutil.disk_usage(path.parent).free)} "
-            "free; nothing written before is lost: free some space, then go on with `keima train --resume RUN`"
+            f"free; nothing written before is lost: free some space, then {remedy}"
         ) from error
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import re
 import time
+from collections.abc import Mapping
 
 from agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
 from agent.engines.process import LineProcess
@@ -24,6 +25,8 @@ MAX_UNDO = 4
 """More moves than these are not taken back one by one: the game is played anew."""
 MAX_STRAY_LINES = 1000
 """Lines before an answer that are no answer."""
+MAX_SEED = 1 << 31
+"""Seeds that engines are told are below this: GNU Go reads an int."""
 _RESPONSE = re.compile(r"([=?])([0-9]*)[ \t]*(.*)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -131,21 +134,26 @@ class GtpPlayer:
         *,
         seconds: float | None = None,
         level: int | None = None,
+        commands: Mapping[str, str] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         """Starts the engine. `seconds`: what it is told that a move may take. `level`: for those that have one.
 
-        `timeout_s`: how much longer than that an answer may take; an attribute, too.
+        `commands`: GTP commands with their arguments, sent at the start after what the game asks for: `kgs-rules`,
+        `komi`, `time_settings`, an engine's own; one that says what the game would have said takes its place.
+        `timeout_s`: how much longer than `seconds` an answer may take; an attribute, too.
         Raises GameError where the engine does not play this game, EngineError where it fails.
         """
         self._command = command
         self._game = game
         self._seconds = seconds
         self._level = level
+        self._commands = dict(commands or {})
         self.timeout_s = timeout_s
         self._client: GtpClient | None = None
         self._moves: list[str] = []  # what has been played on the engine's board
-        self._resigned = False  # after which nobody knows what an engine makes of its board
+        self._is_stale = False  # whether the engine's board is to be cleared before it is asked again
+        self._seed: int | None = None
         self.name = ""
         self._start()
 
@@ -164,7 +172,7 @@ class GtpPlayer:
         except RefusedError as refusal:
             raise client.nonsense(f"refused to make a move: {refusal}") from None
         if text == "resign":
-            self._resigned = True
+            self._is_stale = True  # nobody knows what an engine makes of its board then
             raise EngineError(self.name, Fault.RESIGNED, f"resigned after {len(position.actions)} moves")
         try:
             action = position.game.text_to_action(position.state, text)
@@ -178,12 +186,39 @@ class GtpPlayer:
         self._moves.append(position.game.action_to_text(position.state, action))
         return action
 
+    def knows(self, command: str) -> bool:
+        """Whether the engine says that it has this command. Raises EngineError."""
+        return self._running().knows(command)
+
+    def begin_game(self, seed: int) -> None:
+        """The next position is of a new game. `seed`: of what the engine draws in it, where it can be told."""
+        self._seed = seed % MAX_SEED
+        self._is_stale = True
+
     def final_score(self, position: Position) -> str | None:
-        """What the engine says of a position's result, as `B+3.5`; None where it says nothing."""
+        """What the engine says of a position's result, as `B+3.5`; None where it says nothing. Raises EngineError."""
         client = self._synchronized(position)
         with contextlib.suppress(RefusedError):
             return client.ask("final_score")
         return None
+
+    def dead_stones(self, position: Position) -> list[int] | None:
+        """The cells of the stones that the engine says are dead; None where it says nothing. Raises EngineError.
+
+        For a game whose actions on the board are its cells.
+        """
+        client = self._synchronized(position)
+        try:
+            words = client.ask("final_status_list dead").lower().split()
+        except RefusedError:
+            return None
+        rows, columns = self._game.shape
+        cells = {self._game.cell_to_text(cell).lower(): cell for cell in range(rows * columns)}
+        stones = self._game.board(position.state).reshape(-1)
+        for word in words:
+            if word not in cells or not stones[cells[word]]:
+                raise client.nonsense(f"said that {word[:80]!r} is dead, where there is no stone")
+        return sorted({cells[word] for word in words})
 
     def close(self) -> None:
         """Ends the engine; it may be called twice."""
@@ -203,8 +238,13 @@ class GtpPlayer:
         self.name = self.name or f"{client.name} {client.version}".strip()
         return client
 
+    def _running(self) -> GtpClient:
+        """The engine, started anew where it has ended."""
+        client = self._client
+        return client if client is not None and client.is_running else self._start()
+
     def _prepare(self, client: GtpClient) -> None:
-        """Tells it the game's size and komi, the time and the level."""
+        """Tells it the game's size, komi and rules, the time and the level, and what it is to be told besides."""
         parameters = {field.name: getattr(self._game, field.name) for field in dataclasses.fields(self._game)}
         try:
             client.ask(f"boardsize {self._game.shape[1]}")
@@ -212,19 +252,18 @@ class GtpPlayer:
             if "size" in parameters:  # other games have but one size, which the protocol need not know of
                 raise GameError(f"{client.name} does not play {self._game.label}: {refusal}") from None
         self._clear(client)
-        if "komi" in parameters:
-            try:
-                client.ask(f"komi {parameters['komi']:g}")
-            except RefusedError as refusal:
-                raise GameError(f"{client.name} does not take a komi of {parameters['komi']:g}: {refusal}") from None
-        if self._seconds is not None and client.knows("time_settings"):
+        if "komi" in parameters and "komi" not in self._commands:
+            _demand(client, f"komi {parameters['komi']:g}", f"does not take a komi of {parameters['komi']:g}")
+        rules = kgs_rules(self._game)
+        if rules is not None and "kgs-rules" not in self._commands and client.knows("kgs-rules"):
+            _demand(client, f"kgs-rules {rules}", f"does not play by {rules} rules")
+        if self._seconds is not None and "time_settings" not in self._commands and client.knows("time_settings"):
             with contextlib.suppress(RefusedError):
                 client.ask(f"time_settings 0 {_whole_seconds(self._seconds)} 1")
         if self._level is not None:
-            try:
-                client.ask(f"level {self._level}")
-            except RefusedError as refusal:
-                raise GameError(f"{client.name} has no level {self._level}: {refusal}") from None
+            _demand(client, f"level {self._level}", f"has no level {self._level}")
+        for name, arguments in self._commands.items():
+            _demand(client, f"{name} {arguments}".rstrip(), f"refused {name!r}")
 
     def _clear(self, client: GtpClient) -> None:
         """Has the game begin anew, with what the rules place on the board; stones placed freely are moves."""
@@ -235,18 +274,21 @@ class GtpPlayer:
                 client.ask(f"fixed_handicap {stones}")
         except RefusedError as refusal:
             raise client.nonsense(f"refused to set up the board: {refusal}") from None
-        self._moves, self._resigned = [], False
+        # It plays the same game again otherwise, or no game twice.
+        told = "set_random_seed" in self._commands
+        if self._seed is not None and not told and client.knows("set_random_seed"):
+            with contextlib.suppress(RefusedError):
+                client.ask(f"set_random_seed {self._seed}")
+        self._moves, self._is_stale = [], False
 
     def _synchronized(self, position: Position) -> GtpClient:
         """The engine, running, with the position on its board: moves taken back or made, or the game played anew."""
-        client = self._client
-        if client is None or not client.is_running:
-            client = self._start()
+        client = self._running()
         wanted, movers = position.moves_text(), position.movers()
         common = 0
         while common < min(len(wanted), len(self._moves)) and wanted[common] == self._moves[common]:
             common += 1
-        if self._resigned or not self._taken_back(client, len(self._moves) - common):
+        if self._is_stale or not self._taken_back(client, len(self._moves) - common):
             self._clear(client)
         for ply in range(len(self._moves), len(wanted)):
             try:
@@ -267,6 +309,22 @@ class GtpPlayer:
                 return False
             self._moves.pop()
         return True
+
+
+def kgs_rules(game: Game) -> str | None:
+    """What KGS's extension of the protocol calls a game's rules, the nearest ones; None for a game without such."""
+    rules = getattr(game, "rules", None)
+    if rules is None or rules == "japanese":
+        return rules
+    return "new_zealand" if getattr(game, "suicide", "no") == "yes" else "chinese"
+
+
+def _demand(client: GtpClient, command: str, complaint: str) -> None:
+    """Sends a command that has to succeed. Raises GameError: the engine's name, the complaint and its reason."""
+    try:
+        client.ask(command)
+    except RefusedError as refusal:
+        raise GameError(f"{client.name} {complaint}: {refusal}") from None
 
 
 def _whole_seconds(seconds: float) -> int:

@@ -23,11 +23,16 @@ def engine_player(game: Game, spec: PlayerSpec) -> "GtpPlayer | UsiPlayer | UciP
     given: Any = spec.options
     assert spec.argument is not None
     timeout_s = given.get("timeout", DEFAULT_TIMEOUT_S)
+    options = engine_options(spec)
     if spec.kind == "gtp":
         return GtpPlayer(
-            spec.argument, game, seconds=given.get("seconds"), level=given.get("level"), timeout_s=timeout_s
+            spec.argument,
+            game,
+            seconds=given.get("seconds"),
+            level=given.get("level"),
+            commands=options,
+            timeout_s=timeout_s,
         )
-    options = engine_options(spec)
     if "level" in given:
         options[SKILL_LEVEL] = str(given["level"])
     limit = GoLimit(given.get("nodes"), given.get("depth"), given.get("seconds"))

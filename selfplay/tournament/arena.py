@@ -42,6 +42,7 @@ from selfplay.tournament.arena_kernel import (
     play_on,
 )
 from selfplay.tournament.contestants import Answer, Asked, Contestant, NetworkContestant, PlayoutContestant
+from selfplay.tournament.verdict import Verdict
 
 DEFAULT_TABLES = 256
 SLICE_SIMULATIONS = 2000
@@ -76,11 +77,13 @@ class PlayedGame:
     actions: tuple[int, ...]
     """All of them, the opening included."""
     outcome: int
-    """FIRST_WINS, SECOND_WINS or DRAW; a forfeited game's, too."""
+    """FIRST_WINS, SECOND_WINS or DRAW; a forfeited game's, too, and a referee's where one decides."""
     reason: str = ""
     """Why the loser lost where it was not on the board: what its engine did."""
     resigned: bool = False
     """Whether that was to give the game up; otherwise, with a reason, the game was forfeited."""
+    verdict: Verdict | None = None
+    """What a referee said, where one was asked."""
 
 
 class Arena:

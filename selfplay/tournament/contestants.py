@@ -98,7 +98,8 @@ class AskedAtOnce:
 class AskedInThread:
     """A thread for what thinks long or waits for another program: so much longer than a batch that games go on beside.
 
-    The thread plays its games' moves in the order they are asked for. A player with `close` is closed in the end.
+    The thread plays its games' moves in the order they are asked for. A player with `close` is closed in the end; one
+    who plays a game after the other and has `begin_game` is told of each, with the seed of what is drawn in it.
     """
 
     def __init__(self, make: Callable[[int], Player], *, capacity: int, one_for_all: bool) -> None:
@@ -113,10 +114,11 @@ class AskedInThread:
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._players: dict[int, Player] = {}  # the thread's own
         self._seeds: dict[int, int] = {}
+        self._begun: set[int] = set()  # tables whose player has been told of the game
         threading.Thread(target=self._work, name="player", daemon=True).start()
 
     def begin(self, table: int, seed: int) -> None:
-        self._requests.put(lambda: self._seeds.__setitem__(table, seed))
+        self._requests.put(lambda: self._note_game(table, seed))
 
     def ask(self, table: int, position: Position, answers: Answers) -> None:
         self._requests.put(lambda: answers.put(self._choose(table, position)))
@@ -131,6 +133,10 @@ class AskedInThread:
         for player in list(self._players.values()):
             _close(player)
 
+    def _note_game(self, table: int, seed: int) -> None:
+        self._seeds[table] = seed
+        self._begun.discard(table)
+
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
             request()
@@ -140,6 +146,10 @@ class AskedInThread:
         try:
             if key not in self._players:
                 self._players[key] = self._make(self._seeds[table])
+            begin_game = getattr(self._players[key], "begin_game", None)
+            if begin_game is not None and table not in self._begun:
+                begin_game(self._seeds[table])
+                self._begun.add(table)
         except GameError as error:
             return Answer(table, failure=str(error))
         return _answer(self._players[key], table, position)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,57 @@ SHOWN_REASONS = 5
 
 
 @dataclass(frozen=True)
+class RefereeCount:
+    """What referees did in a tournament: numbers of games."""
+
+    names: tuple[str, ...]
+    asked: int
+    """Games that ended on the board and that a referee was asked about."""
+    decided: int
+    """Of these, those with an answer; the rules decided the others."""
+    overruled: int
+    """Games with another result than by the rules alone."""
+    contradicted: int
+    """Games that somebody else won by the referee's own count."""
+    failures: Counter[str]
+    """Why there was no answer."""
+
+    @classmethod
+    def of(cls, games: Sequence[StoredGame]) -> "RefereeCount | None":
+        """None where none was asked."""
+        verdicts = [game.verdict for game in games if game.verdict is not None]
+        if not verdicts:
+            return None
+        return cls(
+            names=tuple(dict.fromkeys(verdict.referee for verdict in verdicts if verdict.decides)),
+            asked=len(verdicts),
+            decided=sum(verdict.decides for verdict in verdicts),
+            overruled=sum(verdict.overrules for verdict in verdicts),
+            contradicted=sum(verdict.contradicts_itself for verdict in verdicts),
+            failures=Counter(verdict.failure for verdict in verdicts if not verdict.decides),
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """In words."""
+        name = " and ".join(self.names) or "the referee"
+        found = [
+            f"{name} decided {self.decided} of the {self.asked} games that ended on the board; by the rules alone "
+            f"{self.overruled} of them would have another result"
+        ]
+        if self.contradicted:
+            found.append(f"  in {self.contradicted} its own count has another winner than the stones it calls dead")
+        for reason, times in self.failures.most_common(SHOWN_REASONS):
+            found.append(f"  {times} x decided by the rules: {reason}")
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        failures = [{"reason": reason, "games": times} for reason, times in self.failures.most_common()]
+        return {**dataclasses.asdict(self), "names": list(self.names), "failures": failures}
+
+
+@dataclass(frozen=True)
 class Standings:
     """A tournament as far as it is played."""
 
@@ -37,11 +89,13 @@ class Standings:
     """By (who forfeited, why): how many games."""
     resigned: int
     """Games that were given up."""
+    referee: RefereeCount | None = None
+    """None where no referee was asked."""
 
     @property
     def notes(self) -> list[str]:
         """What one should know of the games, besides who won them."""
-        found = []
+        found = [] if self.referee is None else self.referee.notes
         if self.forfeits:
             count = self.forfeits.total()
             found.append(f"{count} of {self.tally.games} games were forfeited:")
@@ -87,6 +141,7 @@ def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Stand
         tally=results,
         forfeits=Counter((players[loser_of(game)].name, game.reason) for game in games if game.forfeited),
         resigned=sum(game.resigned for game in games),
+        referee=RefereeCount.of(games),
     )
 
 
@@ -118,8 +173,15 @@ def as_dict(found: Standings, test: SprtState | None = None) -> dict[str, Any]:
         "repeated": found.tally.repeated,
         "resigned": found.resigned,
         "forfeits": [{"player": n, "reason": reason, "games": c} for (n, reason), c in found.forfeits.most_common()],
-        "sprt": None if test is None else {**dataclasses.asdict(test), "verdict": test.verdict.value},
+        "referee": None if found.referee is None else found.referee.as_dict(),
+        "sprt": None if test is None else _sprt_as_dict(test),
     }
+
+
+def _sprt_as_dict(test: SprtState) -> dict[str, Any]:
+    """JSON has no NaN: before the first pair there is no score."""
+    score = None if math.isnan(test.score) else test.score
+    return {**dataclasses.asdict(test), "score": score, "verdict": test.verdict.value}
 
 
 def in_words(found: Standings, test: SprtState | None = None) -> str:
@@ -151,7 +213,7 @@ def write(found: Standings, folder: Path, test: SprtState | None = None) -> list
         measured = f"{found.tally.games:,} games: keima tournament {found.game} {' '.join(map(repr, found.names))}"
         files["levels.toml"] = levels_toml(make_levels(found.ratings), measured)
     for name, text in files.items():
-        write_atomically(folder / name, text.encode())
+        write_atomically(folder / name, text.encode(), "let `keima tournament --file FILE --report` write them")
     picture = folder / "ladder.png"
     plots.plot_ladder(found.ratings, picture, f"{found.game}: {found.tally.games:,} games")
     return [*(folder / name for name in files), picture]

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,14 +73,26 @@ class FixedSchedule:
 
     decided = False
 
-    def __init__(self, pairs: Sequence[Pair], games: int, openings: Openings, history: Iterable[Pairing]) -> None:
-        """games: for each pair, an even number. history: games played before; those of other openings do not count."""
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        games: int,
+        openings: Openings,
+        history: Iterable[Pairing],
+        sides: Literal["both", "first", "second"] = "both",
+    ) -> None:
+        """games: for each pair, an even number. history: games played before; those of other openings do not count.
+
+        sides: `both` plays each opening from both sides; `first` and `second` say which of the sides the first of each
+        pair always has, for games with a handicap: the stronger player is to give it and not to get it.
+        """
+        self._sides = (False, True) if sides == "both" else (sides == "second",)  # whether a pair's players are swapped
         self._pairs = list(pairs)
         self._openings = openings
-        self._rounds = games // 2
+        self._rounds = games // len(self._sides)
         self._round = 0
         self._history = Counter(history)
-        self.total = self._rounds * 2 * len(self._pairs)
+        self.total = games * len(self._pairs)
         self.played = sum(
             min(count, self._history[pairing])
             for pairing, count in Counter(p for r in range(self._rounds) for p in self._drawn_up(r)).items()
@@ -104,7 +116,11 @@ class FixedSchedule:
 
     def _drawn_up(self, number: int) -> list[Pairing]:
         opening = self._openings[number]
-        return [Pairing(*players, opening) for a, b in self._pairs for players in ((a, b), (b, a))]
+        return [
+            Pairing(b, a, opening) if swapped else Pairing(a, b, opening)
+            for a, b in self._pairs
+            for swapped in self._sides
+        ]
 
 
 class SprtSchedule(FixedSchedule):

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from agent.storage import StorageFull
 from games import load
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
+from selfplay.tournament.verdict import Verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Files of version 1, which had no referees, are read, and become files of this version once games are added."""
 APPLICATION_ID = 0x4B45494D
 """What tells such a file from other SQLite databases: "KEIM"."""
 _SCHEMA = """
@@ -53,7 +56,8 @@ CREATE TABLE games (
     line TEXT NOT NULL,             -- digest of the position after the opening and the moves from there
     seed INTEGER NOT NULL,          -- of what was drawn in it
     session INTEGER NOT NULL REFERENCES sessions,
-    finished TEXT NOT NULL          -- UTC
+    finished TEXT NOT NULL,         -- UTC
+    referee TEXT NOT NULL DEFAULT ''  -- JSON, see selfplay/tournament/verdict.py; '' where none was asked
 );
 CREATE INDEX games_by_players ON games (first, second);
 """
@@ -85,6 +89,8 @@ class StoredGame:
     line: str
     """The same for games that are the same: in the position after the opening and all moves from there."""
     seed: int
+    verdict: Verdict | None = None
+    """What a referee said, where one was asked; `outcome` is who won in the end."""
 
     @property
     def forfeited(self) -> bool:
@@ -174,21 +180,26 @@ class Store:
                 uuid.uuid4().hex,
                 *(game.first, game.second, game.opening, " ".join(game.moves), game.outcome, game.reason),
                 *(int(game.resigned), game.line, game.seed, session),
+                "" if game.verdict is None else game.verdict.to_json(),
             )
             for game in games
         ]
         with self._transaction():
+            self._upgrade()
             self._database.executemany(
                 "INSERT INTO games (uid, first, second, opening, moves, outcome, reason, resigned, line, seed, session,"
-                " finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'))",
+                " referee, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'))",
                 rows,
             )
 
     def games(self) -> Iterator[StoredGame]:
         """Every game, in the order they ended."""
-        query = "SELECT first, second, opening, moves, outcome, reason, resigned, line, seed FROM games ORDER BY id"
-        for first, second, opening, moves, outcome, reason, resigned, line, seed in self._database.execute(query):
-            yield StoredGame(first, second, opening, tuple(moves.split()), outcome, reason, bool(resigned), line, seed)
+        columns = f"first, second, opening, moves, outcome, reason, resigned, line, seed, {self._referee}"
+        for row in self._database.execute(f"SELECT {columns} FROM games ORDER BY id"):
+            first, second, opening, moves, outcome, reason, resigned, line, seed, said = row
+            verdict = Verdict.from_json(said) if said else None
+            played = tuple(moves.split())
+            yield StoredGame(first, second, opening, played, outcome, reason, bool(resigned), line, seed, verdict)
 
     def num_games(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM games").fetchone()[0])
@@ -203,6 +214,7 @@ class Store:
                 raise GameError(f"{other.path}: its {fact} is {other._fact(fact)}; expected that of {self.path}, "
                                 f"{self._fact(fact)}")  # fmt: skip
         with self._transaction():
+            self._upgrade()
             players = {p.id: self._add_player(p.text, p.name, p.weights).id for p in other.players()}
             sessions = {}
             for number, *row in other._database.execute("SELECT id, uid, started, about FROM sessions ORDER BY id"):
@@ -211,10 +223,10 @@ class Store:
                 sessions[number] = found[0]
             before = self.num_games()
             columns = "uid, first, second, opening, moves, outcome, reason, resigned, line, seed, session, finished"
-            for row in other._database.execute(f"SELECT {columns} FROM games ORDER BY id"):
-                values = [row[0], players[row[1]], players[row[2]], *row[3:10], sessions[row[10]], row[11]]
+            for row in other._database.execute(f"SELECT {columns}, {other._referee} FROM games ORDER BY id"):
+                values = [row[0], players[row[1]], players[row[2]], *row[3:10], sessions[row[10]], *row[11:]]
                 marks = ", ".join("?" * len(values))
-                self._database.execute(f"INSERT OR IGNORE INTO games ({columns}) VALUES ({marks})", values)
+                self._database.execute(f"INSERT OR IGNORE INTO games ({columns}, referee) VALUES ({marks})", values)
             return self.num_games() - before
 
     # --- within
@@ -228,7 +240,7 @@ class Store:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if kind != APPLICATION_ID:
                 raise GameError(f"{self.path}: expected a tournament's file, but it is another database")
-            if version != SCHEMA_VERSION:
+            if version not in (1, SCHEMA_VERSION):
                 raise GameError(
                     f"{self.path}: expected format {SCHEMA_VERSION}, got {version}; made by another version of Keima"
                 )
@@ -255,6 +267,20 @@ class Store:
                 f"{self.path}: played by version {version} of {spec}'s rules; these are {self.game.rules_version}"
             )
 
+    @property
+    def _referee(self) -> str:
+        """The column of what referees said, or what stands for it in a file that has none."""
+        return "referee" if self._version() > 1 else "''"
+
+    def _version(self) -> int:
+        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
+
+    def _upgrade(self) -> None:
+        """Makes a file of version 1 one of this version, within a transaction."""
+        if self._version() == 1:
+            self._database.execute("ALTER TABLE games ADD COLUMN referee TEXT NOT NULL DEFAULT ''")
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
     def _add_player(self, text: str, name: str, weights: str) -> StoredPlayer:
         row = self._database.execute("SELECT id, weights FROM players WHERE text = ?", (text,)).fetchone()
         if row is None:
@@ -278,13 +304,22 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
         try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:  # some errors, as that of a full disk, have ended it already
+                    self._database.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            raise StorageFull(
+                f"disk full: {self.path} has no room for another game; nothing that was told of is lost: free some "
+                "space, then the same command with --file goes on"
+            ) from error
 
 
 def line_digest(game: Game, actions: Iterable[int], opening: int) -> str:

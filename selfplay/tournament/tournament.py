@@ -26,6 +26,7 @@ from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
 from selfplay.tournament.driver import Driver, Finished
 from selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
 from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings
+from selfplay.tournament.referee import Referee
 from selfplay.tournament.schedule import (
     AdaptiveSchedule,
     FixedSchedule,
@@ -52,6 +53,7 @@ PLAIN_LINE_S = 10.0
 """How often progress is told where there is no terminal."""
 
 PairingName = Literal["round-robin", "gauntlet", "adaptive"]
+SidesName = Literal["both", "first", "second"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,18 @@ class Settings:
     seed: int = 0
     sprt: tuple[float, float] | None = None
     """The two hypotheses of a test between two players, in Elo."""
+    sides: SidesName = "both"
+    """Whether a pair plays each opening from both sides, or the first named of the two is always first or second."""
+    referee: str | None = None
+    """Who says which stones are dead where a game ends on the board; see selfplay/tournament/referee.py."""
 
     def __post_init__(self) -> None:
         if self.games < 2 or self.games % 2:
             raise GameError(f"--games: expected an even number, for openings are played from both sides: {self.games}")
         if self.sprt is not None:
             Sprt(*self.sprt)
+        if self.sides != "both" and (self.sprt is not None or self.pairing == "adaptive"):
+            raise GameError(f"--sides {self.sides}: expected a round robin or a gauntlet, without --sprt")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Settings":
@@ -135,6 +143,13 @@ class Tournament:
             return
         for warning in start_engines(self._entrants, self._game, tell):
             self._say(warning)
+        if self._settings.referee is not None:
+            tell("starting the referee")
+            referee = Referee(self._game, self._settings.referee)
+            try:
+                referee.start()
+            finally:
+                referee.close()
         tell("choosing what runs the networks")
         self._backends = choose_backends(self._game, self._entrants, DEFAULT_TABLES // 2, self._backend)
 
@@ -145,7 +160,8 @@ class Tournament:
             return True
         session = self.store.begin_session(self._about(self._backends))
         players = tuple((e.text, e.weights) for e in self._entrants)
-        task = WorkerTask(self._game.spec, players, self._backends, self._tables(), DEFAULT_CACHE_MB)
+        referee = self._settings.referee or ""
+        task = WorkerTask(self._game.spec, players, self._backends, self._tables(), DEFAULT_CACHE_MB, referee)
         workers = min(self._workers, max(1, (schedule.total - schedule.played) // 2))
         driver = Driver(
             self._entrants, schedule, task, workers, self._settings.seed, history=history, on_event=self._say
@@ -191,7 +207,7 @@ class Tournament:
             total = settings.games * len(round_robin(numbers))
             return AdaptiveSchedule(numbers, total, openings, results), history
         pairs = round_robin(numbers) if settings.pairing == "round-robin" else gauntlet(numbers)
-        return FixedSchedule(pairs, settings.games, openings, history), history
+        return FixedSchedule(pairs, settings.games, openings, history, settings.sides), history
 
     def _results(self) -> list[Result]:
         number = {player.id: i for i, player in enumerate(self._players)}
@@ -248,6 +264,7 @@ class Tournament:
             resigned=played.resigned,
             line=line_digest(self._game, played.actions, opening),
             seed=played.task.seed,
+            verdict=played.verdict,
         )
 
     # --- what is shown
@@ -347,7 +364,15 @@ def begin(
         for other in merge:
             with Store(other, read_only=True) as source:
                 store.merge(source)
-        settings = Settings.from_json(store.settings).changed(**given)
+        before = Settings.from_json(store.settings)
+        settings = before.changed(**given)
+        if settings.referee is not None:
+            settings = settings.changed(referee=Referee(store.game, settings.referee).text)
+        if settings.referee != before.referee and store.num_games():
+            raise GameError(
+                f"--referee: the games in {path} were decided by {before.referee or 'the rules'}: expected the same "
+                "again, or another file"
+            )
         if settings.sprt is not None and given.get("games") is None and "games" not in store.settings:
             settings = settings.changed(games=SPRT_GAMES)
         settings.openings(store.game)

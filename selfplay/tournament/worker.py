@@ -15,11 +15,14 @@ from multiprocessing.connection import Connection
 from games import load
 from games.contract import GameError
 from selfplay.tournament.arena import Arena, GameTask, PlayedGame
+from selfplay.tournament.referee import Referee, RefereesDesk
 
 REPORT_SECONDS = 0.25
 """How long a game that is over waits to be reported, at most, while others go on."""
 WAIT_SECONDS = 60.0
 """How long a worker without games looks for new ones at a time."""
+PATIENCE_SECONDS = 0.1
+"""How long it waits for the referee before it looks for new games, where it has nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class WorkerTask:
     """What runs each network, by its file."""
     tables: int
     cache_mb: float
+    referee: str = ""
+    """Who says which stones are dead in games that end on the board; '' leaves it to the rules."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,13 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
 
         game = load(task.game)
         arena = Arena(game, make_contestants(game, task.players, task.backends), task.tables, task.cache_mb)
-        threading.Thread(target=_end_with_tournament, args=(arena,), daemon=True).start()
+        desk = RefereesDesk(Referee(game, task.referee)) if task.referee else None
+        threading.Thread(target=_end_with_tournament, args=(arena, desk), daemon=True).start()
         try:
             connection.send(Ready(arena.tables))
-            _work(arena, connection)
+            _work(arena, desk, connection)
         finally:
-            arena.close()
+            _close(arena, desk)
     except GameError as error:
         connection.send(Failed(str(error)))
     except (EOFError, BrokenPipeError):  # the tournament is gone
@@ -86,32 +92,45 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
     os._exit(0)
 
 
-def _end_with_tournament(arena: Arena) -> None:
+def _end_with_tournament(arena: Arena, desk: RefereesDesk | None) -> None:
     """Ends this process, and the programs it has started, when the tournament is gone."""
     tournament = multiprocessing.parent_process()
     assert tournament is not None
     tournament.join()
-    arena.close()
+    _close(arena, desk)
     os._exit(1)
 
 
-def _work(arena: Arena, connection: Connection) -> None:
+def _close(arena: Arena, desk: RefereesDesk | None) -> None:
+    arena.close()
+    if desk is not None:
+        desk.close()
+
+
+def _work(arena: Arena, desk: RefereesDesk | None, connection: Connection) -> None:
     queued: deque[GameTask] = deque()
     finished: list[PlayedGame] = []
     reported = arena.evaluations, arena.simulations
     last_s = time.monotonic()
     while True:
-        idle = not arena.busy and not queued
+        judging = desk is not None and desk.busy
+        idle = not arena.busy and not queued and not judging
         if connection.poll(WAIT_SECONDS if idle else 0):
             tasks = connection.recv()
             if tasks is None:
                 break
             queued.extend(tasks)
-        while queued and arena.free_tables:
+        # At a single table moves may be limited by time: the referee does not think beside a game then.
+        while queued and arena.free_tables and not (judging and arena.tables == 1):
             arena.begin(queued.popleft())
-        if arena.busy:
-            finished += arena.step()
-        idle = not arena.busy and not queued
+        over = arena.step() if arena.busy else []
+        if desk is not None:
+            for played in over:
+                if not played.reason:
+                    desk.submit(played)
+            over = [played for played in over if played.reason] + desk.collect(0 if arena.busy else PATIENCE_SECONDS)
+        finished += over
+        idle = not arena.busy and not queued and not (desk is not None and desk.busy)
         if finished and (idle or time.monotonic() - last_s > REPORT_SECONDS):
             done = arena.evaluations, arena.simulations
             connection.send(Report(tuple(finished), done[0] - reported[0], done[1] - reported[1]))
