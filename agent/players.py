@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.manners import Patience, ResignationError, manners_of
 from agent.player_spec import CHECKPOINT, ENGINES, KINDS, PlayerSpec, parse
 from agent.shipped import SHIPPED, require_shipped_net, shipped_net
 from agent.thinking import REPORT_EVERY_S, Limit, Line, Report, ShouldStop, Thoughts
@@ -35,6 +36,7 @@ from games.position import Position
 
 if TYPE_CHECKING:
     from agent.solvers import Solver
+    from agent.territory import Territory
     from mcts.search import Evaluate, Search
 
 PlayerFor = Callable[[Game], "Player"]
@@ -184,7 +186,8 @@ class SearchPlayer:
     """A tree search with an evaluator: a network, or random playouts.
 
     The tree is kept from move to move: where a position follows from the last one searched, what was found below it
-    is searched on. Any other position starts afresh. Not for two threads at once.
+    is searched on. Any other position starts afresh. Where the game has manners (see `agent.manners`) these have the
+    last word on passing. Not for two threads at once.
     """
 
     def __init__(
@@ -199,14 +202,21 @@ class SearchPlayer:
         temperature: float = 0.0,
         seed: int = 0,
         outcomes: Outcomes | None = None,
+        territory: "Territory | None" = None,
+        resign: float = 0.0,
     ) -> None:
         """`simulations`, `seconds`: what a move may cost where `think` is asked for nothing else; see `Limit`.
 
         `leaves_per_batch`: leaves of the tree evaluated together, which is faster for a network and a bit weaker.
         `temperature` T: plays each action with its share of the visits to the power 1/T; 0 always plays the best.
         `outcomes`: win, draw and loss by the same network, for those who watch.
+        `territory`: how the game is expected to end, where it has ownership and score.
+        `resign`: the winning probability below which it gives up, after a few such moves in a row; 0: never.
         """
         self.name = name
+        self.territory = territory
+        self._manners = manners_of(game, territory)
+        self._patience = Patience(resign)
         self.limit = Limit(simulations, seconds)
         self.outcomes = outcomes
         self._game = game
@@ -222,7 +232,7 @@ class SearchPlayer:
 
     def choose(self, position: Position) -> int:
         # Without a temperature the tree's own answer does, and nothing else needs to be read out of it.
-        if self._temperature > 0:
+        if self._temperature > 0 or self._manners is not None or self._patience.has_end:
             return self.pick(self.think(position))
         self._search_position(position, self.limit, None)
         return int(self._search.chosen_actions()[0])
@@ -256,18 +266,35 @@ class SearchPlayer:
                 report(self._thoughts(elapsed_s, wdl))
 
         self._search_position(position, limit or self.limit, should_stop, look, start_s)
-        thoughts = self._thoughts(time.monotonic() - start_s, wdl)
+        thoughts = self._mannered(position, self._thoughts(time.monotonic() - start_s, wdl))
         if report is not None:
             report(thoughts)
         return thoughts
 
     def pick(self, thoughts: Thoughts) -> int:
-        """See `agent.thinking.Thinker`."""
+        """See `agent.thinking.Thinker`. Raises ResignationError where it gives the game up."""
+        if thoughts.is_hopeless:
+            raise ResignationError(f"{self.name} resigns")
         return _drawn(thoughts, self._temperature, self._random)
 
     def forget(self) -> None:
         """See `agent.thinking.Thinker`."""
         self._searched = None
+
+    def resign_below(self, probability: float) -> None:
+        """Gives up from now on where its winning probability is below this, see `__init__`."""
+        self._patience = Patience(probability)
+
+    def _mannered(self, position: Position, thoughts: Thoughts) -> Thoughts:
+        """The thoughts with what should be played first, where that is not what the search liked best."""
+        thoughts = replace(thoughts, is_hopeless=self._patience.is_over(position, thoughts.value))
+        if self._manners is None:
+            return thoughts
+        chosen = self._manners.chosen(position, thoughts.lines, thoughts.value)
+        if chosen == thoughts.lines[0].action:
+            return thoughts
+        lines = tuple(sorted(thoughts.lines, key=lambda line: line.action != chosen))
+        return replace(thoughts, lines=lines, is_decided=True)
 
     def _search_position(
         self,
@@ -368,7 +395,7 @@ def _drawn(thoughts: Thoughts, temperature: float, random: np.random.Generator) 
 
     A won position is played out as it is: its search ended with the first win it saw, and its visits mean nothing.
     """
-    if temperature == 0 or (thoughts.lines[0].proven and thoughts.lines[0].value == 1.0):
+    if temperature == 0 or thoughts.is_decided or (thoughts.lines[0].proven and thoughts.lines[0].value == 1.0):
         return thoughts.lines[0].action
     weights = np.array([line.visits for line in thoughts.lines], np.float64)
     if not weights.any():
@@ -416,6 +443,7 @@ def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
 
         return engine_player(game, spec)
     searched = {"seconds": options.get("seconds"), "temperature": options.get("temperature", 0.0), "seed": seed}
+    searched["resign"] = options.get("resign", 0.0)
     simulations = options.get("simulations")
     if spec.kind == "rollout":
         return _rollout_player(game, simulations, **searched)
@@ -442,7 +470,7 @@ def default_player(
     if any_model_under_runs():
         from agent.checkpoint import latest_checkpoint
 
-        path = latest_checkpoint(game.name)
+        path = latest_checkpoint(game)
         if path is not None:
             try:
                 player = make_player(str(path), game, simulations=simulations, seconds=seconds, seed=seed)
@@ -469,6 +497,7 @@ def network_player(
     seconds: float | None = None,
     temperature: float = 0.0,
     seed: int = 0,
+    resign: float = 0.0,
 ) -> PolicyPlayer | SearchPlayer:
     """The network of a checkpoint, or of a run's newest one. Raises GameError for another game's or a corrupt one.
 
@@ -476,6 +505,7 @@ def network_player(
     """
     from agent.checkpoint import load_checkpoint
     from agent.inference import OutcomeJudge, make_evaluator
+    from agent.territory import NetTerritory
 
     checkpoint = load_checkpoint(path, game)
     name = f"{checkpoint.metadata.run} at step {checkpoint.metadata.step}"
@@ -493,13 +523,16 @@ def network_player(
         seconds=limit.seconds,
         leaves_per_batch=leaves,
         outcomes=outcomes,
+        territory=NetTerritory(game, checkpoint.network) if game.has_ownership and game.has_score else None,
+        resign=resign,
         **chance,
     )
 
 
 def _rollout_player(
-    game: Game, playouts: int | None, *, seconds: float | None, temperature: float, seed: int
+    game: Game, playouts: int | None, *, seconds: float | None, temperature: float, seed: int, resign: float
 ) -> SearchPlayer:
+    from agent.playouts import PlayoutTerritory, has_playouts
     from mcts.rollout import RolloutEvaluator
 
     limit = _limit(playouts or None, seconds, DEFAULT_PLAYOUTS)
@@ -507,7 +540,12 @@ def _rollout_player(
     evaluate = cast("Evaluate", RolloutEvaluator(game, seed))
     name = "rollout" + (f":{limit.simulations}" if limit.simulations else f", {_limit_in_words(limit)}")
     return SearchPlayer(
-        name, game, evaluate, limit.simulations, seconds=limit.seconds, temperature=temperature, seed=seed
+        *(name, game, evaluate, limit.simulations),
+        seconds=limit.seconds,
+        temperature=temperature,
+        seed=seed,
+        territory=PlayoutTerritory(game, seed=seed) if has_playouts(game) else None,
+        resign=resign,
     )
 
 

@@ -80,6 +80,10 @@ class Thoughts:
     """(visits, action) each time the move it would play became another. The first is (0, what the policy likes best)
     and is there before any search; where a tree was kept from an earlier position, its own changes are not known, and
     what it holds for best comes with the visits it came with."""
+    is_decided: bool = False
+    """Whether the first line is to be played whatever the temperature, as a pass that ends a won game."""
+    is_hopeless: bool = False
+    """Whether the player gives the game up here, which his `pick` does."""
 
     @property
     def first_thought(self) -> int:

@@ -1,0 +1,155 @@
+"""When a player passes and when he gives up, for games with passes that end them by agreement: Go.
+
+A search under rules by which every stone on the board counts knows how to win, but not when to stop: all moves of a
+won game are as good, in its own territory too. What follows chooses among moves that change nothing:
+
+  * after the opponent's pass, a pass that wins as the stones stand is played at once;
+  * a move on a point whose owner nothing can change is worth a pass, and so is a pass played;
+  * in a settled position, in which nobody has anything to gain, the side that wins as it stands passes;
+  * no pass lets the opponent end a game that he wins only because dead stones of his are still on the board.
+
+Other games are left to the search.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.dead_stones import before_passes, knows_dead_stones, owners_for_sure
+from agent.territory import as_it_stands
+from agent.thinking import Line
+from games.contract import ONGOING, Game, GameError, State
+from games.position import Position
+
+if TYPE_CHECKING:
+    from agent.territory import Territory
+
+SURE_OWNER = 0.85
+"""A point is settled where the estimate is as sure as this whose it will be."""
+SURE_VALUE = 0.8
+"""And the search as sure as this who wins; in [-1, 1]."""
+HOPELESS_MOVES = 3
+"""So many moves of one's own in a row are hopeless before a game is given up."""
+
+
+class ResignationError(GameError):
+    """A player gives the game up."""
+
+    is_resignation = True
+    """As other programs' errors have it; see `agent.engines.EngineError`."""
+
+
+class Patience:
+    """What a player remembers of a game that goes badly."""
+
+    def __init__(self, threshold: float) -> None:
+        """threshold: the probability of winning below which a position is hopeless; 0 never gives up."""
+        self._hopeless_value = 2 * threshold - 1
+        self._threshold = threshold
+        self._actions: list[int] = []
+        self._values: dict[int, float] = {}  # of positions in which one had to move, by their plies
+
+    @property
+    def has_end(self) -> bool:
+        return self._threshold > 0
+
+    def is_over(self, position: Position, value: float | None) -> bool:
+        """Whether this position, of this value in [-1, 1] for the side to move, is one hopeless move too many."""
+        if not self._threshold or value is None:
+            return False
+        actions = position.actions
+        if actions[: len(self._actions)] != self._actions:
+            self._values.clear()  # another game, or moves taken back
+        self._actions, self._values[len(actions)] = actions.copy(), value
+        movers = [*position.movers(), position.player]
+        own = [ply for ply in sorted(self._values) if movers[ply] == position.player]
+        last = own[-HOPELESS_MOVES:]
+        return len(last) == HOPELESS_MOVES and all(self._values[ply] < self._hopeless_value for ply in last)
+
+
+class Manners:
+    """When to pass; see the module's docstring. `None` from `manners_of` for games without such manners."""
+
+    def __init__(self, game: Any, territory: "Territory | None") -> None:
+        """territory: who judges what is settled; without, only what is certain counts."""
+        self._game = game
+        self._territory = territory
+        self._passing: int = game.shape[0] * game.shape[1]
+        self._counts_stones = getattr(game, "rules", "") != "japanese"
+
+    def chosen(self, position: Position, lines: Sequence[Line], value: float | None) -> int:
+        """The action to play, where a search found these lines, the best first, and this value for the side to move."""
+        game, state, best = self._game, position.state, lines[0].action
+        if all(line.action != self._passing for line in lines):
+            return best
+        after = game.after(state, self._passing)
+        if game.outcome(after) == position.player:
+            return self._passing
+        pointless = self._pointless(state, position.player)
+        playable = [line for line in lines if line.action != self._passing and line.action not in pointless]
+        margin = float((1 if position.player == 0 else -1) * game.points(state))
+        if not playable or self._is_settled(position, margin, value):
+            return self._passing
+        # Dead stones count until they are off the board: a pass may end a game that the next moves would win.
+        if margin < 0 and self._counts_stones:
+            if best != self._passing:
+                return best
+            tried = [line for line in lines if line.visits > 0 and line.action != self._passing]
+            return (tried or playable)[0].action
+        return self._passing if best in pointless else best
+
+    def _pointless(self, state: State, player: int) -> set[int]:
+        """Points whose owner nothing can change; those apart beside which stones are still to be captured."""
+        owners = owners_for_sure(self._game, state)
+        stones = np.asarray(self._game.board(state)).reshape(-1)
+        own_space = (owners == 1 - 2 * player) & (stones != player + 1)
+        inside = _region_with(stones == 2 - player, own_space, self._game.shape)
+        return set(np.flatnonzero((owners != 0) & ~inside).tolist())
+
+    def _is_settled(self, position: Position, margin: float, value: float | None) -> bool:
+        """Whether the estimate knows every point's owner, the search the winner, and more moves change neither."""
+        if self._territory is None or value is None or abs(value) < SURE_VALUE:
+            return False
+        game, before = self._game, before_passes(position)
+        ownership = self._territory.estimate([before.state])[0].ownership
+        if np.abs(ownership).min() < SURE_OWNER:
+            return False
+        if not self._counts_stones:
+            return True
+        if margin > 0:
+            return value > 0
+        sign = 1 if position.player == 0 else -1
+        # Lost as it stands: there is nothing to capture that would turn it.
+        missed = sign * float(np.sign(ownership).sum() - as_it_stands(game, before.state).ownership.sum())
+        return value < 0 and margin + missed <= 0
+
+
+def manners_of(game: Game, territory: "Territory | None") -> Manners | None:
+    """When to pass in a game; None where there is nothing to it."""
+    return Manners(game, territory) if knows_dead_stones(game) else None
+
+
+def is_end_by_passes(position: Position) -> bool:
+    """Whether a game has ended by passes, after which it may go on if the players do not agree on what is dead."""
+    passing = position.game.shape[0] * position.game.shape[1]
+    return (
+        knows_dead_stones(position.game) and position.outcome != ONGOING and position.actions[-2:] == [passing, passing]
+    )
+
+
+def _region_with(seeds: NDArray[np.bool_], area: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The cells of an area that are connected within it to one of its seeds, [H * W]."""
+    area = area.reshape(shape)
+    found = seeds.reshape(shape) & area
+    while True:
+        grown = found.copy()
+        grown[1:] |= found[:-1]
+        grown[:-1] |= found[1:]
+        grown[:, 1:] |= found[:, :-1]
+        grown[:, :-1] |= found[:, 1:]
+        grown &= area
+        if (grown == found).all():
+            return found.reshape(-1)
+        found = grown
