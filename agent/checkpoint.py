@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import torch
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -45,6 +45,7 @@ class Metadata:
     step: int = 0  # training steps behind it
     games: int = 0  # self-play games behind it
     strength: dict[str, float] = field(default_factory=dict)  # measured figures by name
+    score_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the network's: it plays as it was trained
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ def load_checkpoint(path: str | Path, game: Game | None = None) -> Checkpoint:
         raise CheckpointError(f"{file}: its weights do not fit the network it describes ({reason})") from None
     if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
         raise CheckpointError(f"{file}: some of its weights are not numbers; use a checkpoint made before that")
+    network.score_weight = metadata.score_weight
     return Checkpoint(network.eval(), metadata, game, file)
 
 

@@ -152,6 +152,7 @@ class CudaEvaluator:
         self._free = deque(_Lane(answers, pinned=on_gpu) for _ in range(lanes))
         self._submitted: deque[_Lane] = deque()
         self._network = prepared(network, self.device, precision)
+        self.score_weight = network.score_weight
         with self._working():
             self._output = torch.zeros(answers, device=self.device)
             self._set_up()
@@ -169,7 +170,8 @@ class CudaEvaluator:
         """
         new, own = network.state_dict(), self._network.state_dict()
         with self._working():
-            if _sizes(new) == _sizes(own):  # the graph reads the weights from where they have always been
+            # The graph reads the weights from where they have always been; the score's weight is part of it.
+            if _sizes(new) == _sizes(own) and network.score_weight == self.score_weight:
                 torch._foreach_copy_(list(own.values()), list(new.values()))
                 if self._stream is not None:
                     for tensor in new.values():
@@ -177,6 +179,7 @@ class CudaEvaluator:
             else:
                 self._finish()
                 self._network = copy.deepcopy(network)
+                self.score_weight = network.score_weight
                 self._set_up()
 
     def _set_up(self) -> None:

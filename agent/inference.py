@@ -38,12 +38,16 @@ class Evaluator(Protocol):
 
     backend: str
     """Which of BACKENDS it is."""
+    score_weight: float
+    """The network's: how much of the values is the score; see mcts.search."""
 
     def update(self, network: Network) -> None:
         """Takes over a network's weights as they are now; its sizes may differ from those before."""
 
     def __call__(self, planes: NDArray[np.float32], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Planes float32 [n, C, H, W] -> logits float32 [n, A], values float32 [n] in [-1, 1] of the side to move.
+
+        Values are those of Network.judge.
 
         Raises GameError where the network gives something that is not a number.
         """
@@ -125,6 +129,7 @@ class TorchEvaluator:
 
     def update(self, network: Network) -> None:
         """Takes over the network's weights as they are now."""
+        self.score_weight = network.score_weight
         self._network = network.for_inference().to(self.device, self.dtype)
         # Convolutions of a few channels are a fifth to a third faster on a processor in this order.
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

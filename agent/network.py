@@ -9,6 +9,7 @@ Dimensions: N positions, C channels, H x W board, A actions.
 """
 
 import copy
+import math
 from typing import NamedTuple
 
 import torch
@@ -148,12 +149,19 @@ class ValueHead(nn.Module):
         return self.outcome(hidden), torch.stack([mean, nn.functional.softplus(spread) + MIN_SCORE_SPREAD], 1)
 
 
+def saturated_score(score: Tensor) -> Tensor:
+    """Scores in the game's score_unit as values in [-1, 1]; as mcts.selection.saturated_score."""
+    return torch.atan(0.5 * score) * (2.0 / math.pi)
+
+
 class Network(nn.Module):
     """The policy and value network of one game; see the module's docstring."""
 
     def __init__(self, game: Game, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
+        self.score_weight = 0.0
+        """How much of `judge`'s values is the score, where the game has one."""
         self.stem = ConvNorm(game.num_planes, config.channels, 3)
         every = config.global_pooling_every
         self.blocks = nn.ModuleList(
@@ -184,10 +192,17 @@ class Network(nn.Module):
         return Outputs(self.policy(x), value, ownership, score, score_spread, reply, soft_policy)
 
     def judge(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        """What the search needs, without the auxiliary heads: policy logits [N, A], values [N] in [-1, 1]."""
+        """What the search needs, without the auxiliary heads: policy logits [N, A], values [N] in [-1, 1].
+
+        A value is win - loss, or with a `score_weight` a utility: see mcts.search.
+        """
         x = self.trunk(planes)
-        outcome = torch.softmax(self.value(x)[0].float(), 1)
-        return self.policy(x).float(), outcome[:, 0] - outcome[:, 2]
+        outcome, of_score = self.value(x)
+        outcome = torch.softmax(outcome.float(), 1)
+        values = outcome[:, 0] - outcome[:, 2]
+        if self.score_weight and of_score is not None:
+            values = torch.lerp(values, saturated_score(of_score[:, 0].float()), self.score_weight)
+        return self.policy(x).float(), values
 
     def outcomes(self, planes: Tensor) -> Tensor:
         """The probabilities of win, draw and loss for the side to move, [N, 3]."""

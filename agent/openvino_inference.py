@@ -58,6 +58,7 @@ class OpenVinoEvaluator:
     def update(self, network: Network) -> None:
         """Takes over the network's weights as they are now."""
         self._network = network.for_inference().cpu().float()
+        self.score_weight = network.score_weight
         self._ranges = None if self._positions is None else activation_ranges(self._network, self._positions)
         self._requests: dict[int, Any] = {}
         if self._batch_size is not None:
@@ -194,18 +195,36 @@ def _policy(x: Any, network: Network, game: Game) -> Any:
 
 def _outcome(x: Any, network: Network, game: Game) -> Any:
     """The probabilities of win, draw and loss, [n, 3]."""
+    return ops.softmax(_linear(_hidden(x, network, game), network.value.outcome), 1)
+
+
+def _hidden(x: Any, network: Network, game: Game) -> Any:
+    """The value head's hidden layer."""
     head = network.value
     y = ops.relu(_convolution(x, head.reduce))
     hidden = (
         _linear(_flat(y), head.hidden) if head.dense else _after_pool(*_pool(y, game.shape), head.hidden, game.shape)
     )
-    return ops.softmax(_linear(ops.relu(hidden), head.outcome), 1)
+    return ops.relu(hidden)
 
 
 def _value(x: Any, network: Network, game: Game) -> Any:
-    outcome = _outcome(x, network, game)
-    of_outcome = np.array([[1], [0], [-1]], np.float32)  # win, draw, loss
-    return _reshape(ops.matmul(outcome, ops.constant(of_outcome), False, False), [-1])
+    hidden = _hidden(x, network, game)
+    weight = network.score_weight if network.value.score is not None else 0.0
+    outcome = ops.softmax(_linear(hidden, network.value.outcome), 1)
+    of_outcome = (1.0 - weight) * np.array([[1], [0], [-1]], np.float32)  # win, draw, loss
+    value = ops.matmul(outcome, ops.constant(of_outcome), False, False)
+    if weight:
+        score = _mean_score(hidden, network.value.score)
+        saturated = ops.atan(ops.multiply(score, ops.constant(np.float32(0.5))))  # as agent.network.saturated_score
+        value = ops.add(value, ops.multiply(saturated, ops.constant(np.float32(weight * 2.0 / np.pi))))
+    return _reshape(value, [-1])
+
+
+def _mean_score(hidden: Any, layer: nn.Linear) -> Any:
+    """The score's mean [n, 1]; the layer's second output, its spread, is left out."""
+    y = ops.matmul(hidden, _constant(layer.weight.numpy()[:1]), False, True)
+    return ops.add(y, _constant(layer.bias.numpy()[None, :1]))
 
 
 # --- layers

@@ -175,6 +175,8 @@ class PolicyPlayer:
         priors = weights / weights.sum()
         order = np.argsort(-priors, kind="stable")
         best, value = order[0], float(values[0])
+        if wdl is not None and getattr(self._evaluate, "score_weight", 0.0):
+            value = wdl[0] - wdl[2]
         # The network judges the position, not each action: its value is told beside the action it would play.
         lines = tuple(
             Line(int(actions[k]), 0, value if k == best else None, float(priors[k]), (int(actions[k]),)) for k in order
@@ -352,8 +354,18 @@ class SearchPlayer:
     def _thoughts(self, seconds: float, wdl: tuple[float, float, float] | None) -> Thoughts:
         root, variations = self._search.root(), self._search.variations()
         chosen = int(self._search.chosen_actions()[0])
+        weight = getattr(self._evaluate, "score_weight", 0.0)
+
+        def told(value: float, proven: int) -> float | None:
+            """A value as win - loss: where it holds a score too, the network's own one and what the search changed."""
+            if math.isnan(value):
+                return None
+            if weight == 0 or wdl is None or proven != ONGOING:
+                return value
+            return min(max(wdl[0] - wdl[2] + (value - root.judged) / (1 - weight), -1.0), 1.0)
+
         found = [
-            Line(action, visits, None if math.isnan(value) else value, prior, variation, result != ONGOING)
+            Line(action, visits, told(value, result), prior, variation, result != ONGOING)
             for action, visits, value, prior, result, variation in zip(
                 *(root.actions.tolist(), root.visits.tolist(), root.values.tolist(), root.priors.tolist()),
                 *(root.results.tolist(), variations),
@@ -361,7 +373,8 @@ class SearchPlayer:
             )
         ]
         lines = tuple(sorted(found, key=lambda line: (line.action != chosen, -line.visits, -line.prior)))
-        return Thoughts(lines, self._search.visits(), seconds, root.value, wdl, tuple(self._changes))
+        value = told(root.value, root.proven)
+        return Thoughts(lines, self._search.visits(), seconds, value, wdl, tuple(self._changes))
 
     def _make_room(self, limit: Limit) -> None:
         """Sees to it that the tree has room for the limit; a tree that has not is given up."""

@@ -8,6 +8,10 @@
 `evaluate(planes float32[n, C, H, W]) -> (logits float32[n, num_actions], values float32[n])`, values in [-1, 1] seen
 by the side to move. One compiled search serves every game: its kernels arrive as first-class functions of exact
 signature, which numba caches on disk and calls by address (a call costs some 5 ns more than a direct one).
+
+The values of an evaluator with an attribute `score_weight` w above 0 are utilities, (1 - w) * (win - loss) + w * s, of
+the saturated score s (see selection.saturated_score). Games that are finished in the tree are then worth the same: so
+who wins anyway wins by more, and who loses anyway by less. What is proven is the result alone.
 """
 
 from collections.abc import Callable
@@ -19,7 +23,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, Game, GameError
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, SCORE, Game, GameError
 from mcts.compiled import compiled
 from mcts.random import seeded
 from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, write_improved_policy
@@ -55,13 +59,16 @@ class SearchSettings:
     dirichlet_total: float = 10.83
     forced_playouts: float = 0.0
 
-    def record(self) -> NDArray[np.void]:
-        """These settings as compiled code reads them, SETTINGS [1]."""
+    def record(self, game: Game, score_weight: float = 0.0) -> NDArray[np.void]:
+        """These settings as compiled code reads them, SETTINGS [1]. score_weight: the evaluator's."""
         record = np.zeros(1, SETTINGS)
+        known = {
+            "root_policy": {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy],
+            "score_weight": score_weight if game.has_score else 0.0,
+            "score_unit": game.score_unit,
+        }
         for name in SETTINGS.names or ():
-            record[name] = (
-                {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy] if name == "root_policy" else getattr(self, name)
-            )
+            record[name] = known[name] if name in known else getattr(self, name)
         return record
 
 
@@ -75,8 +82,9 @@ class RootSummary:
     values: NDArray[np.float64]  # each action's, in [-1, 1] for the side to move; NaN where it was never tried
     results: NDArray[np.int32]  # each action's proven outcome code, or ONGOING
     policy: NDArray[np.float64]  # the improved policy, what a network would be trained towards
-    value: float  # of the position, in [-1, 1] for the side to move; exact where `proven`
+    value: float  # of the position, in [-1, 1] for the side to move; the result, exactly, where `proven`
     proven: int  # outcome code, or ONGOING
+    judged: float  # the evaluator's own value of the position
 
 
 _trees = types.Array(numba.from_dtype(TREE), 1, "C")
@@ -99,13 +107,13 @@ SETTINGS_TYPE = _settings
 
 @compiled(
     _int(
-        *(LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, *FOREST_TYPES, _settings, _int),
+        *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE, *FOREST_TYPES, _settings, _int),
         *(types.float32[:, :, :, ::1], types.int64[:, ::1], types.int32[::1], types.int32[::1]),
         *(types.int64[::1], types.int32[::1], types.float64[::1]),
     ),
 )
 def _collect_leaves(
-    legal_actions, play, outcome, encode, trees, nodes, edges, root_states, root_noise, schedule, rng, settings,
+    legal_actions, play, outcome, score, encode, trees, nodes, edges, root_states, root_noise, schedule, rng, settings,
     leaves_per_tree, planes, states, leaf_trees, leaf_nodes, state, actions, scratch,
 ):  # fmt: skip
     """Simulates in every unfinished tree until it has leaves to evaluate; returns how many were collected.
@@ -118,8 +126,8 @@ def _collect_leaves(
         collected = 0
         while collected < leaves_per_tree and not is_finished(tree, nodes[b]):
             leaf = simulate(
-                legal_actions, play, outcome, tree, nodes[b], edges[b], root_states[b], schedule[b], root_noise[b],
-                settings[0], state, actions, scratch,
+                legal_actions, play, outcome, score, tree, nodes[b], edges[b], root_states[b], schedule[b],
+                root_noise[b], settings[0], state, actions, scratch,
             )  # fmt: skip
             if leaf in (BLOCKED, FULL):
                 break
@@ -214,7 +222,7 @@ class Search:
         self._forest = allocate(
             num_trees, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, num_trees)
         )
-        self._record = settings.record()
+        self._record = settings.record(game)
         batch = num_trees * settings.leaves_per_batch
         self._planes = np.zeros((batch, game.num_planes, *game.shape), np.float32)
         self._states = np.zeros((batch, game.state_size), np.int64)
@@ -263,7 +271,8 @@ class Search:
 
         `simulations`: that number for this run and later ones, in place of the settings'; for PUCT roots, since a
         Gumbel root's schedule is made for a number. Raises ValueError for one of those.
-        An evaluator with a true attribute `needs_states` is handed state rows [n, state_size] in place of planes.
+        An evaluator with a true attribute `needs_states` is handed state rows [n, state_size] in place of planes; of
+        one with `score_weight` see the module's docstring.
         """
         if simulations is not None:
             if self.settings.root_policy != "puct":
@@ -271,10 +280,11 @@ class Search:
             self._forest.trees["simulations"] = simulations
         k, size = self._kernels, self.settings.leaves_per_batch
         needs_states = bool(getattr(evaluate, "needs_states", False))
+        self._record["score_weight"] = getattr(evaluate, "score_weight", 0.0) if self.game.has_score else 0.0
         states = self._states if needs_states else self._states[:0]
         while should_stop is None or not should_stop():
             n = _collect_leaves(
-                *(k.legal_actions, k.play, k.outcome, k.encode, *self._forest, self._record, size),
+                *(k.legal_actions, k.play, k.outcome, k.score, k.encode, *self._forest, self._record, size),
                 *(self._planes, states, self._leaf_trees, self._leaf_nodes, self._state, self._actions, self._scratch),
             )
             if n == 0:
@@ -314,6 +324,7 @@ class Search:
             policy=policy[:count],
             value=float(value),
             proven=proven,
+            judged=float(root["value"]),
         )
 
     def is_evaluated(self, tree: int = 0) -> bool:
@@ -332,7 +343,7 @@ class Search:
         nodes, edges = self._forest.nodes[tree], self._forest.edges[tree]
         count = int(nodes[ROOT]["num_edges"])
         actions, lengths = np.empty((count, longest), np.int32), np.empty(count, np.int64)
-        write_variations(nodes, edges, actions, lengths)
+        write_variations(nodes, edges, self._record, actions, lengths)
         return [tuple(line[:length]) for line, length in zip(actions.tolist(), lengths, strict=True)]
 
     @property

@@ -1,7 +1,8 @@
 """Which edge a simulation follows: PUCT, or Gumbel's sequential halving at the root and its policy below.
 
 Q is in [0, 1] here, 1 a win for the side to move at the node, as in the formulas' sources. A child whose result is
-proven has exactly the value of that result. Edges that are proven losses are not followed while others are left.
+proven has exactly the value of that result. Edges that are proven losses are not followed while others are left; but
+where values hold scores (`score_weight`) they are, and have the mean of what came back through them for Q.
 
 Sources: Silver et al., "A general reinforcement learning algorithm that masters chess, shogi and Go" (Science 2018,
 with its pseudocode) for PUCT; Danihelka et al., "Policy improvement by planning with Gumbel" (ICLR 2022) for Gumbel;
@@ -32,6 +33,8 @@ SETTINGS = np.dtype(
         ("dirichlet_weight", np.float64),  # 0: no noise
         ("dirichlet_total", np.float64),  # alpha summed over the legal actions
         ("forced_playouts", np.float64),  # k at a PUCT root; 0: none are forced
+        ("score_weight", np.float64),  # how much of a finished game's value is its score, as in the evaluator's values
+        ("score_unit", np.float64),  # the game's, see Game.score_unit
     ],
     align=True,
 )
@@ -49,6 +52,27 @@ def result_value(result, player):
 
 
 @search_kernel
+def saturated_score(score):
+    """A score in the game's `score_unit` as a value: 2 / pi * atan(score / 2), between -1 and 1.
+
+    A board's side of points is worth 0.3 and each further one less: so a large lead is not risked for a larger one
+    (KataGo, arXiv 1902.10565, section 3.5 and its utility of the score, here always centred on 0).
+    """
+    return 2.0 / math.pi * math.atan(0.5 * score)
+
+
+@search_kernel
+def settled_value(result, points, player, settings):
+    """What a finished game is worth for a player, in [-1, 1]: the result, and by `score_weight` the score.
+
+    points: the first player's less the second's, as the game's `score` counts them.
+    """
+    weight = settings["score_weight"]
+    score = saturated_score(points / settings["score_unit"])
+    return (1.0 - weight) * result_value(result, player) + weight * (score if player == 0 else -score)
+
+
+@search_kernel
 def is_lost(edge, player):
     """Whether following the edge is proven to lose for `player`."""
     result = edge["result"]
@@ -56,10 +80,19 @@ def is_lost(edge, player):
 
 
 @search_kernel
-def edge_q(edge, player):
+def is_avoided(edge, player, settings):
+    """Whether the edge is not to be followed while others are left: a proven loss, but where scores count.
+
+    There it matters by how much one loses: a side that has lost passes, where it would lose more by any other move.
+    """
+    return settings["score_weight"] == 0 and is_lost(edge, player)
+
+
+@search_kernel
+def edge_q(edge, player, settings):
     """Q of an edge that has been visited or is being visited, in [0, 1] for `player`."""
     result = edge["result"]
-    if result != ONGOING:
+    if result != ONGOING and (settings["score_weight"] == 0 or not is_lost(edge, player)):
         return 0.5 * result_value(result, player) + 0.5
     # A simulation under way counts as a loss, which sends the next one of the batch elsewhere.
     n = edge["visits"] + edge["waiting"]
@@ -67,7 +100,7 @@ def edge_q(edge, player):
 
 
 @search_kernel
-def write_completed_q(edges, node, q):
+def write_completed_q(edges, node, settings, q):
     """Fills q[k] in [0, 1] for the node's k-th edge: its Q, or v_mix where it was never visited (ICLR 2022, eq. 33).
 
     Returns (visits of the edges together, the largest of them), simulations under way included.
@@ -79,7 +112,7 @@ def write_completed_q(edges, node, q):
         edge = edges[first + k]
         n = edge["visits"] + edge["waiting"]
         if n > 0:
-            q[k] = edge_q(edge, player)
+            q[k] = edge_q(edge, player, settings)
             visited_prior += edge["prior"]
             visited_prior_q += edge["prior"] * q[k]
             total += n
@@ -102,7 +135,7 @@ def write_improved_policy(edges, node, settings, policy):
     This is the policy that Gumbel search trains towards, and, below the root, follows.
     """
     first, count = node["first_edge"], node["num_edges"]
-    total, most = write_completed_q(edges, node, policy)
+    total, most = write_completed_q(edges, node, settings, policy)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     highest = _NEVER
     for k in range(count):
@@ -126,7 +159,7 @@ def select_gumbel_interior(edges, node, settings, scratch):
     best, best_score, visit_share = -1, _NEVER, 1.0 / (1.0 + total)
     for k in range(node["num_edges"]):
         edge = edges[first + k]
-        if is_lost(edge, player):
+        if is_avoided(edge, player, settings):
             continue
         score = scratch[k] - (edge["visits"] + edge["waiting"]) * visit_share
         if score > best_score:
@@ -167,13 +200,13 @@ def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
     """The root's edge for the next simulation, by sequential halving's schedule."""
     node = nodes[ROOT]
     first, player = node["first_edge"], node["player"]
-    total, most = write_completed_q(edges, node, scratch)
+    total, most = write_completed_q(edges, node, settings, scratch)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     wanted = schedule[total]
     best, best_score, best_matches = -1, _NEVER, False
     for k in range(node["num_edges"]):
         edge = edges[first + k]
-        if is_lost(edge, player):
+        if is_avoided(edge, player, settings):
             continue
         # Proven losses drop out, so the schedule may ask for a number of visits that no action has: then the
         # best of all that are left is taken.
@@ -216,10 +249,10 @@ def select_puct(nodes, edges, index, settings):
     best, best_score = -1, _NEVER
     for k in range(count):
         edge = edges[first + k]
-        if is_lost(edge, player):
+        if is_avoided(edge, player, settings):
             continue
         n = edge["visits"] + edge["waiting"]
-        q = edge_q(edge, player) if n > 0 else urgency
+        q = edge_q(edge, player, settings) if n > 0 else urgency
         score = q + exploration * edge["prior"] / (1.0 + n)
         if n > 0 and n * n < forced * edge["prior"]:
             score += _FORCED
@@ -242,19 +275,19 @@ def write_pruned_visits(nodes, edges, settings, visits):
     for k in range(count):
         edge = edges[first + k]
         total += edge["visits"]
-        visits[k] = 0.0 if is_lost(edge, player) else edge["visits"]
+        visits[k] = 0.0 if is_avoided(edge, player, settings) else edge["visits"]
         if visits[k] > 0 and (best < 0 or visits[k] > visits[best]):
             best = k
     if settings["forced_playouts"] == 0 or best < 0:
         return
     exploration = puct_exploration(total, settings)
     most = edges[first + best]
-    best_score = edge_q(most, player) + exploration * most["prior"] / (1.0 + most["visits"])
+    best_score = edge_q(most, player, settings) + exploration * most["prior"] / (1.0 + most["visits"])
     for k in range(count):
         if k == best or visits[k] == 0:
             continue
         edge = edges[first + k]
-        q, explored = edge_q(edge, player), exploration * edge["prior"]
+        q, explored = edge_q(edge, player, settings), exploration * edge["prior"]
         least = visits[k] - math.sqrt(settings["forced_playouts"] * edge["prior"] * total)
         while visits[k] >= 1 and visits[k] - 1 >= least and q + explored / visits[k] < best_score:
             visits[k] -= 1
@@ -272,14 +305,14 @@ def choose_root_edge(nodes, edges, noise, settings, scratch):
     node = nodes[ROOT]
     first, count, player = node["first_edge"], node["num_edges"], node["player"]
     all_lost = node["result"] not in (ONGOING, DRAW) and node["result"] != player
-    _, most = write_completed_q(edges, node, scratch)
+    _, most = write_completed_q(edges, node, settings, scratch)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     best, best_visits, best_score = 0, -1, _NEVER
     for k in range(count):
         edge = edges[first + k]
         if edge["result"] == player:
             return k
-        if not all_lost and is_lost(edge, player):
+        if not all_lost and is_avoided(edge, player, settings):
             continue
         if node["result"] == DRAW and edge["result"] != DRAW:
             continue

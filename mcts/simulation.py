@@ -11,11 +11,12 @@ from mcts.random import next_gamma, next_gumbel
 from mcts.selection import (
     GUMBEL,
     PUCT,
-    is_lost,
+    is_avoided,
     result_value,
     select_gumbel_interior,
     select_gumbel_root,
     select_puct,
+    settled_value,
     write_schedule,
 )
 from mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING
@@ -56,6 +57,7 @@ def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_e
     node["player"] = state[PLAYER]
     node["result"] = result
     node["status"] = WAITING if result == ONGOING else EVALUATED
+    node["settled"] = 0.0 if result == ONGOING else result_value(result, state[PLAYER])
     for k in range(count):
         edge = edges[tree["num_edges"] + k]
         edge["value_sum"] = 0.0
@@ -127,13 +129,20 @@ def withdraw(nodes, edges, index):
 
 
 @search_kernel
+def settled_for(node, player):
+    """What a node with a result is worth for a player."""
+    return node["settled"] if node["player"] == player else -node["settled"]
+
+
+@search_kernel
 def propagate_result(nodes, edges, index):
     """Carries the proven result of node `index` up as far as it proves its parents' (MCTS-Solver, Winands 2008).
 
-    A side to move wins with one winning move, and has proven a draw or a loss once every move's result is known.
+    A side to move wins with one winning move, and has proven a draw or a loss once every move's result is known. Of
+    the moves with that result, the one that settles it best says what the node is worth.
     """
     while nodes[index]["parent"] != NO_PARENT:
-        result = nodes[index]["result"]
+        result, settled = nodes[index]["result"], settled_for(nodes[index], nodes[nodes[index]["parent"]]["player"])
         index = nodes[index]["parent"]
         node = nodes[index]
         if node["result"] != ONGOING:
@@ -147,16 +156,22 @@ def propagate_result(nodes, edges, index):
                     return
                 if child == DRAW:
                     best = DRAW
-            result = best
+            result, settled = best, -math.inf
+            for k in range(node["num_edges"]):
+                edge = edges[node["first_edge"] + k]
+                if edge["result"] == best:
+                    settled = max(settled, settled_for(nodes[edge["child"]], player))
         node["result"] = result
+        node["settled"] = settled
         if node["parent"] != NO_PARENT:
             edges[node["parent_edge"]]["result"] = result
 
 
 @search_kernel
 def simulate(
-    legal_actions, play, outcome, tree, nodes, edges, root_state, schedule, noise, settings, state, actions, scratch
-):
+    legal_actions, play, outcome, score, tree, nodes, edges, root_state, schedule, noise, settings, state, actions,
+    scratch,
+):  # fmt: skip
     """Follows edges from the root to a leaf. Leaves the leaf's position in `state`.
 
     Returns the index of a new node that waits for the evaluator, or SETTLED, BLOCKED or FULL. The root itself is
@@ -173,7 +188,7 @@ def simulate(
     if gumbel and not tree["scheduled"]:
         candidates = 0
         for k in range(nodes[ROOT]["num_edges"]):
-            if not is_lost(edges[nodes[ROOT]["first_edge"] + k], nodes[ROOT]["player"]):
+            if not is_avoided(edges[nodes[ROOT]["first_edge"] + k], nodes[ROOT]["player"], settings):
                 candidates += 1
         considered = min(settings["max_considered"], tree["simulations"], max(candidates, 1))
         write_schedule(schedule, considered, tree["simulations"])
@@ -181,7 +196,7 @@ def simulate(
     while True:
         node = nodes[index]
         if node["result"] != ONGOING:
-            back_up(nodes, edges, index, result_value(node["result"], node["player"]))
+            back_up(nodes, edges, index, float(node["settled"]))
             return SETTLED
         if node["status"] == WAITING:
             withdraw(nodes, edges, index)
@@ -206,7 +221,9 @@ def simulate(
             return FULL
         result = nodes[leaf]["result"]
         if result != ONGOING:
-            back_up(nodes, edges, leaf, result_value(result, nodes[leaf]["player"]))
+            if settings["score_weight"] > 0:
+                nodes[leaf]["settled"] = settled_value(result, score(state), nodes[leaf]["player"], settings)
+            back_up(nodes, edges, leaf, float(nodes[leaf]["settled"]))
             propagate_result(nodes, edges, leaf)
             return SETTLED
         tree["waiting"] += 1

@@ -36,7 +36,7 @@ NODE = np.dtype(
         ("player", np.int32),  # side to move
         ("result", np.int32),  # the outcome code proven for it, ONGOING while none is
         ("status", np.int32),
-        ("unused", np.int32),  # keeps records on 8-byte borders
+        ("settled", np.float32),  # once it has a result: what a visit is worth, seen by its side to move
     ],
     align=True,
 )

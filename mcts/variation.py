@@ -5,7 +5,7 @@ from numba.core import types
 
 from games.contract import DRAW, ONGOING
 from mcts.compiled import compiled, search_kernel
-from mcts.selection import edge_q, is_lost
+from mcts.selection import SETTINGS, edge_q, is_avoided
 from mcts.tree import EDGE, NODE, ROOT, UNVISITED
 
 NO_EDGE = -1
@@ -13,7 +13,7 @@ NO_EDGE = -1
 
 
 @search_kernel
-def preferred_edge(nodes, edges, index):
+def preferred_edge(nodes, edges, index, settings):
     """The place in `edges` of the move that the side to move at node `index` would play; NO_EDGE where none was tried.
 
     A PUCT root's rule (`choose_root_edge`), anywhere in the tree: a proven win before anything, proven losses only
@@ -28,11 +28,11 @@ def preferred_edge(nodes, edges, index):
         edge = edges[place]
         if edge["result"] == player:
             return place
-        if edge["visits"] == 0 or (not all_lost and is_lost(edge, player)):
+        if edge["visits"] == 0 or (not all_lost and is_avoided(edge, player, settings)):
             continue
         if result == DRAW and edge["result"] != DRAW:
             continue
-        q = edge_q(edge, player)
+        q = edge_q(edge, player, settings)
         if edge["visits"] > best_visits or (edge["visits"] == best_visits and q > best_q):
             best, best_visits, best_q = place, edge["visits"], q
     return best
@@ -41,10 +41,10 @@ def preferred_edge(nodes, edges, index):
 @compiled(
     types.void(
         *(types.Array(numba.from_dtype(NODE), 1, "C"), types.Array(numba.from_dtype(EDGE), 1, "C")),
-        *(types.int32[:, ::1], types.int64[::1]),
+        *(types.Array(numba.from_dtype(SETTINGS), 1, "C"), types.int32[:, ::1], types.int64[::1]),
     ),
 )
-def write_variations(nodes, edges, variations, lengths):
+def write_variations(nodes, edges, settings, variations, lengths):
     """Fills variations[k, :lengths[k]] with the k-th root edge's action and the play expected after it.
 
     For one tree that no leaf waits in. A line ends where nothing was tried, or after variations.shape[1] actions.
@@ -56,5 +56,5 @@ def write_variations(nodes, edges, variations, lengths):
             variations[k, length] = edges[place]["action"]
             length += 1
             child = edges[place]["child"]
-            place = NO_EDGE if child == UNVISITED else preferred_edge(nodes, edges, child)
+            place = NO_EDGE if child == UNVISITED else preferred_edge(nodes, edges, child, settings[0])
         lengths[k] = length

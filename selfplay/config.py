@@ -39,7 +39,7 @@ class _Section(BaseModel):
 
 
 class SearchConfig(_Section):
-    """The search in self-play; the fields are those of mcts.search.SearchSettings."""
+    """The search in self-play; the fields are those of mcts.search.SearchSettings, and what the values are made of."""
 
     simulations: int = Field(32, ge=1, le=1_000_000, description="Simulations a move.")
     root_policy: Literal["gumbel", "puct"] = Field(
@@ -58,6 +58,13 @@ class SearchConfig(_Section):
     dirichlet_total: float = Field(10.83, gt=0, description="puct: the noise's alpha, summed over the legal moves.")
     forced_playouts: float = Field(
         0.0, ge=0, description="puct: visits forced on moves that were tried, and kept out of the targets; usually 2."
+    )
+    score_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="How much of a position's value is its score, where the game has one; the rest is win or loss. The "
+        "net plays so ever after.",
     )
 
 
@@ -108,6 +115,24 @@ class SelfplayConfig(_Section):
         description="Temperature at which early moves are drawn from the policy target; 0: the search's choice.",
     )
     move_temperature_plies: int = Field(0, ge=0, description="Plies of a game that count as early for that.")
+    decided_value: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Beyond this value, for the same side decided_plies in a row, a game is decided: it is played to "
+        "its end, but searched fast; 0: no game is.",
+    )
+    decided_plies: int = Field(6, ge=1, description="Searched plies in a row for that, both sides' among them.")
+    decided_full_share: float = Field(
+        0.1, ge=0, le=1, description="Share of a decided game's moves searched in full all the same, to be trained on."
+    )
+    decided_check_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of games that are searched as if no game were ever decided, which shows how often the side "
+        "given up did not lose.",
+    )
 
 
 class ReplayConfig(_Section):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS
 from selfplay.config import TrainConfig, fixed
 from selfplay.replay import WindowArrays
-from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET
+from selfplay.segment import CHECKED, FAST_SEARCH, FIRST_GIVEN_UP, HAS_POLICY_TARGET, SECOND_GIVEN_UP
 
 # --- the figures
 
@@ -61,6 +61,29 @@ def recent_games(arrays: WindowArrays, last: int = 500) -> RecentGames:
         surprise=float(surprises[full].mean(dtype=np.float64)) if full.any() else math.nan,
         fast_share=float(fast.sum() / max(fast.sum() + full.sum(), 1)),
     )
+
+
+@dataclass(frozen=True)
+class Resignations:
+    """How often a side was given up wrongly, in a window's games that were searched on all the same to see that."""
+
+    number: int
+    """Such games in which a side was given up."""
+    false_share: float
+    """Share of them that this side did not lose; NaN where there were none."""
+
+
+def resignations(arrays: WindowArrays) -> Resignations:
+    """Counts them in a whole replay window (selfplay.decided_value, decided_check_share)."""
+    if arrays.num_games == 0:
+        return Resignations(0, math.nan)
+    first_ply = int(arrays.game_starts[arrays.first_game])
+    flags = arrays.flags[first_ply:]
+    plies = np.flatnonzero((flags & CHECKED != 0) & (flags & (FIRST_GIVEN_UP | SECOND_GIVEN_UP) != 0))
+    found, first_of_game = np.unique(arrays.game_of_ply[first_ply:][plies], return_index=True)
+    winners = np.where(flags[plies[first_of_game]] & FIRST_GIVEN_UP != 0, SECOND_WINS, FIRST_WINS)
+    wrong = arrays.outcomes[found] != winners
+    return Resignations(len(found), float(wrong.mean()) if len(found) else math.nan)
 
 
 def _target_entropy(arrays: WindowArrays, first_ply: int) -> float:
@@ -171,6 +194,7 @@ class Health:
     """What ReplayStore.messages says is damaged."""
     actor_restarts: int = 0
     """Actors that had to be replaced, dead or hung, since the run was started or resumed."""
+    resignations: Resignations = Resignations(0, math.nan)
 
 
 @dataclass(frozen=True)

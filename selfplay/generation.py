@@ -15,7 +15,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, GameError
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, SCORE, Game, GameError
 from mcts.cache import CACHE_TYPE, NOT_FOUND, allocate_cache, find, keep, position_key, recall
 from mcts.compiled import compiled, entry_point, search_kernel
 from mcts.random import next_below, next_exponential, next_uniform, seeded
@@ -31,7 +31,16 @@ from mcts.selection import (
 from mcts.simulation import expand, is_finished, simulate, start_tree
 from mcts.tree import ROOT, Forest, allocate, default_max_edges
 from selfplay.config import SearchConfig, SelfplayConfig, fixed
-from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, MAX_SURPRISE, RANDOM_OPENING, Segment
+from selfplay.segment import (
+    CHECKED,
+    FAST_SEARCH,
+    FIRST_GIVEN_UP,
+    HAS_POLICY_TARGET,
+    MAX_SURPRISE,
+    RANDOM_OPENING,
+    SECOND_GIVEN_UP,
+    Segment,
+)
 
 NO_LEAF = -1
 
@@ -46,6 +55,8 @@ SLOT = np.dtype(
         ("leaf", np.int32),  # the node that waits for the evaluator, or NO_LEAF
         ("policy_plies_left", np.int32),  # opening moves still to be drawn from the raw policy
         ("kind", np.int32),  # of its tree: FULL, FAST or RAW_POLICY
+        ("ahead", np.int32),  # searched plies in a row that held the game for won by the first player; -: by the second
+        ("marks", np.int32),  # flags of its plies: who was given up, and whether that is being checked
         ("key", np.uint64),  # of the leaf's position in the evaluation cache
     ],
     align=True,
@@ -80,6 +91,10 @@ PLAY_SETTINGS = np.dtype(
         ("opening_policy_temperature", np.float64),
         ("move_temperature", np.float64),
         ("move_temperature_plies", np.int64),
+        ("decided_value", np.float64),
+        ("decided_plies", np.int64),
+        ("decided_full_share", np.float64),
+        ("decided_check_share", np.float64),
     ],
     align=True,
 )
@@ -131,6 +146,10 @@ def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, gam
     if settings["opening_policy_mean_plies"] > 0:
         policy_plies = next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5
         slot["policy_plies_left"] = int(min(policy_plies, len(plies)))
+    slot["ahead"] = 0
+    slot["marks"] = 0
+    if settings["decided_value"] > 0 and next_uniform(rng, b) < settings["decided_check_share"]:
+        slot["marks"] = CHECKED
 
 
 @search_kernel
@@ -138,15 +157,40 @@ def plant(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng
     """Starts the tree for the slot's next move, and decides how far it is searched.
 
     Most moves may be searched fast: they bring games to their end, and so value targets, at a fraction of the price
-    of a policy target (playout cap randomization, KataGo, arXiv 1902.10565, section 3.1).
+    of a policy target (playout cap randomization, KataGo, arXiv 1902.10565, section 3.1). A game that is decided goes
+    on like that, in place of a resignation, so that its final score and ownership come true.
     """
+    share = settings["full_search_share"]
+    if (
+        settings["decided_value"] > 0
+        and abs(slot["ahead"]) >= settings["decided_plies"]
+        and not slot["marks"] & CHECKED
+    ):
+        share *= settings["decided_full_share"]
     if slot["policy_plies_left"] > 0:
         slot["kind"], simulations = RAW_POLICY, 0
-    elif settings["full_search_share"] >= 1 or next_uniform(rng, b) < settings["full_search_share"]:
+    elif share >= 1 or next_uniform(rng, b) < share:
         slot["kind"], simulations = FULL, settings["simulations"]
     else:
         slot["kind"], simulations = FAST, settings["fast_simulations"]
     start_tree(legal_actions, outcome, tree, nodes, edges, state, simulations, actions)
+
+
+@search_kernel
+def note_value(slot, value, player, settings):
+    """Takes a searched position's value for its player into account: whether the game is decided.
+
+    Once it is not held for decided any more, it is searched in full again; who was given up stays marked.
+    """
+    first = value if player == 0 else -value
+    if first >= settings["decided_value"]:
+        slot["ahead"] = max(slot["ahead"], 0) + 1
+    elif first <= -settings["decided_value"]:
+        slot["ahead"] = min(slot["ahead"], 0) - 1
+    else:
+        slot["ahead"] = 0
+    if abs(slot["ahead"]) >= settings["decided_plies"] and not slot["marks"] & (FIRST_GIVEN_UP | SECOND_GIVEN_UP):
+        slot["marks"] |= SECOND_GIVEN_UP if slot["ahead"] > 0 else FIRST_GIVEN_UP
 
 
 @search_kernel
@@ -257,6 +301,9 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
         proven = root["result"]
         value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / root["visits"]
         action = edges[first + chosen]["action"]
+        if play_settings["decided_value"] > 0:
+            note_value(slot, value, player, play_settings)
+            flags |= slot["marks"]
         write_ply(ply, action, count, value, surprise, proven, flags)
     record["plies"] += 1
     record["policies"] += count
@@ -285,14 +332,14 @@ _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[:
 
 @compiled(
     types.int64(
-        *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1]),
+        *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE, types.int64[::1]),
         *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE, _PLAY_SETTINGS_TYPE, _SLOTS_TYPE, _RECORDS_TYPE),
         *(CACHE_TYPE, types.float32[:, :, :, ::1], types.uint32[:, ::1], types.float32[:, ::1], types.float32[::1]),
         *(_SCRATCH_TYPE, types.int64[::1]),
     ),
 )
 def _step(
-    reset, legal_actions, play, outcome, encode, parameters,
+    reset, legal_actions, play, outcome, score, encode, parameters,
     forest, search_settings, all_play_settings, slots, games, cache, planes, plane_bits, logits, values,
     scratch_arrays, tally,
 ):  # fmt: skip
@@ -323,8 +370,8 @@ def _step(
             settings = search_settings[slot["kind"]]
             if not is_finished(tree, nodes):
                 leaf = simulate(
-                    legal_actions, play, outcome, tree, nodes, edges, state, forest.schedule[b], noise, settings,
-                    leaf_state, actions, scratch,
+                    legal_actions, play, outcome, score, tree, nodes, edges, state, forest.schedule[b], noise,
+                    settings, leaf_state, actions, scratch,
                 )  # fmt: skip
                 tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none
                 if leaf < 0:
@@ -363,7 +410,7 @@ def _step(
 
 def search_settings(config: SearchConfig) -> SearchSettings:
     """The search's settings in self-play, noise included."""
-    return SearchSettings(**config.model_dump())
+    return SearchSettings(**config.model_dump(exclude={"score_weight"}))
 
 
 class SelfPlay:
@@ -375,7 +422,7 @@ class SelfPlay:
         without_noise = dataclasses.replace(full, gumbel_scale=0.0, dirichlet_weight=0.0, forced_playouts=0.0)
         self.settings = np.zeros(3, SETTINGS)
         for kind, settings in ((FULL, full), (FAST, without_noise), (RAW_POLICY, without_noise)):
-            self.settings[kind] = settings.record()[0]
+            self.settings[kind] = settings.record(game, search.score_weight)[0]
         self.play_settings = np.zeros(1, PLAY_SETTINGS)
         for name in PLAY_SETTINGS.names or ():
             self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
@@ -446,7 +493,7 @@ class SelfPlay:
     def _play_on(self) -> None:
         k = self.game.kernels
         moves = self._enter(
-            *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, self._parameters),
+            *(k.reset, k.legal_actions, k.play, k.outcome, k.score, k.encode, self._parameters),
             *(self._forest, self.settings, self.play_settings, self._slots, self._records),
             *(self._cache, self._planes, self._planes.reshape(len(self._planes), -1).view(np.uint32), *self._answers),
             *(self._scratch, self._tally),

@@ -78,6 +78,7 @@ class Learner:
             model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for model in (network, averaged)
         )
+        self.network.score_weight = self.averaged.score_weight = self.config.search.score_weight
         self.averaged.eval().requires_grad_(False)
         self._parameters = list(self.network.parameters())
         decayed = [p for p in self._parameters if p.ndim > 1]
@@ -206,8 +207,7 @@ class Learner:
             parts["ownership"] = functional.mse_loss(outputs.ownership, batch["ownership"])
         if outputs.score is not None:
             assert outputs.score_spread is not None
-            rows, columns = batch["planes"].shape[-2:]
-            point = (rows * columns) ** -0.5  # in score_unit
+            point = self.game.score_per_point / self.game.score_unit
             parts["score"] = score_surprise(batch["score"], outputs.score, outputs.score_spread, point).mean()
         if outputs.reply is not None:
             # Over all actions: which are legal depends on a move that the network is not told.
@@ -251,6 +251,8 @@ class Learner:
             teacher = _under("teacher", tensors)
             self._take_over(*networks)
             self.teacher = self._built(small, teacher).to(self.device).eval().requires_grad_(False) if teacher else None
+            if self.teacher is not None:
+                self.teacher.score_weight = self.config.search.score_weight
             state: dict[int, dict[str, Tensor]] = {}
             for name, tensor in _under("optimizer", tensors).items():
                 index, _, part = name.partition(".")

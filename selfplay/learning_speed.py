@@ -44,7 +44,11 @@ class Steps:
         self._window = window.views()
         self._batch_size = batch_size
         self._sampler = Sampler(
-            learner.game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head
+            learner.game,
+            config.seed,
+            value_mix=config.learner.value_target_mix,
+            score_weight=config.search.score_weight,
+            replies=config.network.reply_head,
         )
         self._steps = 0
         self._draw_s = self._average_s = 0.0

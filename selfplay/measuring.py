@@ -351,7 +351,11 @@ def _fail(event: str) -> None:
 def write_run(folder: Path, game: Game, config: TrainConfig, network: Network, games: list[Segment]) -> None:
     """What actors and the worker need: the config, the network as version 0 of the weights, games to learn from."""
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
-    metadata = Metadata(game.label, game.rules_version, network.config.model_dump(), run="measurement")
+    metadata = Metadata(
+        *(game.label, game.rules_version, network.config.model_dump()),
+        run="measurement",
+        score_weight=network.score_weight,
+    )
     save_checkpoint(weights_path(folder, 0), network, metadata)
     for index, segment in enumerate(games):
         (folder / f"games-{index}.segment").write_bytes(segment_to_bytes(segment, index, 0, 0))
@@ -390,4 +394,6 @@ def machine() -> dict[str, Any]:
 def random_network(game: Game, config: TrainConfig) -> Network:
     """The network that a run with this config begins with."""
     torch.manual_seed(config.seed)
-    return Network(game, config.network).eval()
+    network = Network(game, config.network).eval()
+    network.score_weight = config.search.score_weight
+    return network

@@ -47,6 +47,10 @@ class Progress:
     replay_ratio: float = math.nan
     """Training samples for a position played."""
     replay_ratio_target: float = math.nan
+    checked_resignations: int = 0
+    """Games in which a side was given up, and that were searched on to see whether rightly."""
+    false_resignation_share: float = math.nan
+    """Share of them that this side did not lose."""
     losses: dict[str, float] = field(default_factory=dict)
     strength: str = ""
     """The newest measurement in words."""
@@ -153,6 +157,8 @@ def panel_lines(progress: Progress, width: int, height: int, ascii_only: bool = 
     if len(progress.strength_history) > 1 and room >= _MIN_SPARKLINE:
         strength.append(sparkline(progress.strength_history[-room:], ascii_only))
     games = [f"{_count(progress.games)} games", f"{_count(progress.positions)} positions"]
+    if progress.checked_resignations:
+        games.append(f"false resignations {_false_resignations(progress)}")
     speed = [
         *([f"{_count(progress.positions_per_s)} positions/s"] if math.isfinite(progress.positions_per_s) else []),
         *([f"{_count(progress.evaluations_per_s)} evaluations/s"] if math.isfinite(progress.evaluations_per_s) else []),
@@ -248,6 +254,10 @@ def _fit(items: Iterable[str], width: int, separator: str) -> str:
     return text
 
 
+def _false_resignations(progress: Progress) -> str:
+    return f"{progress.false_resignation_share:.1%} of {_count(progress.checked_resignations)}"
+
+
 def _count(number: float) -> str:
     if number < 99_999.5:
         return f"{number:,.0f}"
@@ -291,6 +301,7 @@ def _plain_line(progress: Progress) -> str:
         progress.game,
         f"games {progress.games:,}",
         f"positions {progress.positions:,}",
+        *([f"false resignations {_false_resignations(progress)}"] if progress.checked_resignations else []),
         *([f"positions/s {progress.positions_per_s:,.0f}"] if math.isfinite(progress.positions_per_s) else []),
         *([f"evaluations/s {progress.evaluations_per_s:,.0f}"] if math.isfinite(progress.evaluations_per_s) else []),
         f"steps {progress.steps:,}",

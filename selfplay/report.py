@@ -141,6 +141,7 @@ def figures(health: Health, losses: Losses, measured: tuple[float, list[float]])
         "games/draws": draw,
         "games/distinct_share": games.distinct_share,
         "games/fast_share": games.fast_share,
+        "games/false_resignations": health.resignations.false_share,
         "speed/learner_waiting": health.learner_waiting,
         "speed/actors_waiting": health.actors_waiting,
         "replay/ratio": health.replay_ratio,

@@ -46,7 +46,17 @@ from games import load
 from games.contract import GameError
 from selfplay.actor import weights_path
 from selfplay.config import TrainConfig, fixed, load_config, to_toml
-from selfplay.diagnosis import Diagnosis, Health, RecentBatch, WaitMeter, diagnose, recent_batch, recent_games
+from selfplay.diagnosis import (
+    Diagnosis,
+    Health,
+    RecentBatch,
+    Resignations,
+    WaitMeter,
+    diagnose,
+    recent_batch,
+    recent_games,
+    resignations,
+)
 from selfplay.learner import Learner, Losses
 from selfplay.panel import Panel, Progress
 from selfplay.pool import ActorPool, num_actors
@@ -151,7 +161,11 @@ class TrainingRun:
         self.version = self.next_segment - (self.learner.step < self._steps_due())
         """Of the weights: how many segments were folded and trained on, to the last step, when they were made."""
         self.sampler = Sampler(
-            self.game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head
+            self.game,
+            config.seed,
+            value_mix=config.learner.value_target_mix,
+            score_weight=config.search.score_weight,
+            replies=config.network.reply_head,
         )
         self.meter = StrengthMeter(self.game, config.run.measure_simulations)
         self.report = Report(folder, self.learner.step)
@@ -163,6 +177,7 @@ class TrainingRun:
         self._last_batch: Batch | None = None
         self._recent_batch: RecentBatch | None = None
         self._newest: Segment | None = None
+        self._resignations = Resignations(0, math.nan)
         self._diagnoses: list[Diagnosis] = []
         self._calibration: tuple[float, list[float]] = (math.nan, [])
         self._save_cost_s = 0.0
@@ -357,12 +372,14 @@ class TrainingRun:
         self._saved_positions = self.positions
         self._saved_s = time.monotonic()
         self._save_cost_s = self._saved_s - before
+        self._resignations = resignations(self.window.views())
         self.report.progress(
             {
                 "step": self.learner.step,
                 **{name: progress[name] for name in ("games", "positions", "next_segment", "evaluations")},
                 "minutes": round(self.elapsed_s / 60, 3),
                 "loss": None if self._last_losses is None else asdict(self._last_losses),
+                "false_resignations": self._resignations.false_share if self._resignations.number else None,
             }
         )
 
@@ -415,6 +432,7 @@ class TrainingRun:
             step=self.learner.step,
             games=self.games,
             strength=self._figures,
+            score_weight=self.config.search.score_weight,
         )
 
     # --- what is told
@@ -448,6 +466,7 @@ class TrainingRun:
             max_plies=self.game.max_plies,
             players=self.game.players,
             games=recent_games(self.window.views()),
+            resignations=self._resignations,
             batch=batch,
             loss=losses.total,
             learner_waiting=self._learner_wait.take_share(),
@@ -510,6 +529,8 @@ class TrainingRun:
                 replay_ratio=self._replay_ratio(),
                 replay_ratio_target=self.config.replay.samples_per_position,
                 losses=shown,
+                checked_resignations=self._resignations.number,
+                false_resignation_share=self._resignations.false_share,
                 strength=self.strengths[-1][2] if self.strengths else "",
                 strength_history=tuple(headline for _, headline, _ in self.strengths),
                 actors=self._pool.states,

@@ -13,6 +13,7 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from games.contract import DRAW, ENCODE, LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, RESET, SCORE, Game, kernel
+from mcts.selection import saturated_score
 from selfplay.replay import WindowArrays
 from selfplay.segment import HAS_POLICY_TARGET
 
@@ -68,7 +69,8 @@ def put_target(target, state, legal_actions, found, policies, start):
         types.float64,
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.int32[::1], types.int64[::1]),
         *(types.int64[::1], types.float32[::1], types.uint8[::1], types.int8[::1], types.uint16[::1]),
-        *(types.int64[::1], types.int64[::1], types.int64[:, ::1], types.int64[:, ::1], types.float64),
+        *(types.int64[::1], types.int64[::1], types.int64[:, ::1], types.int64[:, ::1]),
+        *(types.float64, types.float64),
         *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.boolean[:, ::1], types.float32[:, ::1]),
         *(types.float32[:, ::1], types.float32[::1], types.float32[:, ::1]),
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.float32[:, :, ::1]),
@@ -80,7 +82,7 @@ def put_target(target, state, legal_actions, found, policies, start):
 def _fill(
     reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, with_replies, score_unit,
     game_starts, game_lengths, outcomes, actions, game_of_ply, legal_starts, root_values, flags, proven, policies,
-    chosen, symmetries, cell_maps, action_maps, value_mix,
+    chosen, symmetries, cell_maps, action_maps, value_mix, score_weight,
     planes, policy, legal, outcome, owners, scores, replies, state, found, plain_owners, plain,
 ):  # fmt: skip
     """Replays the game of each chosen ply up to it and fills the sample's rows, turned by its symmetry."""
@@ -106,14 +108,6 @@ def _fill(
             turn(policy[i], renamed)
             turn(legal[i], renamed)
 
-        # A result that the search has proven is true; the game's own may come of a later mistake.
-        result = proven[ply] if proven[ply] != ONGOING else outcomes[game]
-        mix = value_mix if proven[ply] == ONGOING and not math.isnan(root_values[ply]) else 0.0
-        searched = 0.5 * root_values[ply] + 0.5 if mix > 0 else 0.0
-        outcome[i, 0] = (1.0 - mix) * (result == me) + mix * searched
-        outcome[i, 1] = (1.0 - mix) * (result == DRAW)
-        outcome[i, 2] = (1.0 - mix) * (result == 1 - me) + mix * (1.0 - searched)
-
         next_ply, end = ply, game_starts[game] + game_lengths[game]
         # Searched by the opponent; not after the last ply, nor where one plays twice, nor in an opening.
         if with_replies and ply + 1 < end and flags[ply + 1] & HAS_POLICY_TARGET:
@@ -133,21 +127,42 @@ def _fill(
                 owners[i, cell] = sign * plain_owners[cells[cell]]
             scores[i] = sign * score(state) / score_unit
 
+        # A result that the search has proven is true; the game's own may come of a later mistake.
+        result = proven[ply] if proven[ply] != ONGOING else outcomes[game]
+        mix = value_mix if proven[ply] == ONGOING and not math.isnan(root_values[ply]) else 0.0
+        searched = 0.0
+        if mix > 0:
+            win_less_loss = (root_values[ply] - score_weight * saturated_score(scores[i])) / (1.0 - score_weight)
+            searched = 0.5 * min(max(win_less_loss, -1.0), 1.0) + 0.5
+        outcome[i, 0] = (1.0 - mix) * (result == me) + mix * searched
+        outcome[i, 1] = (1.0 - mix) * (result == DRAW)
+        outcome[i, 2] = (1.0 - mix) * (result == 1 - me) + mix * (1.0 - searched)
+
 
 class Sampler:
     """Draws batches from a window. The same window, seed and step give the same batch."""
 
     def __init__(
-        self, game: Game, seed: int, *, augment: bool = True, value_mix: float = 0.0, replies: bool = False
+        self,
+        game: Game,
+        seed: int,
+        *,
+        augment: bool = True,
+        value_mix: float = 0.0,
+        score_weight: float = 0.0,
+        replies: bool = False,
     ) -> None:
         """augment: turn every sample by a random symmetry of the game.
 
         value_mix: how much of the value target is the search's value instead of the game's outcome, 0 to 1.
+        score_weight: the networks' that searched. What the score holds of the search's value is taken out of it, as far
+        as it is the game's final score: where the score was foreseen rightly on average, so is what is left.
         replies: whether to fill the replies' targets.
         """
         self.game = game
         self.seed = seed
         self.value_mix = value_mix
+        self.score_weight = score_weight if game.has_score else 0.0
         self.replies = replies
         symmetries = game.symmetries() if augment else game.symmetries()[:1]
         self._cell_maps = np.array([s.cells for s in symmetries], np.int64)
@@ -182,7 +197,8 @@ class Sampler:
             *(self._to_the_end, self.replies, game.score_unit),
             *(window.game_starts, window.game_lengths, window.outcomes, window.actions, window.game_of_ply),
             *(window.legal_starts, window.root_values, window.flags, window.proven, window.policies.view(np.uint16)),
-            *(plies, symmetries, self._cell_maps, self._action_maps, self.value_mix, *batch),
+            *(plies, symmetries, self._cell_maps, self._action_maps, self.value_mix, self.score_weight),
+            *batch,
             np.empty(game.state_size, np.int64),
             np.empty(game.max_legal, np.int32),
             np.empty(height * width, np.int8),

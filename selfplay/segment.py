@@ -24,6 +24,11 @@ RANDOM_OPENING = 2
 FAST_SEARCH = 4
 """Bit of `flags`: the ply was searched with fewer simulations, only to find a move: it has a value and no target."""
 
+FIRST_GIVEN_UP, SECOND_GIVEN_UP = 8, 16
+"""Bits of `flags`: by this ply the search had once held the game for decided, the first player's or second's loss."""
+CHECKED = 32
+"""Bit of `flags`: that made no difference to how the ply was searched, so as to see whether it was true."""
+
 MAX_SURPRISE = float(np.finfo(np.float16).max)
 
 ARRAYS: dict[str, type[np.generic]] = {
@@ -63,7 +68,7 @@ class Segment:
     policies: NDArray[np.float16]  # [L] policy target over the legal actions in the game's order; 0 where there is none
     root_values: NDArray[np.float32]  # [P] the search's value, seen by the side to move; NaN where there was no search
     surprises: NDArray[np.float16]  # [P] KL(policy target || network's policy), in nats; 0 where there is no target
-    flags: NDArray[np.uint8]  # [P] HAS_POLICY_TARGET, RANDOM_OPENING, FAST_SEARCH
+    flags: NDArray[np.uint8]  # [P] HAS_POLICY_TARGET, RANDOM_OPENING, FAST_SEARCH, and what comes of decided games
     proven: NDArray[np.int8]  # [P] the outcome the search proved, else ONGOING
     actor: int
     weights_version: int  # of the network that finished the games

@@ -119,7 +119,8 @@ class Arena:
         self._cache = allocate_cache(int(cache_mb * 1e6) if self._evaluators else 0, game.max_legal)
         # Generations tell the networks' entries in the one cache apart.
         self._generations = np.arange(max(1, len(self._evaluators)), dtype=np.uint64)
-        self._settings = SearchSettings(root_policy="puct").record()
+        weights = [getattr(getattr(one, "evaluate", None), "score_weight", 0.0) for one in self.contestants]
+        self._settings = np.concatenate([SearchSettings(root_policy="puct").record(game, w) for w in weights])
         self._scratch = (
             np.zeros(game.state_size, np.int64),
             np.zeros(game.max_legal, np.int32),
@@ -224,7 +225,7 @@ class Arena:
             return
         k = self.game.kernels
         failed = play_on(
-            *(k.legal_actions, k.play, k.outcome, k.encode, self._forest, self._settings),
+            *(k.legal_actions, k.play, k.outcome, k.score, k.encode, self._forest, self._settings),
             *(self._tables, self._records, self._moves, self._cache, self._generations),
             *(self._planes, self._planes.reshape(self.tables, -1).view(np.uint32)),
             *(turn, logits, values, self._scratch, playouts, self._tally),

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numba.core import types
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, kernel
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, SCORE, kernel
 from mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, position_key, recall
 from mcts.random import next_uniform
 from mcts.rollout import play_out
@@ -133,7 +133,7 @@ _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[:
 
 @numba.njit(
     types.int64(
-        *(LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE),
+        *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE),
         *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE),
         *(types.Array(numba.from_dtype(TABLE), 1, "C"), types.Array(numba.from_dtype(CONTESTANT), 1, "C")),
         *(types.int32[:, ::1], CACHE_TYPE, types.uint64[::1]),
@@ -146,21 +146,23 @@ _SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[:
     error_model="numpy",
 )
 def play_on(
-    legal_actions, play, outcome, encode, forest, all_settings, tables, contestants, moves, cache, generations,
+    legal_actions, play, outcome, score, encode, forest, all_settings, tables, contestants, moves, cache, generations,
     planes, plane_bits, turn, logits, values, scratch_arrays, slice_simulations, tally,
 ):  # fmt: skip
     """Plays on at the tables `turn`; logits[i], values[i] are for table turn[i] where that one was WAITING.
 
     Fills planes[b] of each table that is WAITING then. A search with playouts rests after `slice_simulations`, its
-    table RUNNING. Returns 0, or -1 where a game went on after max_plies. plane_bits: the memory of `planes`, the
-    floats' bits, a row each; generations: uint64 [E], which tells the evaluators' entries in the cache apart.
+    table RUNNING. Returns 0, or -1 where a game went on after max_plies. all_settings: SETTINGS [P], a player's each;
+    plane_bits: the memory of `planes`, the floats' bits, a row each; generations: uint64 [E], which tells the
+    evaluators' entries in the cache apart.
     """
-    settings, rng = all_settings[0], forest.rng
+    rng = forest.rng
     leaf_state, actions, scratch, known_logits = scratch_arrays
     for i in range(len(turn)):
         b = turn[i]
         table, tree, nodes, edges = tables[b], forest.trees[b], forest.nodes[b], forest.edges[b]
         state, noise = forest.root_states[b], forest.root_noise[b]
+        settings = all_settings[table["players"][state[PLAYER]]]
         if table["status"] == WAITING:
             e, leaf = table["evaluator"], table["leaf"]
             if len(cache.keys) > 0:
@@ -178,6 +180,7 @@ def play_on(
         simulated = 0
         while table["status"] == RUNNING:
             contestant = contestants[table["players"][state[PLAYER]]]
+            settings = all_settings[table["players"][state[PLAYER]]]
             if is_finished(tree, nodes):
                 if table["plies"] == moves.shape[1]:
                     return -1
@@ -189,7 +192,7 @@ def play_on(
                 break
             simulated += 1
             leaf = simulate(
-                legal_actions, play, outcome, tree, nodes, edges, state, forest.schedule[b], noise, settings,
+                legal_actions, play, outcome, score, tree, nodes, edges, state, forest.schedule[b], noise, settings,
                 leaf_state, actions, scratch,
             )  # fmt: skip
             tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none

@@ -25,6 +25,7 @@ class SizedEvaluator:
         self.backend = backend
         self._game = game
         self._network = network
+        self.score_weight = network.score_weight
         self._evaluators: dict[int, Evaluator] = {}
 
     def take(self, count: int) -> int:

@@ -116,6 +116,17 @@ def test_metadata_round_trip(path):
     assert load_checkpoint(path).metadata == metadata
 
 
+def test_a_network_values_scores_as_it_was_trained_to(path):
+    game = games.load("go:5")
+    save_checkpoint(path, make_network(game), metadata_of(game, score_weight=0.25))
+    assert load_checkpoint(path).network.score_weight == 0.25
+    assert load_checkpoint(path, games.load("go:7")).network.score_weight == 0.25
+    tensors, values = read_tensors(path)
+    del values["score_weight"]  # as checkpoints were before
+    write_tensors(path, tensors, values)
+    assert load_checkpoint(path).network.score_weight == 0
+
+
 def test_weights_in_another_memory_format_are_the_same_weights(path):
     game = games.load("tictactoe")
     network = make_network(game)
@@ -268,6 +279,9 @@ def test_metadata_that_is_no_object(path, text):
         {"strength": {"raw": "good"}},
         {"strength": {"raw": {"deep": {"er": 1}}}},
         {"run": 5},
+        {"score_weight": -0.1},
+        {"score_weight": 1.0},
+        {"score_weight": float("nan")},
         {"more": 1},
         {"a\nb": 1},
     ],

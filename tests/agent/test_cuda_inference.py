@@ -236,6 +236,17 @@ def test_too_little_memory_is_said_in_a_line(monkeypatch):
         evaluator.take_over(larger)
 
 
+def test_the_score_is_part_of_the_values_and_may_become_it():
+    game = games.load("go:5")
+    network, planes = make_network(game), random_positions_planes(game, 20)
+    evaluator = make_cuda_evaluator(game, network)
+    assert_same(evaluator(planes), float32(network)(planes))
+    network.score_weight = 0.6
+    evaluator.update(network)
+    assert evaluator.score_weight == 0.6
+    assert_same(evaluator(planes), float32(network)(planes))
+
+
 # --- on a GPU alone
 
 

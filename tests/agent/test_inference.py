@@ -89,6 +89,18 @@ def test_float32_is_the_network(name):
         np.testing.assert_allclose(own, expected, atol=1e-5)
 
 
+def test_the_score_is_part_of_the_values():
+    game = games.load("go:5")
+    network, planes = make_network(game), random_planes(game, 30)
+    plain = TorchEvaluator(network, CPU, torch.float32)
+    network.score_weight = 0.6
+    evaluator = TorchEvaluator(network, CPU, torch.float32)
+    assert (plain.score_weight, evaluator.score_weight) == (0, 0.6)
+    values = evaluator(planes)[1]
+    np.testing.assert_allclose(values, expected_answers(network, planes)[1], atol=1e-5)
+    assert np.abs(values - plain(planes)[1]).max() > 0.01
+
+
 @pytest.mark.parametrize("name", ["connect4", "othello:6"])
 def test_bfloat16_is_nearly_the_network(name):
     game = games.load(name)

@@ -10,6 +10,7 @@ import games
 from agent.network import Block, ConvNorm, Network, pool
 from agent.network_config import NetworkConfig
 from games.contract import ONGOING
+from mcts.selection import saturated_score
 
 SMALL = NetworkConfig(blocks=2, channels=8, pooled_channels=4, policy_channels=4, value_channels=3, value_hidden=16)
 
@@ -95,6 +96,25 @@ def test_judge_is_forward_without_the_auxiliary_heads(name):
     torch.testing.assert_close(values, win - loss)
     assert values.shape == (16,)
     assert values.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["othello:6", "go:5", "connect4"])
+def test_values_hold_as_much_of_the_score_as_asked(name):
+    game = games.load(name)
+    network, planes = make_network(game), random_planes(game, 16)
+    network.score_weight = 0.3
+    with torch.no_grad():
+        outputs = network(planes)
+        _, values = network.judge(planes)
+    win, _, loss = torch.softmax(outputs.value, 1).T
+    if not game.has_score:
+        torch.testing.assert_close(values, win - loss)
+        return
+    points = outputs.score.numpy() * game.score_unit / game.score_per_point
+    of_score = 2 / np.pi * np.arctan(points / (2 * game.shape[0]))
+    np.testing.assert_allclose(values, 0.7 * (win - loss).numpy() + 0.3 * of_score, atol=1e-6)
+    kernel = [saturated_score(float(score)) for score in outputs.score]
+    np.testing.assert_allclose(of_score, kernel, atol=1e-6)  # as the search counts finished games
 
 
 @pytest.mark.parametrize("name", ALL_GAMES)

@@ -55,6 +55,24 @@ def test_float32_is_the_network(name, sizes):
         np.testing.assert_allclose(own, expected, atol=2e-4)
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16", "int8"])
+@pytest.mark.parametrize("name", ["othello:6", "go:5"])
+def test_the_score_is_part_of_the_values(name, precision):
+    game = games.load(name)
+    network = make_network(game, channels=32)
+    planes = random_positions_planes(game, 40, seed=1)
+    network.score_weight = 0.5
+    evaluator = OpenVinoEvaluator(game, network, precision)
+    assert evaluator.score_weight == 0.5
+    difference = np.abs(evaluator(planes)[1] - answers_of(network, planes)[1]).mean()
+    assert difference < (1e-5 if precision == "f32" else 0.03)
+    network.score_weight = 0.0
+    evaluator.update(network)
+    assert evaluator.score_weight == 0
+    difference = np.abs(evaluator(planes)[1] - answers_of(network, planes)[1]).mean()
+    assert difference < (1e-5 if precision == "f32" else 0.03)
+
+
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 @pytest.mark.parametrize("name", ["connect4", "othello:6"])
 def test_lower_precision_is_nearly_the_network(name, precision):

@@ -217,6 +217,38 @@ def test_nobody_thinks_about_a_game_that_is_over():
             player.think(position)
 
 
+class Scored(Gradual):
+    """Of whose values a fifth is a score: half of what it can be for the first player, wherever the game goes."""
+
+    score_weight = 0.2
+
+    def __call__(self, planes):
+        logits, values = super().__call__(planes)
+        first_to_move = planes[:, :2].sum((1, 2, 3)) % 2 == 0
+        return logits, (0.8 * values + 0.2 * np.where(first_to_move, 0.5, -0.5)).astype(np.float32)
+
+    def outcomes(self, planes):
+        values = super().__call__(planes)[1]
+        return np.stack([(1 + values) / 2, 0 * values, (1 - values) / 2], 1)
+
+
+def test_values_are_told_as_win_less_loss_where_the_search_counts_scores_too():
+    game = load("othello:6")
+    position = Position(game)
+    position.play(position.legal_actions()[0])
+    thoughts = {}
+    for outcomes in (None, Scored(game).outcomes):
+        player = SearchPlayer("x", game, Scored(game), 100, outcomes=outcomes)
+        thoughts[outcomes is None] = player.think(position)
+    counted, told = thoughts[True], thoughts[False]
+    assert told.value == pytest.approx((counted.value + 0.1) / 0.8, abs=1e-5)  # the second player is to move
+    for one, other in zip(told.lines, counted.lines, strict=True):
+        if one.visits:
+            assert one.value == pytest.approx((other.value + 0.1) / 0.8, abs=1e-5)
+    alone = PolicyPlayer("x", game, Scored(game), outcomes=Scored(game).outcomes).think(position)
+    assert alone.value == pytest.approx(alone.wdl[0] - alone.wdl[2])
+
+
 def test_a_policy_thinks_once():
     player = PolicyPlayer("x", GAME, Gradual(), outcomes=by_thirds)
     reports: list[Thoughts] = []

@@ -41,10 +41,18 @@ def softmax(logits: dict[int, float]) -> dict[int, float]:
 
 
 class NaiveSearch:
-    """One tree. `noise`: the root's Gumbel noise, drawn elsewhere, by action."""
+    """One tree. `noise`: the root's Gumbel noise, drawn elsewhere, by action. `score_weight`: the judge's."""
 
-    def __init__(self, game: Game, settings: SearchSettings, state: np.ndarray, noise: dict[int, float] | None = None):
+    def __init__(
+        self,
+        game: Game,
+        settings: SearchSettings,
+        state: np.ndarray,
+        noise: dict[int, float] | None = None,
+        score_weight: float = 0.0,
+    ):
         self.game = game
+        self.score_weight = score_weight if game.has_score else 0.0
         self.settings = settings
         self.root = self.make_node(state)
         self.noise = noise
@@ -66,15 +74,27 @@ class NaiveSearch:
     def exact(self, result: int, player: int) -> float:
         return 0.0 if result == DRAW else (1.0 if result == player else -1.0)
 
+    def worth(self, node: Node) -> float:
+        """What a node with a result is worth for its side to move: as the best of the children that prove it is."""
+        if self.game.outcome(node.state) == ONGOING:
+            best = [child for child in node.children.values() if child.result == node.result]
+            return max(self.worth(child) * (1 if child.player == node.player else -1) for child in best)
+        points = self.game.points(node.state) * (1 if node.player == 0 else -1)
+        score = 2 / math.pi * math.atan(points / (2 * math.sqrt(self.game.shape[0] * self.game.shape[1])))
+        return (1 - self.score_weight) * self.exact(node.result, node.player) + self.score_weight * score
+
     def lost(self, node: Node, action: int) -> bool:
         return self.result_of(node, action) == 1 - node.player
+
+    def avoided(self, node: Node, action: int) -> bool:
+        return not self.score_weight and self.lost(node, action)
 
     def count(self, node: Node, action: int) -> int:
         return node.visits[action] + node.waiting[action]
 
     def q(self, node: Node, action: int) -> float:
         result = self.result_of(node, action)
-        if result != ONGOING:
+        if result != ONGOING and not (self.score_weight and self.lost(node, action)):
             return (self.exact(result, node.player) + 1) / 2
         total = node.value_sums[action] - node.waiting[action]
         return (total / self.count(node, action) + 1) / 2
@@ -100,7 +120,7 @@ class NaiveSearch:
     # --- selection
 
     def select(self, node: Node) -> int:
-        allowed = [a for a in node.actions if not self.lost(node, a)]
+        allowed = [a for a in node.actions if not self.avoided(node, a)]
         if self.settings.root_policy == "puct":
             return self.select_puct(node, allowed)
         if node is self.root:
@@ -130,7 +150,7 @@ class NaiveSearch:
     def pruned_visits(self) -> dict[int, float]:
         """The root's visits without proven losses and without what forced playouts alone account for."""
         s, root = self.settings, self.root
-        kept = {a: 0 if self.lost(root, a) else root.visits[a] for a in root.actions}
+        kept = {a: 0 if self.avoided(root, a) else root.visits[a] for a in root.actions}
         total = sum(root.visits.values())
         if not s.forced_playouts or not any(kept.values()):
             return kept
@@ -174,7 +194,7 @@ class NaiveSearch:
         node = self.root
         while True:
             if node.result != ONGOING:
-                self.back_up(path, node, self.exact(node.result, node.player))
+                self.back_up(path, node, self.worth(node))
                 self.prove(path)
                 return None
             if not node.evaluated:
@@ -237,7 +257,7 @@ class NaiveSearch:
         for a in root.actions:
             if self.result_of(root, a) == root.player:
                 return a
-        allowed = [a for a in root.actions if not self.lost(root, a)] or root.actions
+        allowed = [a for a in root.actions if not self.avoided(root, a)] or root.actions
         if root.result == DRAW:
             allowed = [a for a in allowed if self.result_of(root, a) == DRAW]
         if self.settings.root_policy == "gumbel":

@@ -18,7 +18,8 @@ from tests.mcts.naive import NaiveSearch, Node
 class HashEvaluator:
     """A made-up network: logits and value drawn from a hash of the planes. float32, as a network's would be."""
 
-    def __init__(self, game, value_scale=0.8):
+    def __init__(self, game, value_scale=0.8, score_weight=0.0):
+        self.score_weight = score_weight
         self.num_actions = game.num_actions
         self.value_scale = value_scale
         self.batches = []
@@ -72,9 +73,11 @@ def assert_same_tree(forest, b, node: Node, index=ROOT):
 
 
 CASES = [
-    ("tictactoe", 6, 60),
-    ("connect4", 34, 90),
-    ("othello:6", 26, 50),
+    ("tictactoe", 6, 60, 0),
+    ("connect4", 34, 90, 0),
+    ("othello:6", 26, 50, 0),
+    ("othello:6", 28, 40, 0.4),
+    ("go:3,komi=1", 24, 60, 0.1),
 ]
 SETTINGS = [
     SearchSettings(root_policy="gumbel", gumbel_scale=1.0),
@@ -93,11 +96,11 @@ SETTINGS = [
     SETTINGS,
     ids=lambda s: f"{s.root_policy}-{s.c_scale}-{s.c_puct}-{s.leaves_per_batch}-{s.forced_playouts}",
 )
-@pytest.mark.parametrize(("name", "longest", "simulations"), CASES, ids=lambda x: str(x))
-def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations, settings):
+@pytest.mark.parametrize(("name", "longest", "simulations", "score_weight"), CASES, ids=lambda x: str(x))
+def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations, score_weight, settings):
     game = games.load(name)
     states = random_states(game, 12, seed=5, longest=longest)
-    evaluator = HashEvaluator(game)
+    evaluator = HashEvaluator(game, score_weight=score_weight)
     for n in (1, 2, 7, simulations):
         settings = SearchSettings(**{**settings.__dict__, "simulations": n})
         search = Search(game, settings, len(states), seed=3)
@@ -106,7 +109,7 @@ def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations
         for b, state in enumerate(states):
             legal = [int(a) for a in game.legal(state)]
             noise = dict(zip(legal, search._forest.root_noise[b].tolist(), strict=False))
-            twin = NaiveSearch(game, settings, state, noise)
+            twin = NaiveSearch(game, settings, state, noise, score_weight)
             twin.run(lambda s: evaluator.judge(game.planes(s)))
             assert_same_tree(search._forest, b, twin.root)
             assert search.chosen_actions()[b] == twin.chosen_action()

@@ -20,7 +20,7 @@ def naive_best(twin: NaiveSearch, node: Node) -> int | None:
     if node.result == DRAW:
         tried = [a for a in tried if twin.result_of(node, a) == DRAW]
     elif node.result != 1 - node.player:
-        tried = [a for a in tried if not twin.lost(node, a)]
+        tried = [a for a in tried if not twin.avoided(node, a)]
     return max(tried, key=lambda a: (node.visits[a], twin.q(node, a)), default=None)
 
 

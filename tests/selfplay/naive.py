@@ -10,7 +10,15 @@ from mcts.random import next_below, next_exponential, next_gamma, next_gumbel, n
 from mcts.search import SearchSettings
 from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.generation import search_settings
-from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+from selfplay.segment import (
+    CHECKED,
+    FAST_SEARCH,
+    FIRST_GIVEN_UP,
+    HAS_POLICY_TARGET,
+    RANDOM_OPENING,
+    SECOND_GIVEN_UP,
+    Segment,
+)
 from tests.mcts.naive import NaiveSearch, softmax
 
 
@@ -78,6 +86,7 @@ class NaiveSelfPlay:
     def __init__(self, game: Game, search: SearchConfig, play: SelfplayConfig, judge, seed, slots: int, slot: int):
         self.game = game
         self.settings = search_settings(search)
+        self.score_weight = search.score_weight
         fewer = min(search.simulations, play.fast_simulations)
         self.fast = replace(
             self.settings, simulations=fewer, gumbel_scale=0.0, dirichlet_weight=0.0, forced_playouts=0.0
@@ -92,17 +101,35 @@ class NaiveSelfPlay:
         policy_plies = 0
         if self.options.opening_policy_mean_plies > 0:
             policy_plies = int(next_exponential(self.rng, 0, self.options.opening_policy_mean_plies) + 0.5)
+        o = self.options
+        checked = o.decided_value > 0 and next_uniform(self.rng, 0) < o.decided_check_share
+        winners: list[int | None] = []  # whom each searched ply so far held for the winner
+        given_up = None
         while self.game.outcome(state) == ONGOING:
+            decided = self.winner_of(winners) is not None
+            share = o.full_search_share * (o.decided_full_share if decided and not checked else 1)
             if policy_plies > 0:
                 policy_plies -= 1
                 action = self.policy_move(self.evaluated_root(state, self.fast), played)
-            elif self.options.full_search_share == 1 or next_uniform(self.rng, 0) < self.options.full_search_share:
-                action = self.searched_move(self.evaluated_root(state, self.settings), played, full=True)
             else:
-                action = self.searched_move(self.evaluated_root(state, self.fast), played, full=False)
+                full = share == 1 or next_uniform(self.rng, 0) < share
+                root = self.evaluated_root(state, self.settings if full else self.fast)
+                action = self.searched_move(root, played, full=full)
+                if o.decided_value > 0:
+                    value = played.root_values[-1] * (1 if state[PLAYER] == 0 else -1)
+                    winners.append(None if abs(value) < o.decided_value else int(value < 0))
+                    winner = self.winner_of(winners)
+                    if given_up is None and winner is not None:
+                        given_up = FIRST_GIVEN_UP if winner == 1 else SECOND_GIVEN_UP
+                    played.flags[-1] |= (CHECKED if checked else 0) | (given_up or 0)
             state = self.game.after(state, action)
         played.outcome = self.game.outcome(state)
         return played
+
+    def winner_of(self, winners: list[int | None]) -> int | None:
+        """Whom the last `decided_plies` of them all name."""
+        last = winners[-self.options.decided_plies :]
+        return last[0] if len(last) == self.options.decided_plies and len(set(last)) == 1 else None
 
     def opening(self, played: PlayedGame):
         """Uniformly random moves; fewer where the game ended on the way."""
@@ -125,7 +152,7 @@ class NaiveSelfPlay:
 
     def evaluated_root(self, state, s: SearchSettings) -> NaiveSearch:
         """A search whose root has been evaluated, with its noise."""
-        search = NaiveSearch(self.game, s, state)
+        search = NaiveSearch(self.game, s, state, score_weight=self.score_weight)
         search.expand(search.simulate(), lambda at: self.judge(self.game.planes(at)))
         actions = search.root.actions
         if s.root_policy == "gumbel":
@@ -185,7 +212,7 @@ def symmetric(array, permutation):
     return np.array([array[j] for j in permutation])
 
 
-def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: float):
+def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: float, score_weight: float = 0.0):
     """The training sample of a game's ply, as Batch's fields, from the definitions."""
     state = game.new_state()
     for action in played.actions[:ply]:
@@ -197,12 +224,6 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
     target = np.array(played.policies[ply], np.float64)
     policy[game.legal(state)] = target / target.sum()
     legal[game.legal(state)] = True
-
-    result = played.outcome if played.proven[ply] == ONGOING else played.proven[ply]
-    outcome = np.array([result == me, result == DRAW, result == 1 - me], np.float64)
-    if played.proven[ply] == ONGOING:
-        win = (1 + played.root_values[ply]) / 2
-        outcome = (1 - value_mix) * outcome + value_mix * np.array([win, 0, 1 - win])
 
     reply = np.zeros(game.num_actions)
     if ply + 1 < len(played.actions) and played.flags[ply + 1] & HAS_POLICY_TARGET:
@@ -220,5 +241,13 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
         owners = symmetric(found if me == 0 else -found, symmetry.cells)
     if game.has_score:
         points = game.kernels.score(state) * (1 if me == 0 else -1) / game.score_unit
+
+    result = played.outcome if played.proven[ply] == ONGOING else played.proven[ply]
+    outcome = np.array([result == me, result == DRAW, result == 1 - me], np.float64)
+    if played.proven[ply] == ONGOING:
+        score_weight = score_weight if game.has_score else 0.0
+        value = (played.root_values[ply] - score_weight * 2 / math.pi * math.atan(points / 2)) / (1 - score_weight)
+        win = (1 + max(-1, min(1, value))) / 2
+        outcome = (1 - value_mix) * outcome + value_mix * np.array([win, 0, 1 - win])
     policy, legal, reply = (symmetric(row, symmetry.actions) for row in (policy, legal, reply))
     return planes, policy, legal, outcome, owners, points, reply

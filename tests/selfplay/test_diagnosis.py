@@ -13,9 +13,26 @@ from agent.network_config import NetworkConfig
 from games import load
 from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS
 from selfplay.config import load_config
-from selfplay.diagnosis import Health, RecentBatch, RecentGames, WaitMeter, diagnose, recent_batch, recent_games
+from selfplay.diagnosis import (
+    Health,
+    RecentBatch,
+    RecentGames,
+    WaitMeter,
+    diagnose,
+    recent_batch,
+    recent_games,
+    resignations,
+)
 from selfplay.replay import ReplayStore, ReplayWindow
-from selfplay.segment import FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING, Segment
+from selfplay.segment import (
+    CHECKED,
+    FAST_SEARCH,
+    FIRST_GIVEN_UP,
+    HAS_POLICY_TARGET,
+    RANDOM_OPENING,
+    SECOND_GIVEN_UP,
+    Segment,
+)
 
 CONFIG = load_config("connect4")
 CONNECT4 = load("connect4")
@@ -371,6 +388,31 @@ def test_several_at_once_the_worst_first(healthy):
 
 
 # --- the figures
+
+
+def test_false_resignations_against_a_naive_count(games, random):
+    """In games that are checked alone, and counted once a game; those that have left the window are forgotten."""
+    segment, window, counted = segment_of(games[:200]), ReplayWindow(), []
+    flags, start = segment.flags.copy(), 0
+    for outcome, length in zip(segment.outcomes, segment.game_lengths, strict=True):
+        checked, mark = random.random() < 0.5, random.choice([0, FIRST_GIVEN_UP, SECOND_GIVEN_UP])
+        since = random.integers(1, length)
+        flags[start : start + length] |= CHECKED * checked
+        flags[start + since : start + length] |= mark
+        if checked and mark:
+            counted.append((start, outcome != (SECOND_WINS if mark == FIRST_GIVEN_UP else FIRST_WINS)))
+        start += int(length)
+    window.append(dataclasses.replace(segment, flags=flags))
+    for dropped in (0, 900):
+        window.drop_oldest_to(start - dropped)
+        first_ply = window.views().game_starts[window.views().first_game]
+        left = [wrong for ply, wrong in counted if ply >= first_ply]
+        assert 0 < len(left) == resignations(window.views()).number
+        assert resignations(window.views()).false_share == pytest.approx(np.mean(left))
+    assert len(left) < len(counted)
+    assert resignations(window_of(games).views()).number == 0
+    assert math.isnan(resignations(window_of(games).views()).false_share)
+    assert resignations(ReplayWindow().views()).number == 0
 
 
 def test_recent_games_against_a_naive_count(games, random):

@@ -11,7 +11,15 @@ import games
 from games.contract import DRAW, ONGOING, PLAYER, GameError
 from selfplay.config import SearchConfig, SelfplayConfig
 from selfplay.generation import FINISHED, FREE, MAX_FINISHED, SelfPlay, draw, draw_at_temperature
-from selfplay.segment import ARRAYS, FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING
+from selfplay.segment import (
+    ARRAYS,
+    CHECKED,
+    FAST_SEARCH,
+    FIRST_GIVEN_UP,
+    HAS_POLICY_TARGET,
+    RANDOM_OPENING,
+    SECOND_GIVEN_UP,
+)
 from tests.selfplay.naive import LinearEvaluator, NaiveSelfPlay, games_of
 
 GUMBEL = SearchConfig(simulations=12)
@@ -73,6 +81,16 @@ TWINS = {
         SearchConfig(simulations=30, root_policy="puct", forced_playouts=4),
         options(full_search_share=0.25, fast_simulations=7, opening_random_share=0.5),
     ),
+    "decided games": (
+        SearchConfig(simulations=12),
+        options(decided_value=0.3, decided_plies=2, decided_full_share=0.3, decided_check_share=0.3),
+    ),
+    "decided games, fast searches": (
+        SearchConfig(simulations=16, root_policy="puct"),
+        options(decided_value=0.5, decided_plies=1, full_search_share=0.7, fast_simulations=3, decided_check_share=0),
+    ),
+    "scores count": (SearchConfig(simulations=16, score_weight=0.3), options(opening_random_share=0.5)),
+    "scores count, puct": (SearchConfig(simulations=20, root_policy="puct", score_weight=0.1), options()),
     "fast searches of one simulation": (GUMBEL, options(full_search_share=0.5, fast_simulations=1)),
     "fast searches as long as full ones": (GUMBEL, options(full_search_share=0.5, fast_simulations=1000)),
 }
@@ -231,6 +249,57 @@ def test_a_proven_win_is_all_that_a_puct_target_wants():
                     seen += 1
             state = game.after(state, action)
     assert seen >= 20
+
+
+# --- decided games
+
+
+def test_decided_games_are_searched_fast_but_for_those_that_check_it():
+    game = games.load("connect4")
+    play = options(
+        slots=32,
+        fast_simulations=2,
+        decided_value=0.4,
+        decided_plies=3,
+        decided_full_share=0.25,
+        decided_check_share=0.3,
+    )
+    segment, _ = played(game, SearchConfig(simulations=16), play, num_games=200)
+    found, given_up = games_of(segment), FIRST_GIVEN_UP | SECOND_GIVEN_UP
+    after = {False: [], True: []}  # by whether it is checked, the plies right after a side was given up
+    for one in found:
+        marks = [flag & given_up for flag in one.flags]
+        checked = {bool(flag & CHECKED) for flag in one.flags if not flag & RANDOM_OPENING}
+        assert len(checked) <= 1
+        assert len(set(marks) - {0}) <= 1
+        assert marks == sorted(marks)  # once given up, given up
+        if any(marks) and marks.index(max(marks)) + 1 < len(marks):
+            after[True in checked].append(one.flags[marks.index(max(marks)) + 1])
+    assert np.mean([any(f & CHECKED for f in one.flags) for one in found]) == pytest.approx(0.3, abs=0.1)
+    assert len(after[True]) >= 15
+    assert all(flag & HAS_POLICY_TARGET for flag in after[True])
+    assert np.mean([flag & HAS_POLICY_TARGET > 0 for flag in after[False]]) == pytest.approx(0.25, abs=0.15)
+
+
+def test_who_is_given_up_is_who_is_behind():
+    """By an evaluator that holds the first player for lost, whoever is to move."""
+    game = games.load("connect4")
+
+    def evaluate(planes):
+        second_to_move = planes[:, :2].sum((1, 2, 3)) % 2 == 1  # an odd number of stones
+        return np.zeros((len(planes), 7), np.float32), np.where(second_to_move, 0.9, -0.9).astype(np.float32)
+
+    play = options(slots=8, decided_value=0.3, decided_plies=4, opening_random_share=0, opening_policy_mean_plies=0)
+    segment, _ = played(game, SearchConfig(simulations=4), play, num_games=8, evaluate=evaluate)
+    for one in games_of(segment):
+        marks = [flag & (FIRST_GIVEN_UP | SECOND_GIVEN_UP) for flag in one.flags]
+        assert marks[3:5] == [FIRST_GIVEN_UP] * 2
+        assert not any(marks[:3])
+
+
+def test_without_decided_games_nothing_is_marked():
+    segment, _ = played(games.load("connect4"), num_games=10)
+    assert not (segment.flags & (CHECKED | FIRST_GIVEN_UP | SECOND_GIVEN_UP)).any()
 
 
 # --- fast searches

@@ -85,6 +85,13 @@ def test_everything_is_there_where_there_is_room():
     ]
 
 
+def test_false_resignations_are_told_once_there_are_any_to_check():
+    progress = dataclasses.replace(BUSY, checked_resignations=1234, false_resignation_share=0.0312)
+    assert "played   12,345 games · 457k positions · false resignations 3.1% of 1,234" in texts(progress, 90, 30)
+    (line,) = plain_lines((0, dataclasses.replace(progress, diagnoses=(), strength="", phase="", actors=())))
+    assert "positions 456,789  false resignations 3.1% of 1,234  positions/s" in line
+
+
 def test_nothing_known_yet():
     assert texts(FRESH, 60, 30) == [
         "─" * 34 + " 0:00 of 20:00, 20:00 left",

@@ -33,6 +33,7 @@ class WholeNumbers:
         self.policy = random.integers(-8, 9, (cells, game.num_actions)).astype(np.float32)
         self.value = random.integers(-8, 9, cells).astype(np.float32)
         self.sizes = []
+        self.score_weight = 0.0
 
     def __call__(self, planes):
         self.sizes.append(len(planes))
@@ -77,6 +78,22 @@ def test_networks_play_as_their_players_do_with_a_fresh_tree(name):
             position.play(action)
         assert position.outcome == p.outcome != ONGOING
         assert not p.reason
+
+
+def test_networks_count_scores_each_by_its_own_weight():
+    game = games.load("othello:4")
+    nets = [WholeNumbers(game, 1), WholeNumbers(game, 1)]
+    nets[1].score_weight = 0.8
+    arena = Arena(game, [NetworkContestant(net, 40) for net in nets], tables=5)
+    changed = 0
+    for p in play_all(arena, tasks(game, 12)):
+        position = replayed(game, p.task.opening)
+        for action in p.actions[len(p.task.opening) :]:
+            chosen = [SearchPlayer("", game, net, 40).choose(position) for net in nets]
+            assert chosen[p.task.players[position.player]] == action
+            changed += chosen[0] != chosen[1]
+            position.play(action)
+    assert changed > 0
 
 
 @pytest.mark.parametrize("cache_mb", [0, 1])
