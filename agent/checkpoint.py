@@ -189,7 +189,7 @@ def find_checkpoint(model: str | None, game: Game) -> Path:
     """
     if model is not None:
         return require_shipped_net(game) if model == SHIPPED else Path(model).expanduser()
-    path = latest_checkpoint(game.name) or shipped_net(game)
+    path = latest_checkpoint(game) or shipped_net(game)
     if path is None:
         raise GameError(
             f"expected --model, a checkpoint or a run's folder: no net of {game.spec} under runs/, and none is shipped"
@@ -197,12 +197,20 @@ def find_checkpoint(model: str | None, game: Game) -> Path:
     return path
 
 
-def latest_checkpoint(game_name: str, runs: Path = Path("runs")) -> Path | None:
-    """The newest model of a game among the runs' folders; None where there is none."""
+def latest_checkpoint(game: Game, runs: Path = Path("runs")) -> Path | None:
+    """The newest model of a game among the runs' folders; None where there is none.
+
+    Of the game with these parameters; where there is none, not even a shipped one, of it with any parameters, if its
+    network does not depend on the board's size.
+    """
+    of_other_parameters = None
     for path in sorted(runs.glob(f"*/{MODEL_FILE}"), key=lambda p: p.stat().st_mtime, reverse=True):
         try:
-            if read_metadata(path).game.partition(":")[0] == game_name:
-                return path
+            label = read_metadata(path).game
         except CheckpointError:
             continue
-    return None
+        if label == game.label:
+            return path
+        if label.partition(":")[0] == game.name:
+            of_other_parameters = of_other_parameters or path
+    return of_other_parameters if game.policy_planes and shipped_net(game) is None else None

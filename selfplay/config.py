@@ -231,6 +231,10 @@ class TrainConfig(_Section):
 
     game: str = Field(description="The game: a name, perhaps with parameters (othello:6), or a path to a .py file.")
     seed: int = Field(0, ge=0, lt=1 << 63, description="Seed of all randomness.")
+    start_from: str = Field(
+        "",
+        description="A trained net (a checkpoint, a run's folder, shipped) whose weights it begins with; empty: none.",
+    )
     network: NetworkConfig = Field(NetworkConfig(), description="The network's sizes.")
     search: SearchConfig = Field(SearchConfig(), description="The search in self-play.")
     selfplay: SelfplayConfig = Field(SelfplayConfig(), description="Who plays the games, and how they begin.")

@@ -23,23 +23,28 @@ TEACHER_SHARE = 0.5
 
 
 def grow(network: Network, game: Game, config: NetworkConfig, seed: int) -> Network:
-    """A network of this config, with at least as many blocks and channels, that says what `network` says.
+    """A network of this config, no size of it smaller, that says what `network` says.
 
-    The same seed makes the same one. In training mode, on the CPU.
+    Heads that only teach may be left out or begin anew. The same seed makes the same one. In training mode, on the CPU.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         larger = Network(game, config)
     fresh = larger.state_dict()
-    state = {name: _placed(name, own.cpu(), fresh[name]) for name, own in network.state_dict().items()}
+    kept = {name: own.cpu() for name, own in network.state_dict().items() if name in fresh}
+    pooled = ("from_pool.weight", *(("others.weight", "hidden.weight") if game.policy_planes else ()))
+    state = {name: _placed(own, fresh[name], pooled=name.endswith(pooled)) for name, own in kept.items()}
     for block in range(network.config.blocks, config.blocks):
         state[f"blocks.{block}.second.norm.weight"] = torch.zeros(config.channels)
     larger.load_state_dict(fresh | state)
     return larger
 
 
-def _placed(name: str, own: Tensor, fresh: Tensor) -> Tensor:
-    """A tensor of the larger network that does what `own` [O, I, ...] did: its first outputs ignore new inputs."""
+def _placed(own: Tensor, fresh: Tensor, *, pooled: bool) -> Tensor:
+    """A tensor of the larger network that does what `own` [O, I, ...] did: its first outputs ignore new inputs.
+
+    pooled: whether the inputs are of `agent.network.pool`, where the channels lie three times one after the other.
+    """
     if own.ndim == 0:  # a counter
         return own
     placed = fresh.clone()
@@ -48,7 +53,7 @@ def _placed(name: str, own: Tensor, fresh: Tensor) -> Tensor:
         return placed
     outputs, inputs = own.shape[:2]
     placed[:outputs] = 0
-    if name.endswith("from_pool.weight"):  # pooled channels lie three times one after the other; see agent.network.pool
+    if pooled:
         wide = placed[:outputs].unflatten(1, (3, -1))
         wide[:, :, : inputs // 3] = own.unflatten(1, (3, -1))
     else:

@@ -95,6 +95,10 @@ class Learner:
         self._averages, self._averaged_values = _unzipped(p for p in pairs if p[0].is_floating_point())
         self._copies, self._copied_values = _unzipped(p for p in pairs if not p[0].is_floating_point())
 
+    def begin_with(self, network: Network) -> None:
+        """Takes over a trained network's weights, before the first step; it becomes one of this config by growth."""
+        self._take_over(*(grow(network, self.game, self.config.network, self.config.seed) for _ in range(2)))
+
     def warm_up(self) -> None:
         """Compiles what the first step would have to compile: seconds on the first run of all."""
         if self.device.type == "cpu":
@@ -219,8 +223,10 @@ class Learner:
 
     @torch.no_grad()
     def _average(self) -> None:
-        # Early on the average of the few steps there are: a decay of 0.999 would remember the random start for long.
-        decay = min(self.config.learner.ema_decay, (self.step + 1) / (self.step + 10))
+        decay = self.config.learner.ema_decay
+        if not self.config.start_from:  # a start that was trained is worth remembering
+            # Early on the average of the few steps there are: a decay of 0.999 would remember a random start for long.
+            decay = min(decay, (self.step + 1) / (self.step + 10))
         torch._foreach_lerp_(self._averages, self._averaged_values, 1 - decay)
         torch._foreach_copy_(self._copies, self._copied_values)
 

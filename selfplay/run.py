@@ -12,6 +12,7 @@ A run's folder:
     config.toml             every option, as the run uses it
     learner.safetensors     the learner's state and the run's counters
     model.safetensors       the newest averaged network: what to play with
+    start.safetensors       the net it began with, where it began with one
     checkpoints/            that network at earlier times
     games/                  the replay store
     weights/                the newest averaged networks, numbered, for the actors; passing
@@ -38,7 +39,7 @@ import numpy as np
 import torch
 
 from agent.backends import choose_backend
-from agent.checkpoint import MODEL_FILE, CheckpointError, Metadata, read_metadata, save_checkpoint
+from agent.checkpoint import MODEL_FILE, Checkpoint, CheckpointError, Metadata, read_metadata, save_checkpoint
 from agent.inference import make_evaluator
 from agent.network import Network
 from agent.storage import remove_unfinished, write_atomically
@@ -65,6 +66,7 @@ from selfplay.replay import ReplayStore, ReplayWindow
 from selfplay.report import Rates, Report, calibration, figures, game_as_text
 from selfplay.sampling import Batch, Sampler
 from selfplay.segment import DamagedSegment, Segment
+from selfplay.start import in_words, keep_start, kept_start, load_start
 from selfplay.strength import StrengthMeter
 
 CONFIG_FILE = "config.toml"
@@ -96,6 +98,8 @@ def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bo
     with _lock(folder):
         if (folder / CONFIG_FILE).exists():
             raise GameError(f"{folder}: holds a run: go on with --resume {folder}, or name another")
+        if (start := load_start(config)) is not None:
+            keep_start(start, folder)
         write_atomically(folder / CONFIG_FILE, to_toml(config).encode())
         return TrainingRun(folder, config).go()
 
@@ -144,8 +148,13 @@ class TrainingRun:
         self.strengths: list[tuple[float, float, str]] = []  # (minutes, headline, text)
         self._figures: dict[str, float] = {}  # of the last one
         self._measured_step = -1  # at which they were measured since the run was started or resumed
+        self._start: Checkpoint | None = None
+        """The net it begins with, in its first start."""
         if (folder / STATE_FILE).exists():
             self._load_state()
+        elif (start := kept_start(config, folder)) is not None:
+            self._start = start
+            self.learner.begin_with(start.network)
         self.store = ReplayStore(
             folder / "games",
             self.game.label,
@@ -212,6 +221,8 @@ class TrainingRun:
 
     def _run(self) -> None:
         self._log(f"{'resumed' if self.learner.step else 'started'} at step {self.learner.step}")
+        if self._start is not None:
+            self._log(f"begins with {in_words(self._start, self.config)}")
         if not self.next_segment and self.pending:
             self._log(f"no state of the learner: it trains anew on the {self.store.num_positions} positions there are")
         self._show("compiling the rules and the search (once)" if not self.elapsed_s else "starting the actors")

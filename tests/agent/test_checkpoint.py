@@ -166,10 +166,24 @@ def test_latest_checkpoint_is_the_newest_of_its_game(tmp_path):
         else:
             saved(path, name)
         os.utime(path, (1000 + age, 1000 + age))
-    assert latest_checkpoint("tictactoe", tmp_path) == tmp_path / "new" / MODEL_FILE
-    assert latest_checkpoint("othello", tmp_path) == tmp_path / "other" / MODEL_FILE
-    assert latest_checkpoint("hex", tmp_path) is None
-    assert latest_checkpoint("hex", tmp_path / "nowhere") is None
+    assert latest_checkpoint(games.load("tictactoe"), tmp_path) == tmp_path / "new" / MODEL_FILE
+    assert latest_checkpoint(games.load("othello:6"), tmp_path) == tmp_path / "other" / MODEL_FILE
+    assert latest_checkpoint(games.load("hex"), tmp_path) is None
+    assert latest_checkpoint(games.load("hex"), tmp_path / "nowhere") is None
+
+
+def test_latest_checkpoint_is_of_these_parameters_where_there_is_one(tmp_path, monkeypatch):
+    for age, (run, name) in enumerate({"right": "go:4", "wrong": "go:5", "newest": "go:5,komi=3"}.items()):
+        (tmp_path / run).mkdir()
+        saved(tmp_path / run / MODEL_FILE, name)
+        os.utime(tmp_path / run / MODEL_FILE, (1000 + age, 1000 + age))
+    assert latest_checkpoint(games.load("go:4"), tmp_path) == tmp_path / "right" / MODEL_FILE
+    assert latest_checkpoint(games.load("go:5"), tmp_path) == tmp_path / "wrong" / MODEL_FILE
+    found = latest_checkpoint(games.load("go:6"), tmp_path)
+    assert found == tmp_path / "newest" / MODEL_FILE  # of any board, where there is no other
+    assert load_checkpoint(found, games.load("go:6")).game == games.load("go:6")
+    monkeypatch.setattr("agent.checkpoint.shipped_net", lambda game: Path("shipped"))
+    assert latest_checkpoint(games.load("go:6"), tmp_path) is None  # for that one is better
 
 
 # --- damaged files

@@ -29,6 +29,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent.checkpoint import load_checkpoint, read_tensors
+from agent.network import Network
 from games import load
 from selfplay.config import TrainConfig, load_config
 from selfplay.learner import Learner
@@ -37,6 +38,7 @@ from selfplay.processes import available_cores
 from selfplay.replay import ReplayWindow
 from selfplay.sampling import Sampler
 from selfplay.segment import Segment, SegmentInfo, segment_from_bytes
+from selfplay.start import kept_start
 
 KEIMA = Path(sysconfig.get_path("scripts")) / "keima"
 CONFIG = """
@@ -167,11 +169,13 @@ def state_of(folder: Path) -> tuple[dict[str, torch.Tensor], int, dict[str, Any]
     return tensors, int(metadata["step"]), metadata["progress"]
 
 
-def fold(config: TrainConfig, segments: list[Segment], steps: int) -> Learner:
+def fold(config: TrainConfig, segments: list[Segment], steps: int, start: Network | None = None) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
     game = load(config.game)
     learner, window = Learner(game, config), ReplayWindow(config.replay.surprise_share)
     sampler = Sampler(game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head)
+    if start is not None:
+        learner.begin_with(start)
     positions = 0
     for segment in segments:
         window.append(segment)
@@ -203,7 +207,9 @@ def assert_is_uninterrupted_fold(folder: Path, segments: Path, scratch: Path) ->
     threads = torch.get_num_threads()
     actors = num_actors(config.selfplay)
     torch.set_num_threads(max(1, available_cores() - actors))  # as the run: sums depend on how they are split
-    learner = fold(config, [segment_from_bytes(file.read_bytes())[0] for file in files], step)
+    start = kept_start(config, folder)
+    played = [segment_from_bytes(file.read_bytes())[0] for file in files]
+    learner = fold(config, played, step, None if start is None else start.network)
     torch.set_num_threads(threads)
     learner.save_state(scratch, {})
     assert_same_state(folder / "learner.safetensors", scratch)

@@ -199,6 +199,40 @@ def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
     assert len(progress_lines(folder)) >= 3
 
 
+def test_a_run_begins_with_anothers_net(folder, monkeypatch):
+    assert train(tiny(folder, "run.max_steps=30"), folder)
+    first = load_checkpoint(folder).network.state_dict()
+    second = folder.parent / "second"
+    config = tiny(folder, "run.max_steps=20", f"start_from='{folder}'", "network.channels=12", "seed=5")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.TrainingRun, "_save", killed)  # before anything but the config was there
+        with pytest.raises(KeyboardInterrupt):
+            train(config, second)
+    shutil.rmtree(folder)
+    assert not (second / "learner.safetensors").exists()
+    assert resume(second)
+    assert_is_uninterrupted_fold(second, second / "games", folder.parent / "fold.safetensors")
+    assert f"begins with {folder}, a net of tictactoe after 30 steps" in (second / "run.log").read_text()
+    weights = load_checkpoint(sorted((second / "checkpoints").iterdir())[0]).network
+    assert weights.config.channels == 12
+    # Its first weights were the other run's.
+    (second / "learner.safetensors").unlink()
+    begun = run_module.TrainingRun(second, load_config(str(second / "config.toml")))
+    begun.report.close()
+    for part in (begun.learner.network, begun.learner.averaged):
+        assert torch.equal(part.stem.norm.running_mean[:8], first["stem.norm.running_mean"])
+
+
+def test_what_cannot_be_begun_with_leaves_no_run(folder):
+    with pytest.raises(GameError, match="no such checkpoint"):
+        train(tiny(folder, f"start_from='{folder.parent / 'nothing'}'"), folder)
+    assert not (folder / "config.toml").exists()
+
+
 # --- what cannot be resumed, or started
 
 
