@@ -11,8 +11,9 @@ its seed alone, as far as the evaluators' answers do not depend on what else is 
 """
 
 import queue
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,22 @@ from selfplay.tournament.arena_kernel import (
     WAITING,
     play_on,
 )
-from selfplay.tournament.contestants import Answer, Asked, Contestant, NetworkContestant, PlayoutContestant
+from selfplay.tournament.contestants import (
+    Answer,
+    Asked,
+    Contestant,
+    NetworkContestant,
+    PlayoutContestant,
+    Thinking,
+)
 from selfplay.tournament.verdict import Verdict
 
 DEFAULT_TABLES = 256
 SLICE_SIMULATIONS = 2000
-"""After so many simulations with playouts, a few milliseconds, a table waits until the others had their turn."""
+"""After so many simulations with playouts, at most, a table waits until the others had their turn."""
+SLICE_S = 0.02
+"""How long such turns of a step should take together: a playout may take a microsecond or a millisecond, by the game,
+and whoever is asked beside waits for the next step."""
 PLAYOUT_TABLES = 8
 """Tables at which such a turn is taken in a step: the oldest games', which so come to their end first. Playouts gain
 nothing from a batch, and if all games went on evenly, none would be over for a long time."""
@@ -84,6 +95,8 @@ class PlayedGame:
     """Whether that was to give the game up; otherwise, with a reason, the game was forfeited."""
     verdict: Verdict | None = None
     """What a referee said, where one was asked."""
+    thinking: tuple[Thinking, Thinking] = field(default=(Thinking(), Thinking()), compare=False)
+    """How long the first and the second player thought, as far as they were asked and did so in a thread."""
 
 
 class Arena:
@@ -129,10 +142,12 @@ class Arena:
         )
         self._no_answers = np.zeros((0, game.num_actions), np.float32), np.zeros(0, np.float32)
         self._tally = np.zeros(3, np.int64)
+        self._slice = 16  # simulations with playouts in a table's turn; what they take is found out
         self._tasks: dict[int, GameTask] = {}  # by table
         self._positions: dict[int, Position] = {}  # of tables at which somebody is asked
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._unanswered: set[int] = set()  # tables whose player has been asked
+        self._thinking: dict[tuple[int, int], Thinking] = {}  # by table and side
 
     @property
     def busy(self) -> bool:
@@ -185,7 +200,7 @@ class Arena:
         status = self._tables["status"]
         self._play_on(np.flatnonzero((status == OPENED) | (status == ANSWERED)), *self._no_answers)
         running = sorted(np.flatnonzero(status == RUNNING).tolist(), key=lambda table: self._tasks[table].number)
-        self._play_on(np.array(running[:PLAYOUT_TABLES], np.int64), *self._no_answers, SLICE_SIMULATIONS)
+        self._play_out(running[:PLAYOUT_TABLES])
         finished = self._evaluate_most_wanted()
         for table in np.flatnonzero(self._tables["status"] == ASKING).tolist():
             if table not in self._unanswered:
@@ -233,6 +248,18 @@ class Arena:
         if failed:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
 
+    def _play_out(self, running: list[int]) -> None:
+        """Gives these tables a turn of simulations with playouts, no more than take SLICE_S."""
+        if not running:
+            return
+        start_s = time.perf_counter()
+        self._play_on(np.array(running, np.int64), *self._no_answers, self._slice)
+        took_s = time.perf_counter() - start_s
+        if took_s > 2 * SLICE_S:
+            self._slice = max(1, self._slice // 2)
+        elif took_s < SLICE_S / 2:
+            self._slice = min(SLICE_SIMULATIONS, self._slice * 2)
+
     def _evaluate_most_wanted(self) -> list[PlayedGame]:
         """Asks the network for which most tables wait; those for which few do wait until they are more.
 
@@ -275,6 +302,10 @@ class Arena:
             timeout = 0
             self._unanswered.discard(answer.table)
             position = self._positions[answer.table]
+            if answer.seconds and not answer.failure:
+                side = answer.table, position.player
+                thought = Thinking(1, answer.seconds, answer.seconds)
+                self._thinking[side] = self._thinking.get(side, Thinking()) + thought
             if answer.failure:
                 self._losses.append(self._lose(answer.table, answer.failure, resigned=answer.resigned))
             elif answer.action not in position.legal_actions():
@@ -311,4 +342,5 @@ class Arena:
         for player in set(task.players) & set(self._asked):
             self._asked[player].end(table)
         actions = tuple(self._moves[table, : self._tables[table]["plies"]].tolist())
-        return PlayedGame(task, actions, outcome, reason, resigned)
+        first, second = (self._thinking.pop((table, side), Thinking()) for side in (0, 1))
+        return PlayedGame(task, actions, outcome, reason, resigned, thinking=(first, second))

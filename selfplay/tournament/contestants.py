@@ -7,8 +7,10 @@ many games together, so there is no virtual loss; and the network runs on the fa
 tournament's file names. Likewise for playouts.
 """
 
+import dataclasses
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -38,6 +40,19 @@ class PlayoutContestant:
 
 
 @dataclass(frozen=True)
+class Thinking:
+    """How long a player thought about some moves: in a thread of its own, by the clock on the wall."""
+
+    moves: int = 0
+    seconds: float = 0.0
+    longest_s: float = 0.0
+
+    def __add__(self, other: "Thinking") -> "Thinking":
+        longest_s = max(self.longest_s, other.longest_s)
+        return Thinking(self.moves + other.moves, self.seconds + other.seconds, longest_s)
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a player who was asked has answered."""
 
@@ -47,6 +62,8 @@ class Answer:
     """Why there is no action, for the user; the game is lost."""
     resigned: bool = False
     """Whether it gave the game up, and nothing is wrong."""
+    seconds: float = 0.0
+    """How long it thought, where it has a thread to itself."""
 
 
 Answers = queue.SimpleQueue[Answer]
@@ -152,7 +169,9 @@ class AskedInThread:
                 self._begun.add(table)
         except GameError as error:
             return Answer(table, failure=str(error))
-        return _answer(self._players[key], table, position)
+        start_s = time.monotonic()
+        answer = _answer(self._players[key], table, position)
+        return dataclasses.replace(answer, seconds=time.monotonic() - start_s)
 
 
 def _close(player: Player | None) -> None:

@@ -172,6 +172,10 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
 
 
 def _seeded_player(spec: PlayerSpec, game: Game, seed: int) -> Player:
+    if spec.kind in NETWORKS:
+        import torch
+
+        torch.set_num_threads(1)  # a limit of seconds is one of seconds on one core
     return make_player(spec, game, seed=seed)
 
 

@@ -6,14 +6,15 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.storage import write_atomically
 from games.contract import SECOND_WINS, GameError
 from selfplay.tournament import ladder, plots
+from selfplay.tournament.contestants import Thinking
 from selfplay.tournament.levels import levels_toml, make_levels
 from selfplay.tournament.ratings import Ratings, Tally, bounded_players, rate, tally
 from selfplay.tournament.sprt import SprtState
@@ -91,6 +92,8 @@ class Standings:
     """Games that were given up."""
     referee: RefereeCount | None = None
     """None where no referee was asked."""
+    thinking: Mapping[str, Thinking] = field(default_factory=dict)
+    """By player, where it was measured: of those who are asked for one move at a time."""
 
     @property
     def notes(self) -> list[str]:
@@ -110,7 +113,25 @@ class Standings:
             )
             if self.tally.repeated > REPEATED_SHARE * self.tally.games:
                 found.append("  more plies of opening, or a larger book, make more of them differ")
+        if self.thinking:
+            paces = ", ".join(_pace(name, thought) for name, thought in self.thinking.items())
+            found.append(f"seconds a move, and the longest: {paces}")
         return found
+
+
+def _pace(name: str, thought: Thinking) -> str:
+    """How long a player thinks, in words."""
+    return f"{name} {thought.seconds / thought.moves:.2f} ({thought.longest_s:.2f})"
+
+
+def _thinking(games: Iterable[StoredGame], names: Mapping[int, str]) -> dict[str, Thinking]:
+    """How long each player thought in these games, as far as it was measured."""
+    found: dict[str, Thinking] = {}
+    for game in games:
+        for player, thought in zip((game.first, game.second), game.thinking or (), strict=False):
+            if thought.moves:
+                found[names[player]] = found.get(names[player], Thinking()) + thought
+    return found
 
 
 def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Standings:
@@ -142,6 +163,7 @@ def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Stand
         forfeits=Counter((players[loser_of(game)].name, game.reason) for game in games if game.forfeited),
         resigned=sum(game.resigned for game in games),
         referee=RefereeCount.of(games),
+        thinking=_thinking(games, {player.id: player.name for player in players.values()}),
     )
 
 
@@ -174,6 +196,7 @@ def as_dict(found: Standings, test: SprtState | None = None) -> dict[str, Any]:
         "resigned": found.resigned,
         "forfeits": [{"player": n, "reason": reason, "games": c} for (n, reason), c in found.forfeits.most_common()],
         "referee": None if found.referee is None else found.referee.as_dict(),
+        "thinking": {name: dataclasses.asdict(thought) for name, thought in found.thinking.items()},
         "sprt": None if test is None else _sprt_as_dict(test),
     }
 

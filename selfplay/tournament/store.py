@@ -16,17 +16,19 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
 from agent.storage import StorageFull
 from games import load
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
+from selfplay.tournament.contestants import Thinking
 from selfplay.tournament.verdict import Verdict
 
 SCHEMA_VERSION = 2
-"""Files of version 1, which had no referees, are read, and become files of this version once games are added."""
+ADDED_COLUMNS = ("referee", "thinking")
+"""What games of version 1 lack. Such files are read, and become files of this version once games are added."""
 APPLICATION_ID = 0x4B45494D
 """What tells such a file from other SQLite databases: "KEIM"."""
 _SCHEMA = """
@@ -57,7 +59,8 @@ CREATE TABLE games (
     seed INTEGER NOT NULL,          -- of what was drawn in it
     session INTEGER NOT NULL REFERENCES sessions,
     finished TEXT NOT NULL,         -- UTC
-    referee TEXT NOT NULL DEFAULT ''  -- JSON, see selfplay/tournament/verdict.py; '' where none was asked
+    referee TEXT NOT NULL DEFAULT '',   -- JSON, see selfplay/tournament/verdict.py; '' where none was asked
+    thinking TEXT NOT NULL DEFAULT ''   -- JSON: each side's moves, seconds for all, for the longest; '' not measured
 );
 CREATE INDEX games_by_players ON games (first, second);
 """
@@ -91,6 +94,8 @@ class StoredGame:
     seed: int
     verdict: Verdict | None = None
     """What a referee said, where one was asked; `outcome` is who won in the end."""
+    thinking: tuple[Thinking, Thinking] | None = field(default=None, compare=False)
+    """How long each side thought about its moves, where that was measured of either."""
 
     @property
     def forfeited(self) -> bool:
@@ -181,6 +186,7 @@ class Store:
                 *(game.first, game.second, game.opening, " ".join(game.moves), game.outcome, game.reason),
                 *(int(game.resigned), game.line, game.seed, session),
                 "" if game.verdict is None else game.verdict.to_json(),
+                "" if game.thinking is None else json.dumps([astuple(side) for side in game.thinking]),
             )
             for game in games
         ]
@@ -188,18 +194,20 @@ class Store:
             self._upgrade()
             self._database.executemany(
                 "INSERT INTO games (uid, first, second, opening, moves, outcome, reason, resigned, line, seed, session,"
-                " referee, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'))",
+                " referee, thinking, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'))",
                 rows,
             )
 
     def games(self) -> Iterator[StoredGame]:
         """Every game, in the order they ended."""
-        columns = f"first, second, opening, moves, outcome, reason, resigned, line, seed, {self._referee}"
-        for row in self._database.execute(f"SELECT {columns} FROM games ORDER BY id"):
-            first, second, opening, moves, outcome, reason, resigned, line, seed, said = row
-            verdict = Verdict.from_json(said) if said else None
-            played = tuple(moves.split())
-            yield StoredGame(first, second, opening, played, outcome, reason, bool(resigned), line, seed, verdict)
+        columns = "first, second, opening, moves, outcome, reason, resigned, line, seed"
+        for row in self._database.execute(f"SELECT {columns}, {self._added()} FROM games ORDER BY id"):
+            first, second, opening, moves, outcome, reason, resigned, line, seed, said, thought = row
+            yield StoredGame(
+                *(first, second, opening, tuple(moves.split()), outcome, reason, bool(resigned), line, seed),
+                Verdict.from_json(said) if said else None,
+                _thinking_of(thought),
+            )
 
     def num_games(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM games").fetchone()[0])
@@ -223,10 +231,11 @@ class Store:
                 sessions[number] = found[0]
             before = self.num_games()
             columns = "uid, first, second, opening, moves, outcome, reason, resigned, line, seed, session, finished"
-            for row in other._database.execute(f"SELECT {columns}, {other._referee} FROM games ORDER BY id"):
+            for row in other._database.execute(f"SELECT {columns}, {other._added()} FROM games ORDER BY id"):
                 values = [row[0], players[row[1]], players[row[2]], *row[3:10], sessions[row[10]], *row[11:]]
                 marks = ", ".join("?" * len(values))
-                self._database.execute(f"INSERT OR IGNORE INTO games ({columns}, referee) VALUES ({marks})", values)
+                into = f"INSERT OR IGNORE INTO games ({columns}, {', '.join(ADDED_COLUMNS)})"
+                self._database.execute(f"{into} VALUES ({marks})", values)
             return self.num_games() - before
 
     # --- within
@@ -267,19 +276,20 @@ class Store:
                 f"{self.path}: played by version {version} of {spec}'s rules; these are {self.game.rules_version}"
             )
 
-    @property
-    def _referee(self) -> str:
-        """The column of what referees said, or what stands for it in a file that has none."""
-        return "referee" if self._version() > 1 else "''"
+    def _columns(self) -> set[str]:
+        """The columns that this file's games have."""
+        return {name for _, name, *_ in self._database.execute("PRAGMA table_info(games)")}
 
-    def _version(self) -> int:
-        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
+    def _added(self) -> str:
+        """ADDED_COLUMNS for a query; where the file lacks them, what stands for them."""
+        there = self._columns()
+        return ", ".join(name if name in there else "''" for name in ADDED_COLUMNS)
 
     def _upgrade(self) -> None:
-        """Makes a file of version 1 one of this version, within a transaction."""
-        if self._version() == 1:
-            self._database.execute("ALTER TABLE games ADD COLUMN referee TEXT NOT NULL DEFAULT ''")
-            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        """Gives the games the columns that they lack, within a transaction."""
+        for name in sorted(set(ADDED_COLUMNS) - self._columns()):
+            self._database.execute(f"ALTER TABLE games ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+        self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _add_player(self, text: str, name: str, weights: str) -> StoredPlayer:
         row = self._database.execute("SELECT id, weights FROM players WHERE text = ?", (text,)).fetchone()
@@ -320,6 +330,14 @@ class Store:
                 f"disk full: {self.path} has no room for another game; nothing that was told of is lost: free some "
                 "space, then the same command with --file goes on"
             ) from error
+
+
+def _thinking_of(text: str) -> tuple[Thinking, Thinking] | None:
+    """From the file's JSON."""
+    if not text:
+        return None
+    first, second = json.loads(text)
+    return Thinking(*first), Thinking(*second)
 
 
 def line_digest(game: Game, actions: Iterable[int], opening: int) -> str:

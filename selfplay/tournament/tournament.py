@@ -265,6 +265,7 @@ class Tournament:
             line=line_digest(self._game, played.actions, opening),
             seed=played.task.seed,
             verdict=played.verdict,
+            thinking=played.thinking if any(side.moves for side in played.thinking) else None,
         )
 
     # --- what is shown

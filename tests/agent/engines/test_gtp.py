@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.engines import EngineError, Fault, program_and_arguments
-from agent.engines.gtp import GtpClient, GtpPlayer, RefusedError
+from agent.engines.gtp import GtpClient, GtpPlayer, RefusedError, kgs_rules
 from agent.players import make_player
 from games import load
 from games.contract import GameError
@@ -142,6 +142,83 @@ def test_an_engine_that_does_not_start_is_said():
         GtpPlayer(command(), TICTACTOE, level=3, timeout_s=LONG_S)
 
 
+GO_ENGINE = SCRIPT.with_name("go_referee.py")
+
+
+def go_player(game: str, dead: str = "", score: str = "0", *, log: Path | None = None, **options) -> GtpPlayer:
+    """An engine that knows Go's commands, and says what it is told to."""
+    words = [sys.executable, "-I", str(GO_ENGINE), "log" if log else "none", dead, score, *([str(log)] if log else [])]
+    return GtpPlayer(shlex.join(words), load(game), timeout_s=LONG_S, **options)
+
+
+def settings_told(log: Path) -> list[str]:
+    """What an engine was told before the first move."""
+    told = log.read_text().splitlines()[3:]  # after name, version and list_commands
+    return [line for line in told if line != "quit"]
+
+
+def test_an_engine_is_told_the_rules_by_the_names_they_have_on_kgs(tmp_path):
+    for number, (game, rules) in enumerate(
+        [
+            ("go:5", "chinese"),
+            ("go:5,rules=chinese", "chinese"),
+            ("go:5,suicide=yes", "new_zealand"),
+            ("go:5,rules=japanese", "japanese"),
+        ]
+    ):
+        log = tmp_path / str(number)
+        go_player(game, log=log).close()
+        assert settings_told(log) == ["boardsize 5", "clear_board", "komi 7.5", f"kgs-rules {rules}"]
+    assert kgs_rules(TICTACTOE) is None
+
+
+def test_commands_that_are_asked_for_take_the_place_of_the_games(tmp_path):
+    commands = {"kgs-rules": "aga", "komi": "6.5", "time_settings": "0 9 1", "set_random_seed": "3", "showboard": ""}
+    log = tmp_path / "log"
+    with pytest.raises(GameError, match="Judge refused 'showboard': cannot say"):
+        go_player("go:5", log=log, seconds=2, level=4, commands=commands)
+    log.unlink()
+    del commands["showboard"]
+    player = go_player("go:5", log=log, seconds=2, level=4, commands=commands)
+    player.begin_game(77)
+    player.final_score(Position(load("go:5")))
+    player.close()
+    start = ["boardsize 5", "clear_board", "level 4", "kgs-rules aga", "komi 6.5", "time_settings 0 9 1"]
+    assert settings_told(log) == [*start, "set_random_seed 3", "clear_board", "final_score"]
+
+
+def test_each_game_has_a_seed_of_its_own(tmp_path):
+    log = tmp_path / "log"
+    player = go_player("go:5", log=log)
+    game = load("go:5")
+    for seed in (5, 2**40 + 6):
+        player.begin_game(seed)
+        player.final_score(position_after(game, ["c3"]))
+        player.final_score(position_after(game, ["c3", "b2"]))
+    player.close()
+    one_game = ["play b c3", "final_score", "play w b2", "final_score"]
+    told = settings_told(log)[4:]
+    assert told == ["clear_board", "set_random_seed 5", *one_game, "clear_board", "set_random_seed 6", *one_game]
+
+
+def test_dead_stones_are_cells():
+    game = load("go:5")
+    position = position_after(game, ["c3", "a1", "d3"])
+    player = go_player("go:5", "A1 C3\nd3 A1")
+    assert player.dead_stones(position) == [12, 13, 20]
+    player.close()
+    refuses = go_player("go:5", "?", "?")
+    assert refuses.dead_stones(position) is None
+    assert refuses.final_score(position) is None
+    assert refuses.knows("final_status_list")
+    assert not refuses.knows("genmove")
+    refuses.close()
+    wrong = go_player("go:5", "b2")
+    with pytest.raises(EngineError, match="Judge said that 'b2' is dead, where there is no stone"):
+        wrong.dead_stones(position)
+    wrong.close()
+
+
 def test_no_move_is_asked_for_after_the_end(player_for):
     player = player_for()
     with pytest.raises(GameError, match="the game is over"):
@@ -203,6 +280,24 @@ def test_gnugo_beats_chance():
         assert isinstance(gnugo, GtpPlayer)
         gnugo.close()
     assert wins >= 3  # GNU Go knows nothing of rules under which stones that cannot live count
+
+
+@pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
+def test_gnugo_plays_by_the_seed_of_the_game():
+    """Half a game again and again: the same for the same seed, whatever was played before, and others for others."""
+    game = load("go:7")
+    gnugo = make_player('gtp:"gnugo --mode gtp --level 1 --chinese-rules"', game)
+    assert isinstance(gnugo, GtpPlayer)
+    played = []
+    for seed in (1, 2, 3, 4, 1):
+        gnugo.begin_game(seed)
+        position = Position(game)
+        while len(position.actions) < 12:
+            position.play(gnugo.choose(position))
+        played.append(tuple(position.actions))
+    gnugo.close()
+    assert played[0] == played[-1]
+    assert len(set(played)) > 1
 
 
 @pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
