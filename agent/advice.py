@@ -53,6 +53,24 @@ def analysis_text(position: Position, thoughts: Thoughts, count: int = 6) -> str
     return "\n".join(lines)
 
 
+def move_comment(position: Position, thoughts: Thoughts, points: float | None = None) -> str:
+    """What a player thought of a position when he moved in it, for the game's record.
+
+    `points`: the first player's lead, where that is known.
+    """
+    said = []
+    if thoughts.value is not None:
+        said.append(f"{position.game.players[position.player]} wins {(thoughts.value + 1) / 2:.1%}")
+    if points is not None:
+        ahead = position.game.players[0 if points > 0 else 1]
+        said.append(f"{ahead} leads by {abs(points):.1f}")
+    if thoughts.visits:
+        said.append(f"{thoughts.visits} simulations")
+    best = thoughts.lines[0]
+    said.append(f"expects {' '.join(variation_moves(position, best.variation))}")
+    return "; ".join(said)
+
+
 def variation_moves(position: Position, variation: tuple[int, ...]) -> list[str]:
     """The moves of a variation in the game's notation, LONGEST_VARIATION at most."""
     played = position.copy()

@@ -2,22 +2,31 @@
 
 `lz-analyze b 50` and `kata-analyze b 50 maxmoves 5` ask for a line of text every 50 hundredths of a second:
 
-    info move d4 visits 120 winrate 5312 prior 2404 order 0 pv d4 q16 info move ...
+    info move d4 visits 120 winrate 5312 prior 2404 lcb 4560 order 0 pv d4 q16 info move ...
 
-Leela Zero writes win rates and priors as whole ten-thousandths, KataGo as fractions; both as the side to move sees it.
+Leela Zero writes win rates and priors as whole ten-thousandths, KataGo as fractions, with the expected score and, where
+it is asked for, whose each point will be; all as the side to move sees it.
 """
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agent.territory import Estimate
 from agent.thinking import Line, Thoughts
+from games.contract import State
 from games.position import Position
 
 LONGEST_VARIATION = 16
 """Moves of a variation that are told."""
 KNOWN_OPTIONS = ("interval", "minmoves", "maxmoves", "rootinfo", "ownership", "movesownership", "pvvisits")
 """What KataGo's interfaces send; those that ask for what there is not are passed over, as KataGo's protocol allows."""
+MOST_SCORES = 20
+"""Moves whose score is told, the best ones: each takes an evaluation of the position after it."""
+CONFIDENCE = 1.64
+"""Standard errors from a win rate down to its lower bound, which it is above with 95 %."""
+Judge = Callable[[Sequence[State]], list[Estimate]]
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -33,11 +42,12 @@ class AnalysisRequest:
     min_moves: int = 0
     """So many moves are told, though some were not tried."""
     root_info: bool = False
+    ownership: bool = False
 
 
 def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
     """The request in what follows a colour. Raises ValueError for what is none, with a reason."""
-    interval_s, numbers, root_info = 1.0, {"minmoves": 0, "maxmoves": 1000}, False
+    interval_s, numbers, flags = 1.0, {"minmoves": 0, "maxmoves": 1000}, {"rootinfo": False, "ownership": False}
     words = [word.lower() for word in arguments]
     if words and _NUMBER.fullmatch(words[0]):
         interval_s = float(words.pop(0)) / 100
@@ -55,21 +65,41 @@ def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
                 interval_s = float(value) / 100
             else:
                 numbers[name] = int(float(value))
-        elif name == "rootinfo":
-            root_info = value == "true"
-    return AnalysisRequest(dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], root_info)
+        elif name in flags:
+            flags[name] = value == "true"
+    return AnalysisRequest(
+        dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], flags["rootinfo"], flags["ownership"]
+    )
 
 
 def analysis_line(
-    request: AnalysisRequest, position: Position, thoughts: Thoughts, name_of: Callable[[str], str]
+    request: AnalysisRequest,
+    position: Position,
+    thoughts: Thoughts,
+    name_of: Callable[[str], str],
+    judge: Judge | None = None,
 ) -> str:
-    """Thoughts about a position as one line. `name_of`: how a move in the game's notation is written."""
+    """Thoughts about a position as one line.
+
+    `name_of`: how a move in the game's notation is written. `judge`: estimates how games end, see `agent.territory`.
+    """
     tried = [line for line in thoughts.lines if line.visits > 0]
     told = tried if len(tried) >= max(request.min_moves, 1) else list(thoughts.lines[: max(request.min_moves, 1)])
-    infos = [_info(request, position, thoughts, line, order, name_of) for order, line in enumerate(told)]
-    infos = infos[: max(request.max_moves, 1)]
+    told = told[: max(request.max_moves, 1)]
+    estimates: list[Estimate] = []
+    if judge is not None and request.dialect == "kata":
+        game, state = position.game, position.state
+        estimates = judge([state, *(game.after(state, line.action) for line in told[:MOST_SCORES])])
+    infos = []
+    for order, line in enumerate(told):
+        score = _score(position, estimates[order + 1]) if order + 1 < len(estimates) else ""
+        infos.append(_info(request, position, thoughts, line, order, name_of, score))
     if request.root_info:
-        infos.append(f"rootInfo visits {thoughts.visits} winrate {_fraction(thoughts.value or 0.0):.6g}")
+        score = _score(position, estimates[0]) if estimates else ""
+        infos.append(f"rootInfo visits {thoughts.visits} winrate {_fraction(thoughts.value or 0.0):.6g}{score}")
+    if request.ownership and estimates:
+        sign = 1 if position.player == 0 else -1
+        infos.append(f"ownership {' '.join(f'{sign * owner + 0.0:.4g}' for owner in estimates[0].ownership)}")
     return " ".join(infos)
 
 
@@ -80,15 +110,32 @@ def _info(
     line: Line,
     order: int,
     name_of: Callable[[str], str],
+    score: str,
 ) -> str:
     value = line.value if line.value is not None else thoughts.value or 0.0
     win, prior = _fraction(value), line.prior
+    low = lower_bound(win, line.visits)
     moves = [name_of(move) for move in _moves(position, line)]
     if request.dialect == "lz":
-        said = f"winrate {round(10_000 * win)} prior {round(10_000 * prior)}"
+        said = f"winrate {round(10_000 * win)} prior {round(10_000 * prior)} lcb {round(10_000 * low)}"
     else:
-        said = f"utility {value:.6g} winrate {win:.6g} prior {prior:.6g}"
+        said = (
+            f"utility {value:.6g} winrate {win:.6g}{score} prior {prior:.6g} lcb {low:.6g} utilityLcb {2 * low - 1:.6g}"
+        )
     return f"info move {moves[0]} visits {line.visits} {said} order {order} pv {' '.join(moves)}"
+
+
+def lower_bound(win: float, visits: int) -> float:
+    """What a win rate found by so many visits is likely above: each counted as a game that is won or lost, with one
+    more that is drawn, so that a rate of 1 from a single visit is not certain."""
+    drawn_in = (win * visits + 0.5) / (visits + 1)
+    return max(0.0, win - CONFIDENCE * math.sqrt(drawn_in * (1 - drawn_in) / (visits + 1)))
+
+
+def _score(position: Position, estimate: Estimate) -> str:
+    """The expected score's keys; KataGo's scoreMean is its lead, for interfaces that know no other."""
+    lead = estimate.points if position.player == 0 else -estimate.points
+    return f" scoreMean {lead:.4g} scoreStdev {estimate.deviation:.4g} scoreLead {lead:.4g} scoreSelfplay {lead:.4g}"
 
 
 def _fraction(value: float) -> float:

@@ -2,6 +2,10 @@
 
 A command may make it another game: another size, another komi, a handicap. The player is then made for that game, and
 where nobody plays it nothing is changed.
+
+GTP's controllers may have a side move twice in a row, and moves made after two passes. In games with passes the other
+side passes in between, and a game that passes ended goes on from before them; one `undo` takes back what one command
+has played.
 """
 
 import contextlib
@@ -10,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.gtp_text import COLOUR_NAMES
+from agent.manners import is_end_by_passes
 from agent.players import Player, PlayerFor
 from games.contract import Game, GameError, parse_parameters
 from games.position import Position
@@ -27,6 +33,10 @@ class Table:
         self._player_for = player_for
         self._players: dict[Game, Player] = {game: player_for(game)}
         self.position = Position(game)
+        self._base = self.position  # from which commands have played on
+        self._moves: list[tuple[int, int]] = []  # colours and actions of these commands
+        self._earlier: list[Position] = []  # the positions before each of them
+        self._comments: list[tuple[Position, str]] = []  # the positions after each of them, and what is said of them
         self.plain_game = game
         """The game without the handicap that commands have given."""
 
@@ -51,6 +61,10 @@ class Table:
         game = game or self.plain_game
         self._take(Position(game))
         self.plain_game = game
+        # Nothing of the last game helps in this one, and a player is to play the same whatever came before.
+        forget = getattr(self.player, "forget", None)
+        if forget is not None:
+            forget()
 
     def resize(self, columns: int) -> None:
         """A new game on a board so large. A game without a size takes its own number of columns only."""
@@ -61,12 +75,65 @@ class Table:
         else:
             self.begin()
 
-    def set_komi(self, komi: float) -> None:
-        """Plays on with another komi, where the game has one."""
-        if has_parameter(self.plain_game, "komi"):
-            plain = changed(self.plain_game, komi=f"{komi:g}")
-            self._take(replayed(changed(self.position.game, komi=f"{komi:g}"), self.position.actions))
-            self.plain_game = plain
+    # --- moves
+
+    def turned(self, colour: int) -> Position:
+        """The position with this colour to move, as the module's docstring says; not to be changed.
+
+        Raises GameError where the game is over, or it is the other side's turn and it cannot pass.
+        """
+        return turned(self.position, colour)
+
+    def play(self, colour: int, action: int, comment: str = "") -> None:
+        """Plays a legal action of `turned(colour)`. `comment`: what the record says of it."""
+        following = after_turn(self.position, colour, action)
+        self._earlier.append(self.position)
+        self._moves.append((colour, action))
+        self.position = following
+        self._comments.append((following, comment))
+
+    def undo(self) -> bool:
+        """Takes back what the last command played, or the last move of a record; False where there is none.
+
+        Handicap stones are not taken back.
+        """
+        if self._moves:
+            self._moves.pop()
+            self._comments.pop()
+            self.position = self._earlier.pop()
+            return True
+        if len(self._base.actions) <= placed_stones(self._base.game):
+            return False
+        self._base = self._base.copy()
+        self._base.undo()
+        self.position = self._base
+        return True
+
+    def comments(self) -> dict[int, str]:
+        """What is said of the game's moves, by how many moves had been made."""
+        line = self.position.actions
+        return {
+            len(position.actions): comment
+            for position, comment in self._comments
+            if comment and position.actions == line[: len(position.actions)]
+        }
+
+    # --- other games
+
+    def set_parameters(self, **parameters: str) -> None:
+        """Plays on under other rules, as another komi; parameters that the game does not have are passed over."""
+        known = {name: value for name, value in parameters.items() if has_parameter(self.plain_game, name)}
+        if not known:
+            return
+        plain, comments = changed(self.plain_game, **known), self._comments
+        base = replayed(changed(self.position.game, **known), self._base.actions)
+        positions, moves = [base], self._moves
+        for colour, action in moves:
+            positions.append(after_turn(positions[-1], colour, action))
+        self._take(base)
+        self.plain_game, self._moves = plain, moves
+        self._earlier, self.position = positions[:-1], positions[-1]
+        self._comments = [(position, text) for position, (_, text) in zip(positions[1:], comments, strict=True)]
 
     def give_handicap(self, stones: int, placement: str) -> None:
         """Gives Black stones on an empty board: `fixed`, where the rules have them; `free`, as his first moves."""
@@ -118,7 +185,42 @@ class Table:
                 oldest = next(other for other in self._players if other != game)
                 close_player(self._players.pop(oldest))
         self._players[game] = self._players.pop(game)  # the last one is the newest
-        self.position = position
+        self.position = self._base = position
+        self._moves, self._earlier, self._comments = [], [], []
+
+
+def turned(position: Position, colour: int) -> Position:
+    """The position with this colour to move; see `Table.turned`."""
+    if is_end_by_passes(position):
+        position = position.copy()
+        position.undo()
+        position.undo()
+    if position.is_over:
+        raise GameError("the game is over")
+    if position.player == colour:
+        return position
+    waiting, position = position, position.copy()
+    movers = position.movers()
+    if movers and movers[-1] == colour and position.moves_text()[-1] == "pass":
+        position.undo()  # another pass would end the game
+        return position
+    try:
+        position.play_text("pass")
+    except GameError:
+        raise GameError(f"{COLOUR_NAMES[waiting.player]} is to move") from None
+    return position
+
+
+def after_turn(position: Position, colour: int, action: int) -> Position:
+    """A new position: the one after the colour's action, which may not have been to move. Raises GameError."""
+    following = turned(position, colour).copy()
+    following.play(action)
+    return following
+
+
+def placed_stones(game: Game) -> int:
+    """How many of a game's first moves place Black's handicap."""
+    return int(getattr(game, "handicap", 0)) if getattr(game, "placement", "") == "free" else 0
 
 
 def black_points(position: Position) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from agent.clock import LATENCY_S
 from agent.engines.process import LineProcess
 from agent.gtp import GtpEngine, serve
+from agent.gtp_analysis import lower_bound
 from agent.players import make_player
 from agent.thinking import Limit, Line, Thoughts
 from games import load
@@ -326,34 +327,37 @@ def served(gtp: GtpEngine, *lines: str, patience: int = 0) -> str:
     return "".join(written)
 
 
-INFO = "info move 1 visits {} winrate 7500 prior 1429 order 0 pv 1\n"
+def info(visits: int) -> str:
+    """What is told after so many visits."""
+    low = round(10_000 * lower_bound(0.75, visits))
+    return f"info move 1 visits {visits} winrate 7500 prior 1429 lcb {low} order 0 pv 1\n"
 
 
 def test_analysis_goes_on_until_the_next_line():
     assert served(engine("connect4", lambda game: Aloud()), "7 lz-analyze b 0", "name", patience=1) == (
-        "=7\n" + INFO.format(1) + INFO.format(2) + "\n= Keima\n\n"
+        "=7\n" + info(1) + info(2) + "\n= Keima\n\n"
     )
     assert served(engine("connect4", lambda game: Aloud()), "lz-analyze 0", patience=99) == (
-        "=\n" + INFO.format(1) + INFO.format(2) + INFO.format(3) + "\n"
+        "=\n" + info(1) + info(2) + info(3) + "\n"
     )
 
 
 def test_analysis_is_told_at_its_interval_and_at_the_end():
     ticks = iter(range(100))
     gtp = GtpEngine(load("connect4"), lambda game: Aloud(), clock=lambda: float(next(ticks)))
-    assert served(gtp, "lz-analyze b 1000", "quit", patience=99) == (
-        "=\n" + INFO.format(1) + INFO.format(3) + "\n=\n\n"
-    )
+    assert served(gtp, "lz-analyze b 1000", "quit", patience=99) == ("=\n" + info(1) + info(3) + "\n=\n\n")
 
 
 def test_a_move_with_its_analysis():
     gtp = engine("connect4", lambda game: Aloud())
-    assert served(gtp, "3 lz-genmove_analyze b 0") == (
-        "=3\n" + INFO.format(1) + INFO.format(2) + INFO.format(3) + "play 1\n\n"
-    )
+    assert served(gtp, "3 lz-genmove_analyze b 0") == ("=3\n" + info(1) + info(2) + info(3) + "play 1\n\n")
     assert gtp.position.actions == [0]
     answer = served(gtp, "kata-genmove_analyze w 0 maxmoves 1")
-    assert answer.startswith("=\ninfo move 1 visits 1 utility 0.5 winrate 0.75 prior 0.142857 order 0 pv 1\n")
+    low = lower_bound(0.75, 1)
+    assert answer.startswith(
+        "=\ninfo move 1 visits 1 utility 0.5 winrate 0.75 prior 0.142857 "
+        f"lcb {low:.6g} utilityLcb {2 * low - 1:.6g} order 0 pv 1\n"
+    )
     assert answer.endswith("\nplay 1\n\n")
 
 
@@ -378,7 +382,7 @@ def test_analysis_that_cannot_be():
 def test_what_goes_wrong_under_way_ends_the_answer_and_is_logged():
     logged: list[str] = []
     gtp = GtpEngine(load("connect4"), lambda game: Aloud(fails=True), log=logged.append)
-    assert gtp.handle("lz-analyze b 10") == "=\n" + INFO.format(1) + "\n"
+    assert gtp.handle("lz-analyze b 10") == "=\n" + info(1) + "\n"
     assert logged == ["lz-analyze: the network said what is no number"]
     assert gtp.handle("genmove b") == "? the network said what is no number\n\n"
     assert gtp.position.actions == []
@@ -455,8 +459,8 @@ def test_go_with_komi_and_handicap():
         = G7 C3
         > fixed_handicap 2
         ? board not empty
-        > play b a1
-        ? illegal move: white is to move
+        > undo
+        ? cannot undo
         > genmove w
         = A9
         > clear_board
@@ -489,8 +493,6 @@ def test_go_with_komi_and_handicap():
         =
         > set_free_handicap A1 B2
         =
-        > play b c3
-        ? illegal move: white is to move
         > play w PASS
         =
         > play b pass

@@ -1,0 +1,96 @@
+"""The moves that GTP's engine makes: how long it may think, what it says of them, when it passes or resigns."""
+
+import time
+from collections.abc import Callable
+
+from agent.advice import move_comment
+from agent.gtp_clocks import Clocks
+from agent.gtp_table import Table
+from agent.gtp_text import GtpError
+from agent.thinking import Limit, Report, Thinker
+from games.contract import Game, GameError
+from games.position import Position
+
+
+class Mover:
+    """Has the table's player move."""
+
+    def __init__(
+        self,
+        table: Table,
+        clocks: Clocks,
+        *,
+        simulations: int | None = None,
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`simulations`, `seconds`: what a move may cost at most, whatever the time settings allow."""
+        self._table, self._clocks = table, clocks
+        self._simulations, self._seconds = simulations, seconds
+        self._now = clock
+
+    def move(self, colour: int, report: Report | None = None) -> str:
+        """Makes the player's move on the board and on the clock; returns its name, `resign` among them."""
+        if self._table.position.is_over:
+            return self._after_the_end(colour)
+        position = self.turned(colour)
+        start_s = self._now()
+        try:
+            action, comment = self._decided(position, report)
+        except GameError as error:
+            if getattr(error, "is_resignation", False):
+                return "resign"
+            raise
+        self._clocks.spend(colour, self._now() - start_s)
+        name = name_of(position.game, position.game.action_to_text(position.state, action))
+        self._table.play(colour, action, comment)
+        return name
+
+    def advice(self, colour: int) -> str:
+        """The move that the player would make, without making it; outside of games, so clocks do not run."""
+        if self._table.position.is_over:
+            return self._after_the_end(colour)
+        position = self.turned(colour)
+        action = self._table.player.choose(position)
+        return name_of(position.game, position.game.action_to_text(position.state, action))
+
+    def turned(self, colour: int, prefix: str = "") -> Position:
+        """The position with this colour to move. Raises GtpError, which begins with `prefix`, where it cannot."""
+        try:
+            return self._table.turned(colour)
+        except GameError as error:
+            raise GtpError(f"{prefix}{error}") from None
+
+    def _after_the_end(self, colour: int) -> str:
+        """After the end the loser resigns, others pass, as everybody does where there are passes."""
+        position = self._table.position
+        return "resign" if position.outcome == 1 - colour and position.game.name != "go" else "pass"
+
+    def _decided(self, position: Position, report: Report | None) -> tuple[int, str]:
+        """The player's action, within its share of the time that is left, and what it says of it."""
+        player = self._table.player
+        if not isinstance(player, Thinker):
+            return player.choose(position), ""
+        thoughts = player.think(position, self._limit(position), report=report)
+        action = player.pick(thoughts)
+        territory = getattr(player, "territory", None)
+        estimate = territory.estimate([position.state])[0] if territory is not None else None
+        return action, move_comment(position, thoughts, None if estimate is None else estimate.points)
+
+    def _limit(self, position: Position) -> Limit | None:
+        share_s = self._clocks.share_s(position)
+        if share_s is None:
+            return None
+        if len(position.legal_actions()) == 1:
+            return Limit(simulations=1)
+        return Limit(self._simulations or None, share_s if self._seconds is None else min(share_s, self._seconds))
+
+
+def name_of(game: Game, move: str) -> str:
+    """A move as it is told: Go's interfaces expect points in capitals."""
+    return move.upper() if game.name == "go" and move != "pass" else move
+
+
+def names_of(game: Game, moves: list[str]) -> str:
+    """Moves as they are told, in a line."""
+    return " ".join(name_of(game, move) for move in moves)
