@@ -309,18 +309,23 @@ def gtp(
 ) -> None:
     """Speak the Go Text Protocol, version 2, on stdin and stdout, in the game's own notation.
 
+    Go is played by Chinese rules unless the game says others, as go:9,rules=japanese, and given up where it is lost.
+
     Args:
         game: A game, as `keima games` lists them, or a game file's path (.py: code, which is run).
         model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
-        opponent: Another player, as text: random, rollout:500, alphabeta:4, exact, raw:CHECKPOINT.
+        opponent: Another player, as text: random, rollout:500, alphabeta:4, exact, raw:CHECKPOINT; with options, as
+            "shipped resign=0", which never resigns.
         simulations: Simulations a move at most. Without this and --seconds, time settings alone limit a move.
         seconds: Seconds a move at most.
         seed: Seeds players that use chance.
     """
     from agent.gtp import GtpEngine, serve
     from agent.gtp_lines import StreamLines
+    from agent.gtp_moves import RESIGN_BELOW
+    from agent.gtp_rules import match_game
     from agent.player_spec import parse
-    from agent.players import Player, default_player, make_player
+    from agent.players import Player, SearchPlayer, default_player, make_player
     from agent.thinking import Limit, Thinker
     from games import load
     from games.contract import Game
@@ -339,6 +344,8 @@ def gtp(
         else:
             player, introduction = default_player(game, **limits, seed=seed)
             log(introduction)
+        if isinstance(player, SearchPlayer) and game.name == "go" and "resign" not in asked:
+            player.resign_below(RESIGN_BELOW)
         if isinstance(player, Thinker):  # what compiles on first use does so before a clock runs
             player.think(Position(game), Limit(simulations=1))
             player.forget()
@@ -351,7 +358,8 @@ def gtp(
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    engine = GtpEngine(load(game), player_for, simulations=asked["simulations"], seconds=asked["seconds"], log=log)
+    loaded = match_game(load(game), game)
+    engine = GtpEngine(loaded, player_for, simulations=asked["simulations"], seconds=asked["seconds"], log=log)
     try:
         if sys.stdin is not None:
             serve(engine, StreamLines(sys.stdin.buffer), write)

@@ -11,6 +11,9 @@ from agent.thinking import Limit, Report, Thinker
 from games.contract import Game, GameError
 from games.position import Position
 
+RESIGN_BELOW = 0.03
+"""The winning probability below which Go is given up, where the player was told nothing of it."""
+
 
 class Mover:
     """Has the table's player move."""
