@@ -31,6 +31,16 @@ def test_gtp():
     player.close()
 
 
+def test_gtp_commands_that_are_set():
+    player = make_player(
+        f'gtp:{quoted(sys.executable, str(FOLDER / "go_referee.py"), "none", "", "0")} set="komi=3.5, kgs-rules=aga"',
+        load("go:5"),
+    )
+    assert isinstance(player, GtpPlayer)
+    assert player._commands == {"komi": "3.5", "kgs-rules": "aga"}
+    player.close()
+
+
 def test_usi(monkeypatch):
     command = f"usi:{quoted(sys.executable, str(FOLDER / 'uci_engine.py'), 'usi', 'honest', 'b2')}"
     player = make_player(f'{command} name="an engine" level=7 set="style=wild" timeout=60', TICTACTOE)

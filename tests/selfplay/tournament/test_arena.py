@@ -11,6 +11,7 @@ from agent.players import PolicyPlayer, RandomPlayer, SearchPlayer
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameError
 from games.position import Position
 from mcts.rollout import RolloutEvaluator
+from selfplay.tournament import arena as arena_module
 from selfplay.tournament.arena import Arena, GameTask
 from selfplay.tournament.contestants import (
     Answer,
@@ -18,6 +19,7 @@ from selfplay.tournament.contestants import (
     AskedInThread,
     NetworkContestant,
     PlayoutContestant,
+    Thinking,
 )
 from selfplay.tournament.match import play_all
 
@@ -290,6 +292,39 @@ def test_players_are_made_for_games_and_told_of_their_ends():
     play_all(Arena(game, [Told(), PlayoutContestant(3)], 1), [GameTask(0, (1, 0), (), 50), GameTask(1, (0, 0), (), 60)])
     # The two sides of one player get different numbers to draw from.
     assert events == [("begin", 51), ("end",), ("begin", 60), ("begin", 61), ("end",), ("close",)]
+
+
+def test_a_player_for_all_games_is_told_of_each_and_its_thinking_is_timed():
+    begun = []
+
+    class Engine(Failing):
+        def begin_game(self, seed):
+            begun.append(seed)
+
+    game = games.load("tictactoe")
+    engine = AskedInThread(lambda seed: Engine(None), capacity=1, one_for_all=True)
+    jobs = [GameTask(0, (0, 1), (), 50), GameTask(1, (1, 0), (), 60)]
+    played = play_all(Arena(game, [engine, PlayoutContestant(3)], 1), jobs)
+    assert begun == [50, 61]
+    for task, result in zip(jobs, played, strict=True):
+        side = task.players.index(0)
+        own, other = result.thinking[side], result.thinking[1 - side]
+        assert own.moves == len(result.actions[side::2])
+        assert own.seconds >= own.longest_s > 0
+        assert other == Thinking()
+
+
+def test_turns_with_playouts_get_shorter_where_playouts_take_long(monkeypatch):
+    game = games.load("connect4")
+    arena = Arena(game, [PlayoutContestant(400)], 8)
+    turns = []
+    monkeypatch.setattr(arena, "_play_on", lambda *arguments: turns.append(arguments[-1]))
+    clock = iter([0.0, 1.0, 5.0, 6.0, 9.0, 9.0, 9.5, 9.5])
+    monkeypatch.setattr(arena_module.time, "perf_counter", lambda: next(clock))
+    for _ in range(4):
+        arena._play_out([0, 1])
+    assert turns == [16, 8, 4, 8]  # two that took a second, then two that took no time
+    arena._play_out([])  # nobody's turn
 
 
 def test_what_is_no_opening():

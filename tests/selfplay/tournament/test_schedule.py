@@ -50,6 +50,18 @@ def test_round_robin_is_balanced():
         assert {(game.first, game.opening) for game in own} == {(p, (n,)) for p in (a, b) for n in range(3)}
 
 
+@pytest.mark.parametrize(("sides", "first", "second"), [("first", 0, 1), ("second", 1, 0)])
+def test_one_player_may_always_have_the_same_side(sides, first, second):
+    schedule = FixedSchedule([(0, 1)], 6, Numbered(), [], sides)
+    games = drawn(schedule)
+    assert games == [Pairing(first, second, (n,)) for n in range(6)]
+    assert schedule.total == 6
+    # What was played before is not played again; games from the other side are none of these.
+    later = FixedSchedule([(0, 1)], 6, Numbered(), [*games[1:3], Pairing(second, first, (0,))], sides)
+    assert later.played == 2
+    assert drawn(later) == [games[0], *games[3:]]
+
+
 def test_rounds_are_openings():
     schedule = FixedSchedule(round_robin(range(3)), 4, Numbered(), [])
     first = schedule.draw()

@@ -5,8 +5,11 @@ import sqlite3
 import pytest
 
 import games
+from agent.storage import StorageFull
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
-from selfplay.tournament.store import SCHEMA_VERSION, Store, StoredGame, line_digest
+from selfplay.tournament.contestants import Thinking
+from selfplay.tournament.store import ADDED_COLUMNS, SCHEMA_VERSION, Store, StoredGame, line_digest
+from selfplay.tournament.verdict import Verdict
 
 
 def game_of(first, second, outcome=FIRST_WINS, moves=("4", "4", "1"), **changes):
@@ -50,6 +53,65 @@ def test_what_goes_in_comes_out(tmp_path, connect4):
         assert again.sessions() == [{"workers": 2}]
         assert again.game == connect4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.sqlite"]
+
+
+def test_what_a_referee_said_and_how_long_was_thought(tmp_path, connect4):
+    store, (a, b) = make(tmp_path / "t.sqlite", connect4)
+    verdict = Verdict("Judge 2", FIRST_WINS, 2.5, SECOND_WINS, -1.5, ("a1", "b1"), "W+1.5")
+    thinking = (Thinking(3, 1.5, 0.75), Thinking())
+    games = [game_of(a, b, SECOND_WINS, verdict=verdict, thinking=thinking), game_of(a, b)]
+    store.record(games, store.begin_session({}))
+    assert [game.verdict for game in store.games()] == [verdict, None]
+    assert [game.thinking for game in store.games()] == [thinking, None]
+    query = "SELECT json_extract(referee, '$.by_rules') FROM games WHERE referee <> ''"
+    assert store._database.execute(query).fetchall() == [(FIRST_WINS,)]
+    store.close()
+
+
+def of_version_1(path):
+    """Makes a file as it was before there were referees."""
+    database = sqlite3.connect(path)
+    for name in ADDED_COLUMNS:
+        database.execute(f"ALTER TABLE games DROP COLUMN {name}")
+    database.execute("PRAGMA user_version = 1")
+    database.commit()
+    database.close()
+
+
+def test_a_file_of_the_first_version_is_read_and_goes_on(tmp_path, connect4):
+    for name in ("1.sqlite", "2.sqlite"):
+        store, (a, b) = make(tmp_path / name, connect4)
+        store.record([game_of(a, b)], store.begin_session({}))
+        store.close()
+    of_version_1(tmp_path / "1.sqlite")
+    with Store(tmp_path / "1.sqlite", read_only=True) as old, Store(tmp_path / "2.sqlite") as new:
+        assert [game.verdict for game in old.games()] == [None]
+        assert new.merge(old) == 1
+        assert new.num_games() == 2
+    with Store(tmp_path / "1.sqlite") as old, Store(tmp_path / "2.sqlite", read_only=True) as new:
+        verdict = Verdict("Judge 2", FIRST_WINS, 2.5, FIRST_WINS, 1.5)
+        old.record([game_of(a, b, verdict=verdict)], old.begin_session({}))
+        assert [game.verdict for game in old.games()] == [None, verdict]
+        assert old.merge(new) == 1
+    of_version_1(tmp_path / "1.sqlite")
+    with Store(tmp_path / "1.sqlite") as old, Store(tmp_path / "2.sqlite", read_only=True) as new:
+        assert old.merge(new) == 0
+        assert old.num_games() == 3
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path, connect4):
+    store, (a, b) = make(tmp_path / "t.sqlite", connect4)
+    session = store.begin_session({})
+    store.record([game_of(a, b)], session)
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFull, match=r"disk full: .* the same command with --file goes on"):
+        store.record([game_of(a, b, moves=("1",) * 100_000)], session)
+    assert store.num_games() == 1
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    store.record([game_of(a, b)], session)
+    assert store.num_games() == 2
+    store.close()
 
 
 def test_games_come_all_or_none(tmp_path, connect4):

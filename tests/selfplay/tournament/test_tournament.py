@@ -13,7 +13,7 @@ import pytest
 
 import games
 from agent import commands
-from games.contract import GameError
+from games.contract import FIRST_WINS, SECOND_WINS, GameError
 from games.position import position_after
 from selfplay.tournament.report import parse_anchors, standings
 from selfplay.tournament.store import Store
@@ -160,6 +160,70 @@ def test_engines_that_fail_forfeit_and_the_tournament_goes_on(tmp_path):
     assert found.notes[0] == "18 of 20 games were forfeited:"
 
 
+JUDGE = f"{sys.executable} -I {ROOT}/tests/data/engines/go_referee.py"
+
+
+def test_a_referee_decides_games_that_end_on_the_board(tmp_path, capsys):
+    """After one move Black has the board by the rules, if that was no pass; the referee says White won."""
+    path = tmp_path / "t.sqlite"
+    arguments = ["go:2,komi=0.5,limit=1", "random", "random seed=2", "--games", "4", "--opening-plies", "0"]
+    referee = ["--referee", f'gtp:"{JUDGE} none ? W+1.5" timeout=60']
+    command = ["tournament", *arguments, *referee, "--file", str(path), "--workers", "1", "--json"]
+    assert commands.main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["referee"]["asked"], told["referee"]["decided"]) == (4, 4)
+    assert told["referee"]["names"] == ["Judge 2"]
+    with Store(path) as store:
+        played = list(store.games())
+        assert store.settings["referee"].startswith("gtp:")
+    assert [game.outcome for game in played] == [SECOND_WINS] * 4
+    assert all(game.verdict.own_count == "W+1.5" for game in played)
+    overruled = sum(position_after(store.game, list(game.moves)).outcome == FIRST_WINS for game in played)
+    assert told["referee"]["overruled"] == overruled > 0
+    # The file knows its referee, and takes no other one for further games.
+    assert commands.main(["tournament", "--file", str(path), "--games", "6", "--workers", "1"]) == 0
+    assert "Judge 2 decided 6 of the 6 games" in capsys.readouterr().out
+    other = ["tournament", "--file", str(path), "--referee", f'gtp:"{JUDGE} none a1 ?"']
+    assert commands.main(other) == 2
+    assert "expected the same again, or another file" in capsys.readouterr().err
+
+
+def test_a_referee_that_fails_leaves_the_rules_and_the_report_says_so(tmp_path):
+    found, played = play(
+        tmp_path / "t.sqlite",
+        "go:2,komi=0.5,limit=2",
+        ["random", "random seed=2"],
+        games=2,
+        opening_plies=0,
+        referee=f'gtp:"{JUDGE} crash a1 ?" timeout=60',
+    )
+    assert all(position_after(games.load("go:2,komi=0.5,limit=2"), list(g.moves)).outcome == g.outcome for g in played)
+    assert not any(game.verdict.decides for game in played)
+    assert found.notes[0].startswith("the referee decided 0 of the 2 games")
+    assert "2 x decided by the rules: Judge crashed: it ended with exit code 1" in found.notes[1]
+
+
+def test_a_config_is_a_tournament_that_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(
+        'game = "tictactoe"\nplayers = ["random", "rollout:5"]\noptional = ["gtp:no-such-engine name=absent"]\n'
+        "games = 2\nopening_plies = 1\n[anchors]\nrandom = 100\nabsent = 5\n"
+    )
+    command = ["tournament", "--config", "small.toml", "--workers", "1"]
+    assert commands.main([*command, "--json"]) == 0
+    out, errors = capsys.readouterr()
+    assert "without absent: no program 'no-such-engine'" in errors
+    told = json.loads(out)
+    assert told["games"] == 2
+    assert {p["name"]: p["elo"] for p in told["players"]}["random"] == 100
+    assert (tmp_path / "runs" / "ladder-small" / "ladder.json").is_file()
+    # The command has the last word, and its players join.
+    assert commands.main([*command, "rollout:9", "--games", "4", "--anchor", "random=50", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["games"] == 12
+    assert {p["name"]: p["elo"] for p in told["players"]}["random"] == 50
+
+
 def test_an_engine_that_crashed_is_started_again(tmp_path):
     flag = tmp_path / "crashed"
     engine = f"gtp:\"{ENGINE} 'crash once' {flag}\" name=unlucky"
@@ -255,6 +319,10 @@ def test_a_gauntlet_and_adaptive_pairing(tmp_path):
         (["connect4", "random", "rollout:5", "--book", "none.txt"], "none.txt: expected a book of openings"),
         (["connect4", "random", "rollout:5", "--anchor", "random"], "--anchor: expected NAME=ELO"),
         (["bogus", "random", "rollout:5"], "unknown game"),
+        (["connect4", "random", "rollout:5", "--referee", "gtp:x"], "connect4 needs none"),
+        (["go:5", "random", "rollout:5", "--referee", "random"], "expected a program that speaks GTP"),
+        (["connect4", "random", "rollout:5", "--sides", "first", "--pairing", "adaptive"], "--sides first: expected"),
+        (["--config", "none.toml"], "none.toml: no such config file"),
         (["--report"], "expected a game and players, or --file FILE"),
         (["--file", "none.sqlite"], "no such tournament"),
     ],
