@@ -210,12 +210,13 @@ def _hidden(x: Any, network: Network, game: Game) -> Any:
 
 def _value(x: Any, network: Network, game: Game) -> Any:
     hidden = _hidden(x, network, game)
-    weight = network.score_weight if network.value.score is not None else 0.0
+    of_score = network.value.score
+    weight = 0.0 if of_score is None else network.score_weight
     outcome = ops.softmax(_linear(hidden, network.value.outcome), 1)
     of_outcome = (1.0 - weight) * np.array([[1], [0], [-1]], np.float32)  # win, draw, loss
     value = ops.matmul(outcome, ops.constant(of_outcome), False, False)
-    if weight:
-        score = _mean_score(hidden, network.value.score)
+    if of_score is not None and weight:
+        score = _mean_score(hidden, of_score)
         saturated = ops.atan(ops.multiply(score, ops.constant(np.float32(0.5))))  # as agent.network.saturated_score
         value = ops.add(value, ops.multiply(saturated, ops.constant(np.float32(weight * 2.0 / np.pi))))
     return _reshape(value, [-1])

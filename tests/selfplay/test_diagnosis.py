@@ -395,9 +395,9 @@ def test_false_resignations_against_a_naive_count(games, random):
     segment, window, counted = segment_of(games[:200]), ReplayWindow(), []
     flags, start = segment.flags.copy(), 0
     for outcome, length in zip(segment.outcomes, segment.game_lengths, strict=True):
-        checked, mark = random.random() < 0.5, random.choice([0, FIRST_GIVEN_UP, SECOND_GIVEN_UP])
+        checked, mark = random.random() < 0.5, int(random.choice([0, FIRST_GIVEN_UP, SECOND_GIVEN_UP]))
         since = random.integers(1, length)
-        flags[start : start + length] |= CHECKED * checked
+        flags[start : start + length] |= CHECKED if checked else 0
         flags[start + since : start + length] |= mark
         if checked and mark:
             counted.append((start, outcome != (SECOND_WINS if mark == FIRST_GIVEN_UP else FIRST_WINS)))
