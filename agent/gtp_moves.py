@@ -8,7 +8,7 @@ from agent.gtp_clocks import Clocks
 from agent.gtp_table import Table
 from agent.gtp_text import GtpError
 from agent.thinking import Limit, Report, Thinker
-from games.contract import Game, GameError
+from games.contract import ONGOING, Game, GameError
 from games.position import Position
 
 RESIGN_BELOW = 0.03
@@ -76,6 +76,13 @@ class Mover:
             return player.choose(position), ""
         thoughts = player.think(position, self._limit(position), report=report)
         action = player.pick(thoughts)
+        if (
+            position is not self._table.position
+            and position.game.outcome(position.game.after(position.state, action)) != ONGOING
+        ):
+            # The pass before was not the opponent's, who was left out: it is no offer to end the game.
+            others = [line.action for line in thoughts.lines if line.action != action]
+            action = others[0] if others else action
         territory = getattr(player, "territory", None)
         estimate = territory.estimate([position.state])[0] if territory is not None else None
         return action, move_comment(position, thoughts, None if estimate is None else estimate.points)

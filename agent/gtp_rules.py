@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from agent.gtp_table import changed, has_parameter
+from agent.parameters import changed, has_parameter
 from games.contract import Game, GameError
 
 _AREA, _TERRITORY = {"rules": "chinese"}, {"rules": "japanese"}

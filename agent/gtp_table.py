@@ -9,15 +9,15 @@ has played.
 """
 
 import contextlib
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from agent.gtp_text import COLOUR_NAMES
-from agent.manners import is_end_by_passes
+from agent.manners import is_end_by_passes, placed_stones
+from agent.parameters import changed, has_parameter
 from agent.players import Player, PlayerFor
-from games.contract import Game, GameError, parse_parameters
+from games.contract import Game, GameError
 from games.position import Position
 
 MAX_SGF_BYTES = 1 << 20
@@ -218,11 +218,6 @@ def after_turn(position: Position, colour: int, action: int) -> Position:
     return following
 
 
-def placed_stones(game: Game) -> int:
-    """How many of a game's first moves place Black's handicap."""
-    return int(getattr(game, "handicap", 0)) if getattr(game, "placement", "") == "free" else 0
-
-
 def black_points(position: Position) -> list[str]:
     """The points on which the first player has stones."""
     cells = np.flatnonzero(position.game.board(position.state) == 1)
@@ -234,23 +229,12 @@ def is_empty(position: Position) -> bool:
     return not position.game.board(position.state).any()
 
 
-def changed(game: Game, **parameters: str) -> Game:
-    """The game with some parameters changed. Raises GameError."""
-    values = {field.name: getattr(game, field.name) for field in dataclasses.fields(game)} | parameters
-    return parse_parameters(type(game), ",".join(f"{name}={value}" for name, value in values.items()))
-
-
 def replayed(game: Game, actions: list[int]) -> Position:
     """The position after these actions. Raises GameError where the game was over sooner, or would have been."""
     position = Position(game)
     for action in actions:
         position.play(action)
     return position
-
-
-def has_parameter(game: Game, name: str) -> bool:
-    """Whether the rules have a parameter of this name."""
-    return any(field.name == name for field in dataclasses.fields(game))
 
 
 def close_player(player: Player) -> None:

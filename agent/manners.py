@@ -139,6 +139,11 @@ def is_end_by_passes(position: Position) -> bool:
     )
 
 
+def placed_stones(game: Game) -> int:
+    """How many of a game's first moves place Black's handicap."""
+    return int(getattr(game, "handicap", 0)) if getattr(game, "placement", "") == "free" else 0
+
+
 def _region_with(seeds: NDArray[np.bool_], area: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The cells of an area that are connected within it to one of its seeds, [H * W]."""
     area = area.reshape(shape)

@@ -19,11 +19,12 @@ The text format is UTF-8, lines ended by a line feed, made to be read and writte
     2. b4
 
 The first line is as above. Then come headers, `name: value`, in any order; only `game` must be there, as `keima play`
-takes it. `result` is 1-0, 0-1 or 1/2-1/2 as the first player sees it, or * for a game that goes on or whose result is
-not known; `ending` says how a game ended whose last move does not say so. `moves` is the number of moves, by which a
-file that was cut off is known. Other headers are kept. Then come the moves, one a line, numbered from 1 (a side may
-move twice in a row), in the game's notation. A line that begins with `;` is a comment on the move before it, on the
-starting position before the first move; several such lines are one comment. Empty lines mean nothing.
+takes it. `setup` says how many of the first moves only set a position up. `result` is 1-0, 0-1 or 1/2-1/2 as the first
+player sees it, or * for a game that goes on or whose result is not known; `ending` says how a game ended whose last
+move does not say so. `moves` is the number of moves, by which a file that was cut off is known. Other
+headers are kept. Then come the moves, one a line, numbered from 1 (a side may move twice in a row), in the game's
+notation. A line that begins with `;` is a comment on the move before it, on the starting position before the first
+move; several such lines are one comment. Empty lines mean nothing.
 """
 
 import re
@@ -48,7 +49,7 @@ RESULTS = {FIRST_WINS: "1-0", SECOND_WINS: "0-1", DRAW: "1/2-1/2", ONGOING: "*"}
 """Outcome codes as records write them."""
 
 _TITLE = "Keima game record, version 1"
-_OWN_HEADERS = ("game", "first", "second", "date", "result", "ending", "moves")
+_OWN_HEADERS = ("game", "first", "second", "date", "result", "ending", "setup", "moves")
 _HEADER_NAME = r"[A-Za-z](?:[\w -]{0,62}\w)?"
 _HEADER = re.compile(rf"({_HEADER_NAME})\s*:(.*)", re.ASCII)
 _MOVE = re.compile(r"([0-9]{1,9})\.\s*(\S.*)")
@@ -75,6 +76,8 @@ class GameRecord:
     """How it ended where the last move does not say so: resignation, time, forfeit, agreement."""
     headers: dict[str, str] = field(default_factory=dict)
     """What else is known of it, as {"event": ...}; names in lower case."""
+    setup: int = 0
+    """How many of the first actions set a position up, and were not played in the game."""
 
     def __post_init__(self) -> None:
         if self.result not in RESULTS.values():
@@ -87,6 +90,8 @@ class GameRecord:
         for ply in self.comments:
             if not 0 <= ply <= len(self.actions):
                 raise GameError(f"a comment on move {ply}: expected a move from 0 to {len(self.actions)}")
+        if not 0 <= self.setup <= len(self.actions):
+            raise GameError(f"setup: expected a number of moves from 0 to {len(self.actions)}, got {self.setup}")
         self.headers = {name.lower(): text for name, value in self.headers.items() if (text := one_line(value))}
         for name in self.headers:
             if name in _OWN_HEADERS or not re.fullmatch(_HEADER_NAME, name, re.ASCII):
@@ -204,6 +209,7 @@ def to_text(record: GameRecord) -> str:
         "date": record.date or "",
         "result": record.result,
         "ending": record.ending,
+        "setup": str(record.setup) if record.setup else "",
         "moves": str(len(record.actions)),
         **record.headers,
     }
@@ -270,6 +276,7 @@ def from_text(text: str, game: Game | None = None, source: str = "record") -> Ga
             values.get("date"),
             values.get("ending", ""),
             {name: value for name, value in values.items() if name not in _OWN_HEADERS},
+            _count(values.get("setup", ""), "setup", source),
         )
     except GameError as error:
         raise GameError(f"{source}: {error}") from None
@@ -295,10 +302,15 @@ def _game_of_record(number: int, spec: str, game: Game | None, source: str) -> G
     return load_game(spec) if game is None else game
 
 
-def _check_count(text: str, found: int, source: str) -> None:
+def _count(text: str, name: str, source: str) -> int:
+    """A header's number; 0 where there is none."""
     if text and not (text.isascii() and text.isdigit()):
-        raise GameError(f"{source}: moves: expected a number, got {_shown(text)}")
-    if text and int(text[:9]) != found:
+        raise GameError(f"{source}: {name}: expected a number, got {_shown(text)}")
+    return int(text[:9] or 0)
+
+
+def _check_count(text: str, found: int, source: str) -> None:
+    if _count(text, "moves", source) != found and text:
         raise GameError(f"{source}: expected {text} moves, found {found}: the file is cut off or was edited")
 
 

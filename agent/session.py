@@ -272,7 +272,17 @@ class Session:
             self.comments,
             datetime.date.today().isoformat() if self.loaded is None else self.loaded.date,
             ending=RESIGNATION if self.resigned is not None else "",
+            setup=self._setup(),
         )
+
+    def _setup(self) -> int:
+        """How many moves only set the position up of the game that was loaded, where it still begins with them."""
+        if (
+            self.loaded is None
+            or self.position.actions[: self.loaded.setup] != self.loaded.actions[: self.loaded.setup]
+        ):
+            return 0
+        return self.loaded.setup
 
     def load(self, record: GameRecord) -> None:
         """Puts a recorded game on the board, at its end and paused. Raises GameError, and changes nothing then."""

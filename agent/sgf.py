@@ -3,13 +3,19 @@
 sgfmill reads and writes the files; here moves become actions. Of a file with variations the main line is read, of one
 with several games the first. What SGF cannot say of the game (Gomoku's stones in a row, Go's rules in detail) stands
 in a property of Keima's own, KEIMA[gomoku:size=9,win=4], which other programs keep or ignore.
+
+Stones set up before the first move become moves, too, with passes between them where one side has more; the record
+says how many they are. Moves after two passes, as where players did not agree on what is dead, go on from before these.
 """
 
+import contextlib
 import dataclasses
 import re
 
 from sgfmill.sgf import Node, Sgf_game
 
+from agent.manners import is_end_by_passes, placed_stones
+from agent.parameters import changed
 from agent.records import RESULTS, GameRecord, one_line
 from games import load as load_game
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError
@@ -20,14 +26,23 @@ NUMBERS = {"go": b"1", "gomoku": b"4"}
 _COLOURS = ("b", "w")  # by player: Black, who begins, is the first
 _ENDINGS = {"R": "resignation", "T": "time", "F": "forfeit"}
 _PASS = "pass"
+_NO_LIBERTY = "stones set up before the first move: some have no liberty"
+_KEIMA = "KEIMA"
 _RULES = {  # SGF's RU, as far as files agree on the names, and what it means in Go's parameters
     "japanese": {"rules": "japanese", "ko": "simple"},
     "jp": {"rules": "japanese", "ko": "simple"},
     "korean": {"rules": "japanese", "ko": "simple"},
     "chinese": {"rules": "chinese"},
     "cn": {"rules": "chinese"},
+    "aga": {"rules": "chinese", "ko": "situational"},
     "tromp-taylor": {"rules": "tromp-taylor"},
+    "nz": {"ko": "situational", "suicide": "yes"},
+    "new zealand": {"ko": "situational", "suicide": "yes"},
+    "goe": {"rules": "chinese", "suicide": "yes"},
+    "ing": {"rules": "chinese", "suicide": "yes"},
 }
+_NAMES_OF_RULES = {"japanese": "Japanese", "chinese": "Chinese", "tromp-taylor": "Tromp-Taylor"}
+"""How RU is written."""
 
 
 def to_sgf(record: GameRecord) -> bytes:
@@ -39,9 +54,11 @@ def to_sgf(record: GameRecord) -> bytes:
     root = file.get_root()
     root.set_raw("GM", NUMBERS[game.name])
     root.set("AP", ("Keima", "1"))
-    root.set("KEIMA", game.label)
+    root.set(_KEIMA, game.label)
     if hasattr(game, "komi"):
         root.set("KM", game.komi)
+    if rules := _NAMES_OF_RULES.get(getattr(game, "rules", "")):
+        root.set("RU", rules)
     for name, who in zip(("PB", "PW"), record.players, strict=True):
         if who:
             root.set(name, who)
@@ -49,20 +66,18 @@ def to_sgf(record: GameRecord) -> bytes:
         root.set("DT", record.date)
     if result := _result_to_sgf(record):
         root.set("RE", result)
-    stones = sorted(_black_cells(game))
-    placed = _placed_handicap(game, len(stones), record.actions)
+    before = max(record.setup, placed_stones(game) if len(record.actions) >= placed_stones(game) else 0)
     if handicap := getattr(game, "handicap", 0):
         root.set("HA", handicap)
-    if stones or placed:
-        root.set("AB", [_point(game, cell) for cell in [*stones, *placed]])
-    comments = [record.comments[ply] for ply in range(len(placed) + 1) if ply in record.comments]
+    _set_stones(root, GameRecord(game, record.actions[:before]).position(), is_setup=record.setup > 0)
+    comments = [text for ply, text in record.comments.items() if ply <= before]
     if comments:
         root.set("C", "\n".join(comments))
     position = Position(game)
     for ply, action in enumerate(record.actions, 1):
         player = position.player
         position.play(action)
-        if ply > len(placed):
+        if ply > before:
             node = file.extend_main_sequence()
             node.set_move(_COLOURS[player], _point(game, action))
             if ply in record.comments:
@@ -73,10 +88,19 @@ def to_sgf(record: GameRecord) -> bytes:
 def from_sgf(data: bytes, game: Game | None = None, source: str = "record") -> GameRecord:
     """Reads SGF; see `agent.records.load`. Raises GameError, saying which move is wrong, and why."""
     try:
+        # Some programs write the size of a square board twice.
+        data = re.sub(rb"\bSZ\s*\[\s*([0-9]+)\s*:\s*\1\s*\]", rb"SZ[\1]", data)
         file = Sgf_game.from_bytes(data, override_encoding=_encoding(data))
         nodes = file.get_main_sequence()
         found = _game_of_file(file, game)
-        return _read_nodes(found, nodes)
+        try:
+            return _read_nodes(found, nodes)
+        except GameError:
+            if game is not None or _KEIMA in file.get_root().properties() or getattr(found, "ko", "") != "positional":
+                raise
+            with contextlib.suppress(GameError):  # most files are of games without superko, and do not say so
+                return _read_nodes(changed(found, ko="simple"), nodes)
+            raise
     except GameError as error:
         raise GameError(f"{source}: {one_line(str(error))}") from None  # it may quote the file
     except (ValueError, LookupError) as error:  # LookupError: an encoding that there is none of
@@ -114,7 +138,7 @@ def _game_of_file(file: Sgf_game, game: Game | None) -> Game:
     if name is None:
         raise GameError(f"expected Go (GM[1]) or Gomoku (GM[4]), got GM[{number.decode('ascii', 'replace')[:20]}]")
     # Keima's own property holds more; in it must be the same game, since a record must not name a file to run.
-    label = root.get_raw("KEIMA").decode("utf-8", "replace") if root.has_property("KEIMA") else ""
+    label = root.get_raw(_KEIMA).decode("utf-8", "replace") if root.has_property(_KEIMA) else ""
     if label.partition(":")[0] == name:
         found = load_game(label)
     elif game is not None and game.name == name:
@@ -129,42 +153,79 @@ def _game_of_file(file: Sgf_game, game: Game | None) -> Game:
 
 
 def _game_of_properties(name: str, file: Sgf_game) -> Game:
-    root = file.get_root()
+    root, nodes = file.get_root(), file.get_main_sequence()
     known = {field.name for field in dataclasses.fields(load_game(name))}
-    parameters = {"size": str(file.get_size())}
-    if root.has_property("KM"):
-        parameters["komi"] = f"{root.get('KM'):g}"
-    parameters |= _RULES.get(_text(root, "RU").lower(), {})
-    handicap = _handicap(root)
-    if handicap:
-        parameters["handicap"] = str(handicap)
-        fixed = load_game(f"{name}:" + ",".join(f"{k}={v}" for k, v in parameters.items() if k in known))
-        given = {_cell(fixed, point) for point in root.get_setup_stones()[0]}
-        if "placement" in known and given != _black_cells(fixed):
-            parameters["placement"] = "free"
+    size = file.get_size()
+    parameters = {"size": str(size)}
+    komi = _number(root, "KM")
+    if komi is not None:
+        parameters["komi"] = f"{komi:g}"
+    parameters |= _RULES.get(_text(root, "RU").strip().lower(), {})
+    black, white, _ = root.get_setup_stones()
+    longest = sum(_colour(node) is not None for node in nodes) + 2 * max(len(black), len(white))
+    if longest > 3 * size**2:
+        parameters["limit"] = str(longest)
+    handicap = _handicap(root, nodes)
+    if handicap < 2:  # one stone is no more than the right to move first
+        return _load(name, parameters, known)
+    parameters["handicap"] = str(handicap)
+    with contextlib.suppress(GameError):  # more stones than there are fixed points
+        fixed = _load(name, {**parameters, "placement": "fixed"}, known)
+        stones = {_cell(fixed, point) for point in black}
+        if stones == _black_cells(fixed) or (not stones and _first_colour(nodes) != "b"):
+            return fixed
+    return _load(name, {**parameters, "placement": "free"}, known)
+
+
+def _load(name: str, parameters: dict[str, str], known: set[str]) -> Game:
     return load_game(f"{name}:" + ",".join(f"{key}={value}" for key, value in parameters.items() if key in known))
 
 
-def _handicap(root: Node) -> int:
-    """How many stones Black was given: what HA says, else how many stand there from the beginning."""
-    return int(root.get("HA")) if root.has_property("HA") else len(root.get_setup_stones()[0])
+def _number(node: Node, name: str) -> float | None:
+    """A property's number; None where there is none. Raises ValueError for what is not one."""
+    text = _raw(node, name).strip().replace(",", ".")
+    return float(text) if text else None
+
+
+def _raw(node: Node, name: str) -> str:
+    return node.get_raw(name).decode("ascii", "replace") if node.has_property(name) else ""
+
+
+def _handicap(root: Node, nodes: list[Node]) -> int:
+    """How many stones Black was given; 0 where the stones set up are a position rather than that."""
+    black, white, empty = root.get_setup_stones()
+    said = _number(root, "HA")
+    if white or empty:
+        return 0
+    if not black:  # it places them by its first moves
+        return int(said or 0)
+    if said is None and _first_colour(nodes) == "b":
+        return 0
+    return len(black) if said in (None, len(black)) else 0
+
+
+def _first_colour(nodes: list[Node]) -> str | None:
+    """Whose the first move is; None where there is none."""
+    return next((colour for node in nodes if (colour := _colour(node)) is not None), None)
+
+
+def _colour(node: Node) -> str | None:
+    return next((colour for colour in _COLOURS if node.has_property(colour.upper())), None)
 
 
 def _read_nodes(game: Game, nodes: list[Node]) -> GameRecord:
     root = nodes[0]
     position, comments = Position(game), dict[int, list[str]]()
-    black, white, empty = root.get_setup_stones()
-    missing = {_cell(game, point) for point in black} - _black_cells(game)
-    if white or empty or len(missing) > getattr(game, "handicap", 0):
-        raise GameError("stones set up before the first move, which only Go's handicap may be")
-    for cell in sorted(missing):  # placed freely: the game's first moves
-        position.play(cell)
+    placed = _set_up(position, nodes)
     for node in nodes:
         if node is not root and node.has_setup_stones():
             raise GameError(f"stones set up after move {len(position.actions)}; expected moves alone")
-        colour, point = node.get_move()
+        colour = _colour(node)
         if colour is not None:
-            _play(position, colour, point)
+            _play(position, colour, _move_of(node, position))
+            # Where the game went on from before two passes, what was said of these is said of the move before.
+            for ply in [ply for ply in comments if ply >= len(position.actions)]:
+                comments.setdefault(len(position.actions) - 1, []).extend(comments.pop(ply))
         if comment := _text(node, "C"):
             comments.setdefault(len(position.actions), []).append(comment)
     result, ending = _result_from_sgf(_text(root, "RE"), position)
@@ -176,15 +237,85 @@ def _read_nodes(game: Game, nodes: list[Node]) -> GameRecord:
         {ply: "\n".join(texts) for ply, texts in comments.items()},
         _text(root, "DT") or None,
         ending,
+        setup=placed,
     )
+
+
+def _set_stones(root: Node, position: Position, *, is_setup: bool) -> None:
+    """Writes the stones on the board as the file's first position. `is_setup`: whether they are more than handicap."""
+    board = position.game.board(position.state).reshape(-1)
+    for name, code in (("AB", 1), ("AW", 2)):
+        cells = (board == code).nonzero()[0].tolist()
+        if cells:
+            root.set(name, [_point(position.game, cell) for cell in cells])
+    if is_setup:
+        root.set("PL", _COLOURS[position.player])
+
+
+def _set_up(position: Position, nodes: list[Node]) -> int:
+    """Plays the stones set up before the first move; returns how many moves that takes, beside a handicap's."""
+    game, root = position.game, nodes[0]
+    black, white, _ = ({_cell(game, point) for point in points} for points in root.get_setup_stones())
+    missing = [sorted(black - _black_cells(game)), sorted(white)]
+    free = placed_stones(game)
+    if not white and (not missing[0] or len(missing[0]) == free):
+        for cell in missing[0]:
+            position.play(cell)
+        if not root.has_property("PL") or position.player == _turn(root, nodes):
+            return 0
+    _expect_passes(position, free)
+    passing = game.shape[0] * game.shape[1]
+    left = [iter(cells) for cells in missing]
+    try:
+        for _ in range(2 * max(map(len, missing))):  # nobody passes twice in a row: the other side has stones then
+            if _has_all(position, black | _black_cells(game), white):
+                break
+            position.play(next(left[position.player], passing))
+        if position.player != _turn(root, nodes):
+            position.play(passing)
+    except GameError:
+        raise GameError(_NO_LIBERTY) from None
+    if not _has_all(position, black | _black_cells(game), white):
+        raise GameError(_NO_LIBERTY)
+    return len(position.actions)
+
+
+def _has_all(position: Position, black: set[int], white: set[int]) -> bool:
+    """Whether these are the stones on the board."""
+    board = position.game.board(position.state).reshape(-1)
+    return [set((board == code).nonzero()[0].tolist()) for code in (1, 2)] == [black, white]
+
+
+def _expect_passes(position: Position, free: int) -> None:
+    """Raises GameError in games where no position can be set up by moves."""
+    passing = position.game.shape[0] * position.game.shape[1]
+    if free or passing not in position.legal_actions():
+        raise GameError("stones set up before the first move, which only Go's may be, and only its handicap freely")
+
+
+def _turn(root: Node, nodes: list[Node]) -> int:
+    """Whose turn it is after stones were set up: as the file says, else the first to move."""
+    said = _raw(root, "PL").strip().lower()[:1] or _first_colour(nodes) or "b"
+    return _COLOURS.index(said) if said in _COLOURS else 0
+
+
+def _move_of(node: Node, position: Position) -> tuple[int, int] | None:
+    try:
+        return node.get_move()[1]  # type: ignore[no-any-return]
+    except ValueError:
+        number, written = len(position.actions) + 1, _raw(node, (_colour(node) or "").upper())
+        raise GameError(f"move {number}: expected a point of the board or a pass, got {written[:20]!r}") from None
 
 
 def _play(position: Position, colour: str, point: tuple[int, int] | None) -> None:
     game, number = position.game, len(position.actions) + 1
     action = _cell(game, point)
-    if position.is_over:
+    if is_end_by_passes(position):
         if point is None:  # some rules have a third pass
             return
+        position.undo()
+        position.undo()
+    if position.is_over:
         raise GameError(f"move {number}: the game was over before it")
     if _COLOURS[position.player] != colour:
         mover = game.players[position.player]
@@ -202,11 +333,6 @@ def _play(position: Position, colour: str, point: tuple[int, int] | None) -> Non
 def _black_cells(game: Game) -> set[int]:
     """Where Black has stones before the first move."""
     return {int(cell) for cell in (game.board(game.new_state()) == 1).reshape(-1).nonzero()[0]}
-
-
-def _placed_handicap(game: Game, given: int, actions: list[int]) -> list[int]:
-    """The first actions where they place Black's handicap, beyond the `given` stones that are there from the start."""
-    return actions[: max(0, getattr(game, "handicap", 0) - given)]
 
 
 def _point(game: Game, action: int) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent.records import RESULTS, GameRecord, load, record_of, save
+from agent.records import RESULTS, GameRecord, from_text, load, record_of, save, to_text
 from agent.sgf import from_sgf, to_sgf
 from games import load as load_game
 from games.contract import GameError
@@ -115,6 +115,111 @@ def test_results(written, expected):
     assert from_sgf(to_sgf(record)) == record
 
 
+def black_and_white(position) -> tuple[int, int]:
+    board = position.game.board(position.state)
+    return int((board == 1).sum()), int((board == 2).sum())
+
+
+@pytest.mark.parametrize(
+    ("data", "stones", "to_move", "setup"),
+    [
+        ("(;GM[1]SZ[9]AB[aa][bb][cc]AW[ee])", (3, 1), 0, 6),
+        ("(;GM[1]SZ[9]AB[aa][bb][cc]AW[ee]PL[W])", (3, 1), 1, 5),
+        ("(;GM[1]SZ[9]AW[ee]PL[B])", (0, 1), 0, 2),
+        ("(;GM[1]SZ[9]AW[ee]PL[W])", (0, 1), 1, 3),
+        ("(;GM[1]SZ[9]PL[White])", (0, 0), 1, 1),
+        ("(;GM[1]SZ[9]AB[ee];B[gc])", (2, 0), 1, 2),
+        ("(;GM[1]SZ[9]HA[3]AB[aa][bb]AW[cc];W[ee])", (2, 2), 0, 3),
+        ("(;GM[1]SZ[9]AB[aa:cc]AW[ee];W[ff])", (9, 2), 0, 17),
+    ],
+)
+def test_stones_set_up(data, stones, to_move, setup):
+    """Their moves come before the game's, and are not told as such."""
+    record = from_sgf(data.encode())
+    position = record.position()
+    assert black_and_white(position) == stones
+    assert position.player == to_move
+    assert record.setup == setup
+    again = to_sgf(record)
+    assert from_sgf(again) == record
+    assert again.count(b";") == 1 + data.count(";") - 1
+    assert from_text(to_text(record)) == record
+
+
+def test_handicap_by_moves_and_by_agreement():
+    """OGS lets Black place his stones by moves; some files say how many there are and not where."""
+    by_moves = from_sgf(b"(;GM[1]SZ[9]KM[0.5]HA[2]RU[chinese];B[ee];B[cc];W[gg])")
+    assert (by_moves.game.placement, by_moves.game.handicap, by_moves.game.rules) == ("free", 2, "chinese")
+    assert by_moves.position().moves_text() == ["e5", "c7", "g3"]
+    agreed = from_sgf(b"(;GM[1]SZ[9]KM[0.5]HA[2];W[ee])")
+    assert (agreed.game.placement, agreed.game.handicap) == ("fixed", 2)
+    unsaid = from_sgf(b"(;GM[1]SZ[9]AB[cc][gg][ee];W[aa])")
+    assert (unsaid.game.placement, unsaid.game.handicap, unsaid.setup) == ("free", 3, 0)
+    for text in ("HA[0]", "HA[1]", "HA[]"):
+        assert from_sgf(f"(;GM[1]SZ[9]KM[0.5]{text};B[ee];W[cc])".encode()).game == load_game("go:9,komi=0.5")
+
+
+def test_files_as_servers_write_them():
+    """Properties of their own, times, sizes written twice, empty ones, odd komi, AGA rules, a byte order mark."""
+    data = """﻿(;FF[4]CA[UTF-8]GM[1]AP[x:3]GN[friendly match]SZ[9:9]KM[]TM[600]OT[3x30 byo-yomi]RU[AGA]WR[5k]BR[?]
+    XX[odd][two]MULTIGOGM[1]PC[https://example.org/game/1]C[Ada: gl\n];B[ee]BL[599.2]OB[3]LB[cc:A]TR[dd];W[cc]WL[1]
+    (;B[gc]BM[1]MN[3]CR[aa])(;B[aa]C[variation]))"""
+    record = from_sgf(data.encode())
+    assert record.game == load_game("go:9,rules=chinese,ko=situational")
+    assert record.position().moves_text() == ["e5", "c7", "g7"]
+    assert from_sgf(b"(;GM[1]SZ[9]KM[6,5];B[ee])").game.komi == 6.5
+    assert from_sgf(b"(;GM[1]SZ[9]RU[NZ];B[ee])").game.suicide == "yes"
+
+
+def test_rules_are_written_by_the_names_others_know():
+    for rules, written in (
+        ("chinese", b"RU[Chinese]"),
+        ("japanese", b"RU[Japanese]"),
+        ("tromp-taylor", b"RU[Tromp-Taylor]"),
+    ):
+        assert written in to_sgf(record_of(Position(load_game(f"go:9,rules={rules}"))))
+    assert b"RU[" not in to_sgf(record_of(Position(load_game("gomoku:9"))))
+
+
+def test_a_game_goes_on_from_before_two_passes():
+    data = b"(;GM[1]SZ[5];B[cc];W[bb]C[fine];B[]C[done?];W[]C[no];B[dd];W[dc];B[];W[])"
+    record = from_sgf(data)
+    assert record.position().moves_text() == ["c3", "b4", "d2", "d3", "pass", "pass"]
+    assert record.comments == {2: "fine\ndone?\nno"}
+
+
+def test_a_repetition_that_the_files_rules_allowed():
+    """A file that does not name its rules may be of a game without superko; one that does is held to them."""
+    game, superko = load_game("go:3,ko=simple"), load_game("go:3")
+    random = np.random.default_rng(1)
+    while True:
+        position = Position(game)
+        while not position.is_over:
+            position.play(int(random.choice(position.legal_actions())))
+        try:
+            GameRecord(superko, position.actions).position()
+        except GameError as error:
+            if "is not legal" in str(error):
+                break
+    data = to_sgf(record_of(position))
+    unnamed = data.replace(b"KEIMA[go:size=3,ko=simple]", b"")
+    assert from_sgf(unnamed).game == game
+    assert from_sgf(unnamed).actions == position.actions
+    with pytest.raises(GameError, match=r"move [0-9]+: illegal move .*repeat a position"):
+        from_sgf(unnamed, superko)
+
+
+def test_a_game_longer_than_the_rules_have_by_default():
+    game = load_game("go:2,limit=60,ko=simple")
+    random, position = np.random.default_rng(2), Position(game)
+    while len(position.actions) < 30:
+        position = Position(game)
+        while not position.is_over and len(position.actions) < 30:
+            position.play(int(random.choice(position.legal_actions())))
+    data = to_sgf(record_of(position)).replace(b"KEIMA[go:size=2,ko=simple,limit=60]", b"")
+    assert from_sgf(data).actions == position.actions
+
+
 def test_a_third_pass_and_a_result_that_people_agreed_on():
     data = b"(;GM[1]SZ[5]KM[0.5]RE[W+4];B[cc];W[];B[];W[tt])"
     record = from_sgf(data)
@@ -136,14 +241,15 @@ def test_a_third_pass_and_a_result_that_people_agreed_on():
             "move 6: the game was over before it",
         ),
         ("(;GM[1]SZ[9];B[ee];AB[aa])", "stones set up after move 1"),
-        ("(;GM[1]SZ[9]AW[ee])", "stones set up before the first move"),
+        ("(;GM[1]SZ[3]AW[aa][ab][ba][bb]AB[ca][cb][cc][bc][ac])", "some have no liberty"),
         ("(;GM[4]SZ[9]AB[ee])", "stones set up before the first move"),
         ("(;GM[2]SZ[8];B[ee])", r"expected Go \(GM\[1\]\) or Gomoku \(GM\[4\]\), got GM\[2\]"),
         ("(;GM[1]SZ[25])", "go: size is from 2 to 19, got 25"),
         ("(;GM[1]SZ[9]KM[3.75])", "komi goes in steps of 0.5"),
         ("(;GM[1]SZ[9]KM[many])", "no sound SGF"),
         ("(;GM[1]SZ[nine])", "no sound SGF: bad SZ property"),
-        ("(;GM[1]SZ[9];B[zz])", "no sound SGF"),
+        ("(;GM[1]SZ[9];B[ee];W[zz])", "move 2: expected a point of the board or a pass, got 'zz'"),
+        ("(;GM[1]SZ[9];B[ee];W[e])", "move 2: expected a point of the board or a pass, got 'e'"),
         ("(;GM[1]SZ[9];B[ee]", "no sound SGF"),
         ("(;GM[1]SZ[9]CA[KLINGON]PB[x];B[ee])", "no sound SGF"),
         ("(;GM[4]SZ[15]KEIMA[gomoku:9])", "a board of size 15, expected 9, that of gomoku:size=9"),
