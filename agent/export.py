@@ -176,6 +176,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
             "float32 [positions]: the scale of the score's logistic distribution, in points; a standard deviation is "
             "1.81 times that"
         )
+        described["score_weight"] = (
+            f"{checkpoint.network.score_weight:g}: this share w of a position's worth in Keima's search is its score, "
+            f"(1 - w) * value + w * 2 / pi * atan(score / {2 * game.score_unit / game.score_per_point:g})"
+        )
     return described
 
 

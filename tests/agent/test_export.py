@@ -14,7 +14,7 @@ import games
 from agent import commands
 from agent import export as export_module
 from agent.checkpoint import Checkpoint, Metadata, load_checkpoint, save_checkpoint
-from agent.export import CHECKED_BATCHES, TOLERANCE, export, largest_difference, to_onnx
+from agent.export import CHECKED_BATCHES, TOLERANCE, describe, export, largest_difference, to_onnx
 from agent.inference import random_positions_planes
 from agent.network import Network
 from agent.network_config import NetworkConfig
@@ -114,6 +114,15 @@ def test_a_stranger_learns_what_goes_in_and_comes_out(connect4, connect4_data):
     # The weights once, and little else.
     weights = 4 * connect4.network.for_inference().num_parameters
     assert weights < len(connect4_data) < weights + 25_000
+
+
+def test_what_the_search_makes_of_the_score_is_said(tmp_path, connect4):
+    checkpoint = make_checkpoint(tmp_path, "go:5")
+    checkpoint.network.score_weight = 0.1
+    said = describe(checkpoint)["score_weight"]
+    assert said.startswith("0.1: ")
+    assert said.endswith("atan(score / 10)")
+    assert "score_weight" not in describe(connect4)
 
 
 def test_another_networks_file_disagrees(tmp_path, connect4, connect4_data):
