@@ -3,7 +3,8 @@
 A search under rules by which every stone on the board counts knows how to win, but not when to stop: all moves of a
 won game are as good, in its own territory too. What follows chooses among moves that change nothing:
 
-  * after the opponent's pass, a pass that wins as the stones stand is played at once;
+  * after the opponent's pass, a pass that wins as the stones stand is played at once; where players agree on what is
+    dead (Chinese and Japanese rules), only if it wins then, too, or nothing is left to be played for;
   * a move on a point whose owner nothing can change is worth a pass, and so is a pass played;
   * in a settled position, in which nobody has anything to gain, the side that wins as it stands passes;
   * no pass lets the opponent end a game that he wins only because dead stones of his are still on the board.
@@ -17,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.dead_stones import before_passes, knows_dead_stones, owners_for_sure
+from agent.dead_stones import (
+    before_passes,
+    judge_chains,
+    knows_dead_stones,
+    owners_for_sure,
+    points_without_dead,
+)
 from agent.territory import as_it_stands
 from agent.thinking import Line
 from games.contract import ONGOING, Game, GameError, State
@@ -77,6 +84,7 @@ class Manners:
         self._game = game
         self._territory = territory
         self._passing: int = game.shape[0] * game.shape[1]
+        self._agrees_on_dead = getattr(game, "rules", "") != "tromp-taylor"
         self._counts_stones = getattr(game, "rules", "") != "japanese"
 
     def chosen(self, position: Position, lines: Sequence[Line], value: float | None) -> int:
@@ -85,13 +93,16 @@ class Manners:
         if all(line.action != self._passing for line in lines):
             return best
         after = game.after(state, self._passing)
-        if game.outcome(after) == position.player:
+        is_win = game.outcome(after) == position.player
+        if is_win and self._stays_won(position):
             return self._passing
         pointless = self._pointless(state, position.player)
         playable = [line for line in lines if line.action != self._passing and line.action not in pointless]
         margin = float((1 if position.player == 0 else -1) * game.points(state))
         if not playable or self._is_settled(position, margin, value):
             return self._passing
+        if is_win:  # the search was content with it, and has hardly looked at anything else
+            return playable[0].action
         # Dead stones count until they are off the board: a pass may end a game that the next moves would win.
         if margin < 0 and self._counts_stones:
             if best != self._passing:
@@ -99,6 +110,13 @@ class Manners:
             tried = [line for line in lines if line.visits > 0 and line.action != self._passing]
             return (tried or playable)[0].action
         return self._passing if best in pointless else best
+
+    def _stays_won(self, position: Position) -> bool:
+        """Whether a game that the side to move wins as it stands is still won once dead stones are off the board."""
+        if not self._agrees_on_dead or self._territory is None:
+            return True
+        points = points_without_dead(position, judge_chains(position, self._territory))
+        return (points if position.player == 0 else -points) > 0
 
     def _pointless(self, state: State, player: int) -> set[int]:
         """Points whose owner nothing can change; those apart beside which stones are still to be captured."""

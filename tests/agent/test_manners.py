@@ -46,6 +46,19 @@ def test_a_pass_that_wins_as_the_stones_stand_is_played_at_once():
     assert chosen(play(Position(load("go:5,komi=30.5")), "c3 b3 pass"), "b2") == "pass"
 
 
+def test_by_agreement_a_pass_wins_only_with_what_is_alive():
+    """Two lone stones: as they stand komi decides, but the estimate gives all to Black."""
+    for rules, territory, expected in (
+        ("tromp-taylor", Sure(5), "pass"),
+        ("chinese", Sure(5, 0.5), "d4"),
+        ("chinese", Sure(5), "pass"),  # lost for sure: there is nothing to play for
+        ("chinese", Sure(0), "pass"),
+        ("chinese", None, "pass"),
+    ):
+        position = play(Position(load(f"go:5,komi=5.5,rules={rules}")), "c3 b2 pass")
+        assert chosen(position, "pass", "d4", territory=territory, value=1.0) == expected
+
+
 def test_nobody_fills_what_is_his_for_sure():
     won, lost = (set_up(f"go:5,komi={komi}", *CERTAIN) for komi in (-9.5, 0.5))
     for position in (won, lost):
