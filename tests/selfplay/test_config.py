@@ -8,6 +8,7 @@ from games import load, names
 from games.contract import GameError
 from mcts.search import SearchSettings
 from selfplay.config import SECTIONS, ConfigError, SearchConfig, TrainConfig, load_config, options, to_toml
+from selfplay.generation import search_settings
 from selfplay.replay import window_size
 
 SHIPPED = sorted(
@@ -146,11 +147,14 @@ def test_every_option_is_documented():
 
 
 def test_search_section_is_what_the_search_takes():
-    settings = SearchSettings(**SearchConfig(simulations=5).model_dump())
+    settings = search_settings(SearchConfig(simulations=5))
     assert settings.simulations == 5
     assert settings.gumbel_scale == 1.0
-    left = {field.name for field in dataclasses.fields(SearchSettings)} - set(SearchConfig.model_fields)
-    assert left == {"leaves_per_batch"}  # for play: training evaluates many trees at once instead
+    known = {field.name for field in dataclasses.fields(SearchSettings)}
+    assert known - set(SearchConfig.model_fields) == {
+        "leaves_per_batch"
+    }  # training evaluates many trees at once instead
+    assert set(SearchConfig.model_fields) - known == {"score_weight"}  # the evaluator's, and kept with the network
 
 
 def test_window_rule():
