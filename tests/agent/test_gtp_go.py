@@ -1,0 +1,291 @@
+"""Go over GTP by transcripts: colours out of turn, rules, dead stones, scores, cleaning up, resigning."""
+
+import json
+
+import numpy as np
+import pytest
+
+from agent.gtp import GtpEngine
+from agent.players import make_player
+from agent.territory import Estimate
+from games import load
+from games.contract import GameError
+from tests.agent.test_gtp import Aloud, FirstMove, engine, transcript
+
+DEAD_IN_TERRITORY = [
+    *(f"play {colour} {column}{row}" for row in (5, 4, 3, 2, 1) for colour, column in ("bc", "wd")),
+    *("play b e3", "play w a3"),
+]
+
+
+class Judging(Aloud):
+    """Thinks aloud, and is sure that the left three columns are Black's."""
+
+    outcomes = None
+
+    class territory:
+        @staticmethod
+        def estimate(states):
+            return [Estimate(np.tile(np.array([1, 1, 1, -1, -1], np.float32), 5), 3.5, 2.0) for _ in states]
+
+
+def test_a_side_may_move_twice_and_undo_takes_back_what_was_played():
+    transcript(
+        "go:5",
+        """
+        > play b c3
+        =
+        > play b c2
+        =
+        > play b c2
+        ? illegal move
+        > play w d3
+        =
+        > undo
+        =
+        > undo
+        =
+        > showboard
+        =
+          a b c d e
+        5 . . . . .
+        4 . . . . .
+        3 . . X . .
+        2 . . . . .
+        1 . . . . .
+        white to move
+        > genmove b
+        = A5
+        > play w pass
+        =
+        > play w d3
+        =
+        > undo
+        =
+        > undo
+        =
+        > undo
+        =
+        > undo
+        =
+        > undo
+        ? cannot undo
+        > play w c3
+        =
+        > genmove w
+        = A5
+        """,
+    )
+
+
+def test_a_game_goes_on_after_two_passes():
+    transcript(
+        "go:5",
+        """
+        > play b c3
+        =
+        > play w pass
+        =
+        > play b pass
+        =
+        > play w pass
+        =
+        > genmove w
+        = pass
+        > play b c4
+        =
+        > final_score
+        = B+17.5
+        > undo
+        =
+        > final_score
+        = B+17.5
+        > undo
+        =
+        > undo
+        =
+        > showboard
+        =
+          a b c d e
+        5 . . . . .
+        4 . . . . .
+        3 . . X . .
+        2 . . . . .
+        1 . . . . .
+        white to move
+        """,
+    )
+
+
+def test_rules_by_name_and_in_json():
+    transcript(
+        "go:5",
+        """
+        > kata-get-rules
+        = {"hasButton":false,"ko":"POSITIONAL","scoring":"AREA","suicide":false,"tax":"NONE","whiteHandicapBonus":"0"}
+        > play b c3
+        =
+        > kata-set-rules japanese
+        =
+        > kata-get-rules
+        = {"hasButton":false,"ko":"SIMPLE","scoring":"TERRITORY","suicide":false,"tax":"NONE","whiteHandicapBonus":"0"}
+        > kata-set-rules {"scoring": "AREA", "ko": "SITUATIONAL", "suicide": true, "whiteHandicapBonus": "N-1"}
+        =
+        > kata-get-rules
+        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"AREA","suicide":true,"tax":"NONE","whiteHandicapBonus":"N"}
+        > kata-set-rules martian
+        ? unknown rules 'martian': expected one of tromp-taylor, chinese, chinese-ogs, chinese-kgs, japanese, korean, \
+aga, bga, french, new-zealand, new_zealand, or a JSON object
+        > kata-set-rules
+        ? syntax error
+        > kata-set-rules {"ko"
+        ? rules: expected a JSON object
+        > kata-set-rules {"suicide": 1}
+        ? rules: suicide is true or false here, got 1
+        > kata-set-rules {"hasButton": true}
+        ? rules: hasButton is false here, got true
+        > kgs-rules chinese
+        =
+        > kgs-rules ing
+        ? unknown rules: expected one of chinese, japanese, aga, new_zealand
+        > undo
+        =
+        > undo
+        ? cannot undo
+        """,
+    )
+
+
+@pytest.mark.parametrize("name", ["tromp-taylor", "chinese", "chinese-ogs", "japanese", "korean", "aga", "new-zealand"])
+def test_rules_that_are_told_can_be_set_again(name):
+    gtp = engine("go:5")
+    assert gtp.handle(f"kata-set-rules {name}") == "=\n\n"
+    told = (gtp.handle("kata-get-rules") or "")[2:].strip()
+    game = gtp.position.game
+    assert json.loads(told)["scoring"] in ("AREA", "TERRITORY")
+    gtp.handle("kata-set-rules tromp-taylor")
+    assert gtp.handle(f"kata-set-rules {told}") == "=\n\n"
+    assert gtp.position.game.ko == game.ko
+    assert gtp.position.game.suicide == game.suicide
+    assert (gtp.position.game.rules == "japanese") == (game.rules == "japanese")
+
+
+@pytest.mark.parametrize("rules", ["chinese", "japanese"])
+def test_dead_stones_and_the_score_without_them(rules):
+    gtp = engine(f"go:5,komi=0.5,rules={rules}", lambda game: Judging())
+    for line in DEAD_IN_TERRITORY:
+        assert gtp.handle(line) == "=\n\n"
+    assert gtp.handle("final_status_list dead") == "= A3\nE3\n\n"
+    assert gtp.handle("final_status_list alive") == "= C5 C4 C3 C2 C1\nD5 D4 D3 D2 D1\n\n"
+    assert gtp.handle("final_status_list seki") == "=\n\n"
+    assert gtp.handle("final_status_list") == "? missing status\n\n"
+    assert gtp.handle("final_status_list undead") == "? invalid status\n\n"
+    # 15 points to 10 by area; 10 and a prisoner to 5 and a prisoner by territory.
+    assert gtp.handle("final_score") == "= B+4.5\n\n"
+    for colour in "bw":
+        assert gtp.handle(f"play {colour} pass") == "=\n\n"
+    assert gtp.handle("final_score") == "= B+4.5\n\n"
+    assert gtp.handle("kgs-game_over") == "=\n\n"
+
+
+def test_tromp_taylor_counts_a_game_that_is_over_as_it_stands():
+    gtp = engine("go:5,komi=0.5", lambda game: Judging())
+    for line in DEAD_IN_TERRITORY:
+        gtp.handle(line)
+    assert gtp.handle("final_score") == "= B+4.5\n\n"
+    for colour in "bw":
+        gtp.handle(f"play {colour} pass")
+    assert gtp.handle("final_score") == "= W+0.5\n\n"  # nobody's territory, six stones each
+
+
+def test_cleaning_up_captures_what_is_dead_and_then_passes():
+    gtp = engine("go:5,komi=0.5,rules=chinese", lambda game: Judging())
+    for line in [*DEAD_IN_TERRITORY, "play b pass", "play w pass"]:
+        gtp.handle(line)
+    moves = []
+    while (answer := gtp.handle("kgs-genmove_cleanup b")) != "= pass\n\n":
+        assert answer is not None
+        moves.append(answer[2:].strip())
+        assert len(moves) <= 4
+    assert len(moves) == 3  # the liberties of the stone at a3
+    assert (gtp.position.game.board(gtp.position.state) == 2).sum() == 5
+    assert gtp.handle("kgs-genmove_cleanup x") == "? invalid color or coordinate\n\n"
+    assert engine("othello:4").handle("kgs-genmove_cleanup b") == "? unknown command\n\n"
+
+
+def test_the_estimate_of_a_player_who_has_none_is_by_playouts():
+    gtp = engine("go:5,komi=0.5,rules=chinese")
+    for line in DEAD_IN_TERRITORY:
+        gtp.handle(line)
+    first = gtp.handle("final_status_list dead")
+    assert [gtp.handle("final_status_list dead") for _ in range(5)] == [first] * 5
+
+
+def test_the_networks_first_thought():
+    gtp = engine("go:5,komi=0.5", lambda game: Judging())
+    assert gtp.handle("known_command kata-raw-nn") == "= true\n\n"
+    assert gtp.handle("kata-raw-nn 0") == "? aloud has no network\n\n"
+    assert engine("go:5").handle("kata-raw-nn 0") == "? unknown command\n\n"
+
+
+def test_a_player_who_resigns():
+    class Resigning(Aloud):
+        def pick(self, thoughts):
+            error = GameError("enough")
+            error.is_resignation = True  # type: ignore[attr-defined]
+            raise error
+
+    gtp = engine("go:5", lambda game: Resigning())
+    assert gtp.handle("genmove b") == "= resign\n\n"
+    assert gtp.position.actions == []
+    assert gtp.handle("lz-genmove_analyze b 100").endswith("\nplay resign\n\n")  # type: ignore[union-attr]
+
+
+def test_comments_of_moves_are_in_the_record():
+    gtp = engine("go:5,komi=0.5", lambda game: Judging())
+    for line in ("genmove b", "play w c3", "genmove b", "undo"):
+        gtp.handle(line)
+    printed = (gtp.handle("printsgf") or "").replace("\n", "")
+    assert "B[aa]C[Black wins 75.0%; Black leads by 3.5; 3 simulations; expects a5]" in printed
+    assert printed.count("C[") == 1
+    assert "RU[Tromp-Taylor]" in printed
+    gtp.handle("komi 5.5")
+    assert "C[Black wins" in (gtp.handle("printsgf") or "")
+
+
+def test_a_new_game_has_a_player_who_forgets():
+    forgotten = []
+
+    class Forgetful(Aloud):
+        def forget(self):
+            forgotten.append(True)
+
+    gtp = engine("go:5", lambda game: Forgetful())
+    gtp.handle("genmove b")
+    assert not forgotten
+    for line, times in (("clear_board", 1), ("boardsize 5", 2), ("clear_cache", 3)):
+        assert gtp.handle(line) == "=\n\n"
+        assert len(forgotten) == times
+
+
+def test_sizes_that_nobody_plays():
+    logged: list[str] = []
+    gtp = GtpEngine(load("go:5"), lambda game: FirstMove(), log=logged.append)
+    assert gtp.handle("boardsize 25") == "? unacceptable size\n\n"
+    assert logged == ["boardsize: go: size is from 2 to 19, got 25"]
+    for size in (2, 19):
+        assert gtp.handle(f"boardsize {size}") == "=\n\n"
+        assert gtp.handle("genmove b") == f"= A{size}\n\n"
+
+
+def test_ownership_and_scores_in_the_analysis_of_a_player_who_knows_them():
+    gtp = engine("go:5,komi=0.5", lambda game: make_player("rollout:30", game))
+    answer = gtp.handle("kata-genmove_analyze b 1 ownership true maxmoves 2 rootInfo true")
+    assert answer is not None
+    line = answer.split("\n")[1]
+    assert line.startswith("info move ")
+    assert " scoreLead " in line
+    assert " rootInfo visits " in line
+    owners = line.rpartition(" ownership ")[2].split()
+    assert len(owners) == 25
+    assert all(-1 <= float(owner) <= 1 for owner in owners)
