@@ -62,6 +62,11 @@ class Opponent:
         told, self._introduction = self._introduction, ""
         return told
 
+    def forget(self) -> None:
+        """Drops what the player kept of earlier positions. Not while it thinks about a move."""
+        if isinstance(self._player, Thinker):
+            self._player.forget()
+
     def close(self) -> None:
         """Ends its pondering, and what runs outside this process for it."""
         if isinstance(self._player, Ponderer):

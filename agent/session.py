@@ -249,6 +249,10 @@ class Session:
         self.shown_ply = self.plies
         self.resigned = self.position.player if self.only_human is None else self.only_human
 
+    def agent_resigns(self) -> None:
+        """The player to move, who is not the user, gives the game up."""
+        self.resigned = self.position.player
+
     def swap(self) -> None:
         """Exchanges the sides. Raises GameError where the user has both."""
         if self.humans == (True, True):

@@ -69,7 +69,7 @@ class TerminalGame:
             "undo": lambda _: self._and_board(session.undo),
             "swap": lambda _: self._swap(),
             "resign": lambda _: self._and_board(session.resign),
-            "new": lambda _: self._and_board(session.new),
+            "new": lambda _: self._and_board(self._new_game),
             "save": self._save,
             "load": self._load,
             "back": lambda argument: self._and_board(lambda: session.walk(-count_of_moves(argument))),
@@ -140,12 +140,26 @@ class TerminalGame:
             assert agent is not None
             player = agent.player()
             self._introduce()
-            with agent.thinking():
-                action = player.choose(session.position)
+            try:
+                with agent.thinking():
+                    action = player.choose(session.position)
+            except GameError as error:
+                if not getattr(error, "is_resignation", False):
+                    raise
+                session.agent_resigns()
+                self._show_board()
+                return
             side = self._game.players[session.position.player]
             self._write(f"{side} plays {self._game.action_to_text(session.position.state, action)}\n")
             session.play(action, by_human=False)
             self._show_board()
+
+    def _new_game(self) -> None:
+        """Begins another game, in which players remember nothing of the last one."""
+        for agent in self._agents:
+            if agent is not None:
+                agent.forget()
+        self._session.new()
 
     def _ponder(self) -> None:
         """Has players who think on the user's time do so, once they are ready."""

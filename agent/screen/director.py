@@ -165,7 +165,9 @@ class Director:
             if not isinstance(error, GameError):
                 raise error
             self._say(str(error))
-            if kind == MOVE:
+            if kind == MOVE and getattr(error, "is_resignation", False):
+                self.session.agent_resigns()
+            elif kind == MOVE:
                 self.session.is_paused = True
                 self._say("`go` has it try again; Ctrl-N chooses another opponent.")
             elif kind == BACKGROUND:
@@ -195,6 +197,8 @@ class Director:
             player = agent.player()
             if not isinstance(player, Thinker):
                 return player.choose(position)
+            if position.player not in position.movers():
+                player.forget()  # its first move of a game, for which nothing of the last one is to count
             return player.pick(
                 player.think(
                     position, should_stop=should_stop, report=lambda thoughts: self._report(position, thoughts)

@@ -8,6 +8,7 @@ import pytest
 
 from agent import players, terminal
 from agent.choice import Choice, Setting
+from agent.manners import ResignationError
 from agent.opponent import Adviser, Opponent
 from agent.progress import Progress
 from agent.session import Session, help_text
@@ -309,3 +310,22 @@ def test_play_connects_it_all_to_stdin_and_stdout(monkeypatch, capsys, tmp_path)
     assert text.count("O plays") == 2
     assert "X (you)> 3\n" in text  # echoed, as a terminal would have shown it
     assert text.endswith("Goodbye.\n")
+
+
+def test_a_player_who_gives_up_and_one_who_forgets_between_games(monkeypatch):
+    forgotten = []
+
+    class GivesUp(FirstMove):
+        def choose(self, position):
+            if len(position.actions) > 1:
+                raise ResignationError("first resigns")
+            return super().choose(position)
+
+        def forget(self):
+            forgotten.append(True)
+
+    monkeypatch.setattr(players, "make_player", lambda name, game, **options: GivesUp())
+    text = played(lambda game: Opponent(game, Choice("first"), SILENT), "tictactoe", ["b2", "b3", "new", "b2", "quit"])
+    assert "O resigns. X wins: you win." in text
+    assert text.count("O plays a3") == 2
+    assert forgotten == [True]
