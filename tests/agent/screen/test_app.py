@@ -16,6 +16,7 @@ import pytest
 
 from agent import players
 from agent.choice import Choice, Setting
+from agent.manners import ResignationError
 from agent.screen.app import KeimaApp
 from agent.screen.dialogs import HelpScreen, StartDialog
 from agent.screen.panels import Graph
@@ -401,6 +402,32 @@ def test_pondering_on_the_users_time(first_move):
         async with table_of("tictactoe", (None, Choice("first", ponder=True))) as (pilot, _):
             await type_line(pilot, "b2")
             await until(pilot, lambda: 2 in first_move.thought_about)
+
+    asyncio.run(play())
+
+
+def test_a_player_who_gives_up_and_who_forgets_between_games(monkeypatch, first_move):
+    forgotten = []
+
+    def pick(thoughts):
+        if first_move.thought_about[-1] > 1:
+            raise ResignationError("first resigns")
+        return thoughts.lines[0].action
+
+    monkeypatch.setattr(first_move, "pick", pick)
+    monkeypatch.setattr(first_move, "forget", lambda: forgotten.append(True))
+
+    async def play():
+        async with table_of("tictactoe") as (pilot, table):
+            await type_line(pilot, "b2")
+            await until(pilot, lambda: moves(table) == "b2 a3")
+            await type_line(pilot, "b3")
+            await until(pilot, lambda: top(pilot.app).endswith("O resigns. X wins: you win."))
+            before = len(forgotten)
+            await type_line(pilot, "new")
+            await type_line(pilot, "b2")
+            await until(pilot, lambda: moves(table) == "b2 a3")
+            assert len(forgotten) == before + 1
 
     asyncio.run(play())
 
