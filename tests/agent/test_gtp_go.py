@@ -1,16 +1,18 @@
 """Go over GTP by transcripts: colours out of turn, rules, dead stones, scores, cleaning up, resigning."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
+from agent.engines.process import LineProcess
 from agent.gtp import GtpEngine
 from agent.players import make_player
 from agent.territory import Estimate
 from games import load
 from games.contract import GameError
-from tests.agent.test_gtp import Aloud, FirstMove, engine, transcript
+from tests.agent.test_gtp import LONG_S, Aloud, FirstMove, engine, transcript
 
 DEAD_IN_TERRITORY = [
     *(f"play {colour} {column}{row}" for row in (5, 4, 3, 2, 1) for colour, column in ("bc", "wd")),
@@ -289,3 +291,38 @@ def test_ownership_and_scores_in_the_analysis_of_a_player_who_knows_them():
     owners = line.rpartition(" ownership ")[2].split()
     assert len(owners) == 25
     assert all(-1 <= float(owner) <= 1 for owner in owners)
+
+
+@pytest.mark.parametrize("keima", ["b", "w"])
+def test_a_whole_game_against_gnu_go_whose_count_is_ours(keima):
+    """Over both programs' GTP. A passed game is counted the same by both once dead stones are agreed on."""
+    try:
+        gnu_go = LineProcess("gnugo --mode gtp --level 0 --chinese-rules --boardsize 5 --komi 0.5 --seed 1")
+    except GameError:
+        pytest.skip("GNU Go is not installed")
+
+    def ask_gnu_go(line: str) -> str:
+        gnu_go.send(line, LONG_S)
+        answer = gnu_go.receive(time.monotonic() + LONG_S) or ""
+        while (gnu_go.receive(time.monotonic() + LONG_S) or "") != "":
+            pass
+        return answer
+
+    gtp = engine("go:5,komi=0.5,rules=chinese", lambda game: make_player("rollout:200 seed=1", game))
+    colour, passes = "b", 0
+    while passes < 2:
+        asked, told = (ask_keima(gtp), ask_gnu_go) if colour == keima else (ask_gnu_go, ask_keima(gtp))
+        answer = asked(f"genmove {colour}")
+        assert answer.startswith("= "), answer
+        assert told(f"play {colour} {answer[2:]}").startswith("="), answer
+        passes = passes + 1 if answer[2:].lower() == "pass" else 0
+        colour = "bw"[colour == "b"]
+        assert len(gtp.position.actions) < 75
+    assert gtp.position.is_over
+    scores = [ask("final_score") for ask in (ask_keima(gtp), ask_gnu_go)]
+    gnu_go.close("quit")
+    assert scores[0] == scores[1]
+
+
+def ask_keima(gtp: GtpEngine):
+    return lambda line: (gtp.handle(line) or "").strip()
