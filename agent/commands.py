@@ -593,6 +593,7 @@ def tournament(
         from selfplay.tournament.tournament import begin, how_to_go_on
 
         anchors, loaded = parse_anchors(anchor or []), None
+        left_out: tuple[str, ...] = ()
         limits: dict[str, Any] = {"simulations": simulations, "seconds": seconds, "nodes": nodes}
         settings: dict[str, Any] = {
             "games": games,
@@ -614,10 +615,14 @@ def tournament(
             limits |= {name: value for name, value in planned.limits.items() if limits[name] is None}
             file = file or RUNS / f"ladder-{planned.name}.sqlite"
             output = output or RUNS / f"ladder-{planned.name}"
-            for line in planned.left_out:
-                print(line, file=sys.stderr)
+            left_out = planned.left_out
         elif game is not None:
-            loaded = load(game)
+            try:
+                loaded = load(game)
+            except GameError:
+                if file is None or not file.exists():
+                    raise
+                players = (game, *players)  # the file knows the game, and this is one more who plays
         found = begin(
             file or _new_tournament(loaded.name if loaded else ""),
             loaded,
@@ -630,6 +635,8 @@ def tournament(
         )
         if not report:
             found.prepare(tell)
+    for line in left_out:
+        print(line, file=sys.stderr)
     with found:
         done = report or found.play()
         if found.store.num_games():

@@ -116,11 +116,16 @@ def test_every_pair_plays_and_later_players_join(tmp_path, capsys):
     path = tmp_path / "t.sqlite"
     _, before = play(path, "connect4", ["random", "rollout:30"], games=4)
     check_round_robin(path, 4)
-    found, after = play(path, None, ["rollout:5"])
+    assert commands.main(["tournament", "--file", str(path), "rollout:5", "--workers", "1"]) == 0
+    capsys.readouterr()
+    found, after = play(path, None, [])
     assert after[: len(before)] == before
     check_round_robin(path, 4)
     assert [player.name for player in found.ratings.players][-1] == "random"
     assert found.notes == []
+    # The file knows its game: what the command names are further players.
+    assert commands.main(["tournament", "--file", str(path), "nobody", "--workers", "1"]) == 2
+    assert "no player 'nobody'" in capsys.readouterr().err
     # The same again plays nothing, and the command tells of it all.
     assert commands.main(["tournament", "--file", str(path), "--report", "--json", "--anchor", "random=-500"]) == 0
     told = json.loads(capsys.readouterr().out)
