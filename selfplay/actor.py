@@ -13,9 +13,15 @@ import time
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from games.contract import GameError
 from selfplay.segment import Segment
+
+if TYPE_CHECKING:
+    from agent.inference import Evaluator
+    from agent.network import Network
+    from selfplay.generation import SelfPlay
 
 BEAT_SECONDS = 1.0
 """How often an actor shows that it is alive and what it has done."""
@@ -111,27 +117,56 @@ def _end_with_run() -> None:
     os._exit(1)
 
 
+@dataclass(eq=False)
+class _Group:
+    """The games an actor plays side by side of one of the run's games."""
+
+    games: "SelfPlay"
+    evaluator: "Evaluator | None" = None
+    version: int = -1
+    """Of the weights that the evaluator has."""
+    positions: int = 0
+    """Training positions handed over so far."""
+
+    def take_over(self, network: "Network", version: int) -> None:
+        """Plays with these weights from now on, where it has an evaluator already."""
+        if self.evaluator is not None:
+            self.evaluator.update(network)
+            self.games.forget_evaluations()
+            self.version = version
+
+
 def _play(task: ActorTask, connection: Connection) -> None:
     # Imported here: the pool's process imports this module too, and needs none of it.
     import torch
 
     from agent.checkpoint import CheckpointError, load_checkpoint
     from agent.inference import make_evaluator
-    from games import load
     from selfplay.config import fixed, load_config
     from selfplay.generation import SelfPlay
+    from selfplay.mixture import Mixture
 
     torch.set_num_threads(1)
     config = load_config(str(task.config))
-    game = load(config.game)
-    games = SelfPlay(game, config.search, config.selfplay, task.seed)
+    mixture = Mixture.of(config)
+    groups = [
+        _Group(SelfPlay(game, config.search, config.selfplay, (*task.seed, number) if number else task.seed))
+        for number, game in enumerate(mixture.games)
+    ]
+    group = groups[0]
     connection.send(Beat())
     last_beat, waited_s, told = time.monotonic(), 0.0, (0, 0, 0, 0)
 
     def beat() -> None:
         nonlocal last_beat, waited_s, told
         if time.monotonic() - last_beat > BEAT_SECONDS:
-            done = games.evaluations, games.simulations, games.cache_hits, games.moves
+            all_games = [one.games for one in groups]
+            done = (
+                sum(games.evaluations for games in all_games),
+                sum(games.simulations for games in all_games),
+                sum(games.cache_hits for games in all_games),
+                sum(games.moves for games in all_games),
+            )
             new = [now - before for now, before in zip(done, told, strict=True)]
             connection.send(Beat(new[0], new[1], new[2], new[3], waited_s))
             last_beat, waited_s, told = time.monotonic(), 0.0, done
@@ -148,28 +183,34 @@ def _play(task: ActorTask, connection: Connection) -> None:
     lockstep = task.first_version is not None
     version = task.first_version if task.first_version is not None else newest_version(task.weights)
     wait_for(version)
-    network = load_checkpoint(weights_path(task.weights, version), game).network
-    evaluator = make_evaluator(game, network, task.backend, fixed(config.selfplay.slots))
+    network = load_checkpoint(weights_path(task.weights, version), mixture.games[0]).network
     segments, next_update_s = 0, time.monotonic()
     while True:
         now = time.monotonic()
         if not lockstep and now >= next_update_s and (newest := newest_version(task.weights)) > version:
             with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
-                evaluator.update(load_checkpoint(weights_path(task.weights, newest), game).network)
-                games.forget_evaluations()
+                network = load_checkpoint(weights_path(task.weights, newest), mixture.games[0]).network
                 version = newest
+                group.take_over(network, version)
                 next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
-        games.step(evaluator)
+        if group.evaluator is None:
+            evaluator = make_evaluator(group.games.game, network, task.backend, fixed(config.selfplay.slots))
+            group.evaluator, group.version = evaluator, version
+        elif group.version != version:
+            group.take_over(network, version)
+        group.games.step(group.evaluator)
         beat()
-        if games.finished_positions < config.selfplay.segment_positions:
+        if group.games.finished_positions < config.selfplay.segment_positions:
             continue
+        segment = group.games.take_finished(task.actor, version)
+        group.positions += segment.num_positions
         before = time.monotonic()
-        connection.send(games.take_finished(task.actor, version))
+        connection.send(segment)
         waited_s += time.monotonic() - before
         segments += 1
         if lockstep and segments > 1:
             # One segment behind: while this actor plays, the learner works on the segment before.
             version += 1
             wait_for(version)
-            evaluator.update(load_checkpoint(weights_path(task.weights, version), game).network)
-            games.forget_evaluations()
+            network = load_checkpoint(weights_path(task.weights, version), mixture.games[0]).network
+        group = groups[mixture.furthest_behind([one.positions for one in groups])]

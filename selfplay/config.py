@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from agent.network_config import NetworkConfig
 from games import load
-from games.contract import GameError
+from games.contract import Game, GameError
 from selfplay.replay import window_size
 
 Backend = Literal["torch-f32", "torch-bf16", "openvino-f32", "openvino-bf16", "openvino-int8", "cuda-bf16", "cuda-f16"]
@@ -230,6 +230,11 @@ class TrainConfig(_Section):
     """Everything a training run depends on."""
 
     game: str = Field(description="The game: a name, perhaps with parameters (othello:6), or a path to a .py file.")
+    also: dict[str, float] = Field(
+        {},
+        description="The game on other boards, to play and train on too, and each one's share of the positions, as "
+        '{"go:7" = 0.3}.',
+    )
     seed: int = Field(0, ge=0, lt=1 << 63, description="Seed of all randomness.")
     start_from: str = Field(
         "",
@@ -290,9 +295,36 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
         raise ConfigError(_explain(error, source, sources)) from None
     _check_growth(config, source, sources)
     try:
-        return config.model_copy(update={"game": load(config.game).spec})
+        game = load(config.game)
     except GameError as error:
         raise ConfigError(f"{sources.get('game', source)}: {error}") from error
+    return config.model_copy(
+        update={"game": game.spec, "also": _checked_also(config, game, sources.get("also", source))}
+    )
+
+
+def _checked_also(config: TrainConfig, game: Game, where: str) -> dict[str, float]:
+    """The shares of other boards by their games' specs. Raises ConfigError."""
+    checked: dict[str, float] = {}
+    for text, share in config.also.items():
+        try:
+            other = load(text)
+        except GameError as error:
+            raise ConfigError(f"{where}: also: {error}") from error
+        if other.source != game.source:
+            raise ConfigError(f"{where}: also: expected {game.name} with other parameters, got {text}")
+        if other.label == game.label or other.spec in checked:
+            raise ConfigError(f"{where}: also: {text} is there already: expected other parameters than {other.spec}'s")
+        if not game.policy_planes or other.num_planes != game.num_planes:
+            raise ConfigError(
+                f"{where}: also: a network of {game.spec} plays nothing but that; expected no other boards"
+            )
+        if not 0 < share < 1 or sum(checked.values()) + share >= 1:
+            raise ConfigError(
+                f"{where}: also: expected shares of more than 0 that leave some for {game.spec}, got {share:g}"
+            )
+        checked[other.spec] = share
+    return checked
 
 
 def _check_growth(config: TrainConfig, source: str, sources: Mapping[str, str]) -> None:
@@ -322,7 +354,9 @@ def to_toml(config: TrainConfig) -> str:
 
 
 def to_toml_value(value: Any) -> str:
-    """A number, a text, true or false, or a list of such, as TOML has it."""
+    """A number, a text, true or false, or a list or a table of such, as TOML has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{to_toml_value(key)} = {to_toml_value(one)}" for key, one in value.items()) + "}"
     # JSON's strings are TOML's, but for this character and the escapes that ensure_ascii would write.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

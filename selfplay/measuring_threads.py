@@ -44,7 +44,7 @@ def measure(
 
     Raises what a thread raised.
     """
-    players = make_players(game, config, network, backend, threads, (config.seed,))
+    players = make_players([game] * threads, config, network, backend, (config.seed,))
     ending, failures = threading.Event(), []
 
     def play(player: Player) -> None:

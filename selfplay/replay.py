@@ -7,7 +7,7 @@ Both count training positions: plies with a policy target.
 
 import errno
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,10 +89,11 @@ class ReplayStore:
         *,
         max_disk_bytes: int,
         window: Callable[[int], int],
+        also: Collection[str] = (),
     ) -> None:
         """Opens a folder, new or of an earlier run, after whatever ended that one.
 
-        game, rules_version: the label and rules version every segment must have.
+        game, rules_version: the label and rules version every segment must have; or one of `also`'s labels.
         window: total positions -> positions training needs; see `window_size`.
         Raises GameError where the folder holds another game's segments, or an earlier version's. Damage is no error:
         see `messages`.
@@ -100,6 +101,7 @@ class ReplayStore:
         self.folder = folder
         self.game = game
         self.rules_version = rules_version
+        self._labels = {game, *also}
         self.messages: list[str] = []
         """What was found damaged since the start, in words for the user."""
         self.total_games = 0
@@ -200,7 +202,7 @@ class ReplayStore:
             info, _ = read_header(start, path.stat().st_size)
         except OutdatedSegment as error:
             raise OutdatedSegment(f"{path}: {error}") from None
-        if (info.game, info.rules_version) != (self.game, self.rules_version):
+        if info.game not in self._labels or info.rules_version != self.rules_version:
             self._read_verified(index)  # another game's segment, or ours with a damaged header?
         return info
 
@@ -219,7 +221,7 @@ class ReplayStore:
         return segment, info
 
     def _check_game(self, game: str, rules_version: int, where: str) -> None:
-        if (game, rules_version) != (self.game, self.rules_version):
+        if game not in self._labels or rules_version != self.rules_version:
             raise GameError(
                 f"{where}: expected games of {self.game} (rules version {self.rules_version}), got {game} "
                 f"(rules version {rules_version}); give the run a folder of its own"

@@ -43,7 +43,6 @@ from agent.checkpoint import MODEL_FILE, Checkpoint, CheckpointError, Metadata, 
 from agent.inference import make_evaluator
 from agent.network import Network
 from agent.storage import remove_unfinished, write_atomically
-from games import load
 from games.contract import GameError
 from selfplay.actor import weights_path
 from selfplay.config import TrainConfig, fixed, load_config, to_toml
@@ -59,12 +58,13 @@ from selfplay.diagnosis import (
     resignations,
 )
 from selfplay.learner import Learner, Losses
+from selfplay.mixture import MixedWindow, Mixture
 from selfplay.panel import Panel, Progress
 from selfplay.pool import ActorPool, num_actors
 from selfplay.processes import available_cores
-from selfplay.replay import ReplayStore, ReplayWindow
+from selfplay.replay import ReplayStore
 from selfplay.report import Rates, Report, calibration, figures, game_as_text
-from selfplay.sampling import Batch, Sampler
+from selfplay.sampling import Batch, samplers_of
 from selfplay.segment import DamagedSegment, Segment
 from selfplay.start import in_words, keep_start, kept_start, load_start
 from selfplay.strength import StrengthMeter
@@ -126,7 +126,8 @@ class TrainingRun:
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         self.folder = folder
         self.config = config
-        self.game = load(config.game)
+        self.mixture = Mixture.of(config)
+        self.game = self.mixture.games[0]
         self.num_actors = num_actors(config.selfplay)
         self._batch_size = fixed(config.learner.batch_size)
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
@@ -162,20 +163,15 @@ class TrainingRun:
             max_disk_bytes=int(config.replay.max_disk_gb * 1e9),
             # All that has come since the state was saved, and the window as it was then: a resumed run needs both.
             window=lambda total: total - self._saved_positions + config.replay.window(self._saved_positions),
+            also=self.mixture.labels[1:],
         )
-        self.window = ReplayWindow(config.replay.surprise_share)
+        self.window = MixedWindow(self.mixture, config.replay.surprise_share)
         self.pending: deque[tuple[int, Segment | None]] = deque()
         """Segments that wait to be folded, oldest first, by index; None: still on disk."""
         self._fill_window()
         self.version = self.next_segment - (self.learner.step < self._steps_due())
         """Of the weights: how many segments were folded and trained on, to the last step, when they were made."""
-        self.sampler = Sampler(
-            self.game,
-            config.seed,
-            value_mix=config.learner.value_target_mix,
-            score_weight=config.search.score_weight,
-            replies=config.network.reply_head,
-        )
+        self.samplers = samplers_of(self.mixture.games, config)
         self.meter = StrengthMeter(self.game, config.run.measure_simulations)
         self.report = Report(folder, self.learner.step)
         self._stopped = threading.Event()
@@ -335,7 +331,7 @@ class TrainingRun:
             self._finish_segment()
 
     def _step(self) -> None:
-        batch = self.sampler.draw(self.window.views(), self.learner.step, self._batch_size)
+        batch = self.window.draw(self.samplers, self.learner.step, self._batch_size)
         learnt_from_smaller = self.learner.teacher is not None
         self._losses.append(self.learner.train(batch))
         self._last_batch = batch
@@ -461,7 +457,8 @@ class TrainingRun:
         self.strengths.append((self.elapsed_s / 60, strength.headline, strength.text))
         self.report.scalars({f"strength/{name}": v for name, v in strength.figures.items()}, self.learner.step)
         if self._newest is not None:
-            self.report.text("sample game", game_as_text(self.game, self._newest, 0), self.learner.step)
+            game = self.mixture.games[self.mixture.labels.index(self._newest.game)]
+            self.report.text("sample game", game_as_text(game, self._newest, 0), self.learner.step)
         self._log(f"step {self.learner.step}, {self.games} games: {strength.text}")
 
     def _write_report(self) -> None:

@@ -5,6 +5,7 @@ an encoder change without throwing games away. Dimensions: n samples, C planes, 
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numba
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from games.contract import DRAW, ENCODE, LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, RESET, SCORE, Game, kernel
 from mcts.selection import saturated_score
+from selfplay.config import TrainConfig
 from selfplay.replay import WindowArrays
 from selfplay.segment import HAS_POLICY_TARGET
 
@@ -205,3 +207,17 @@ class Sampler:
             np.empty((game.num_planes, height, width), np.float32),
         )
         return batch
+
+
+def samplers_of(games: Iterable[Game], config: TrainConfig) -> list[Sampler]:
+    """A sampler for each game of a run, with that run's targets."""
+    return [
+        Sampler(
+            game,
+            config.seed,
+            value_mix=config.learner.value_target_mix,
+            score_weight=config.search.score_weight,
+            replies=config.network.reply_head,
+        )
+        for game in games
+    ]

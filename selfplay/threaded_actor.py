@@ -18,7 +18,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from multiprocessing.connection import Connection
 
 import torch
@@ -26,11 +26,11 @@ import torch
 from agent.checkpoint import CheckpointError, load_checkpoint
 from agent.cuda_inference import CudaEvaluator, prepared
 from agent.network import Network
-from games import load
 from games.contract import Game
 from selfplay.actor import BEAT_SECONDS, UPDATE_SHARE, ActorTask, Beat, Message, newest_version, weights_path
 from selfplay.config import TrainConfig, fixed, load_config
 from selfplay.generation import SelfPlay
+from selfplay.mixture import Mixture
 
 GROUPS = 2
 """Of games a thread plays in turn: one is searched while the other is judged."""
@@ -70,11 +70,12 @@ class Player:
 
 
 def make_players(
-    game: Game, config: TrainConfig, network: Network, backend: str, threads: int, seed: tuple[int, ...]
+    games: Sequence[Game], config: TrainConfig, network: Network, backend: str, seed: tuple[int, ...]
 ) -> list[Player]:
-    """As many players as threads, with groups of `selfplay.slots` games each that share `selfplay.cache_mb`.
+    """A player for each thread, with groups of `selfplay.slots` games each that share `selfplay.cache_mb`.
 
-    backend: one of agent.inference.BACKENDS that torch runs. seed: (*seed, thread, group) is each group's own.
+    games: what each plays. backend: one of agent.inference.BACKENDS that torch runs. seed: (*seed, thread, group) is
+    each group's own.
     """
     runtime, _, precision = backend.partition("-")
     device = torch.device("cuda" if runtime == "cuda" else "cpu")
@@ -85,7 +86,7 @@ def make_players(
             [SelfPlay(game, config.search, play, (*seed, thread, group)) for group in range(GROUPS)],
             CudaEvaluator(game, network, precision, slots, device=device, lanes=GROUPS),
         )
-        for thread in range(threads)
+        for thread, game in enumerate(games)
     ]
 
 
@@ -133,10 +134,11 @@ class ThreadedActor:
         self._outbox = _Outbox(connection)
         config = load_config(str(task.config))
         self._segment_positions = config.selfplay.segment_positions
-        self._game = load(config.game)
+        mixture = Mixture.of(config)
+        self._game = mixture.games[0]
         self._version = newest_version(task.weights)
         network = load_checkpoint(weights_path(task.weights, self._version), self._game).network
-        self._players = make_players(self._game, config, network, task.backend, task.threads, task.seed)
+        self._players = make_players(mixture.among(task.threads), config, network, task.backend, task.seed)
         self._newest: tuple[int, Network | None] = (self._version, None)
         """The weights to play with, by version, made ready for every player's evaluator; None: those they have."""
         self._failures: queue.SimpleQueue[Exception] = queue.SimpleQueue()

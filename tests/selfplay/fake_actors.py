@@ -3,6 +3,7 @@
 Each has `run_actor`'s signature and is put in its place by monkeypatch; a new process finds it by its name here.
 """
 
+import dataclasses
 import os
 import pickle
 import signal
@@ -14,13 +15,19 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from games import load
+from games.contract import Game
 from selfplay.actor import ActorTask, Beat, Failed, newest_version
-from selfplay.segment import HAS_POLICY_TARGET, Segment
+from selfplay.segment import CHECKED, HAS_POLICY_TARGET, SECOND_GIVEN_UP, Segment
 
 
 def tictactoe_segment(seed: tuple[int, ...], games: int = 30, actor: int = 0) -> Segment:
     """Random games of tic-tac-toe with made-up search results; the same for the same seed."""
-    random, game = np.random.default_rng(seed), load("tictactoe")
+    return random_segment(load("tictactoe"), seed, games, actor)
+
+
+def random_segment(game: Game, seed: tuple[int, ...], games: int = 30, actor: int = 0) -> Segment:
+    """The same of any game."""
+    random = np.random.default_rng(seed)
     lengths, outcomes, actions, counts = [], [], [], []
     for _ in range(games):
         state, plies = game.new_state(), 0
@@ -48,6 +55,15 @@ def tictactoe_segment(seed: tuple[int, ...], games: int = 30, actor: int = 0) ->
     )
 
 
+def plays_two_boards(task: ActorTask, connection: Connection) -> None:
+    """Hands over segments of Hex of size 3 and of size 2 in turn, as fast as they are taken."""
+    connection.send(Beat())
+    for number in range(sys.maxsize):
+        game = load("hex:2" if number % 2 else "hex:3")
+        connection.send(random_segment(game, (*task.seed, number), actor=task.actor))
+        connection.send(Beat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
+
+
 def plays(task: ActorTask, connection: Connection) -> None:
     """Hands over segments in lockstep, or as fast as they are taken."""
     connection.send(Beat())
@@ -58,6 +74,15 @@ def plays(task: ActorTask, connection: Connection) -> None:
             connection.send(Beat(waited_s=0.01))
         connection.send(tictactoe_segment((*task.seed, number), actor=task.actor))
         connection.send(Beat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
+
+
+def plays_and_gives_up(task: ActorTask, connection: Connection) -> None:
+    """Hands over games in which the second player is given up and everything is searched on, to see whether rightly."""
+    connection.send(Beat())
+    for number in range(sys.maxsize):
+        segment = tictactoe_segment((*task.seed, number), actor=task.actor)
+        marks = np.uint8(CHECKED | SECOND_GIVEN_UP)
+        connection.send(dataclasses.replace(segment, flags=segment.flags | marks))
 
 
 def plays_large(task: ActorTask, connection: Connection) -> None:

@@ -30,13 +30,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agent.checkpoint import load_checkpoint, read_tensors
 from agent.network import Network
-from games import load
 from selfplay.config import TrainConfig, load_config
 from selfplay.learner import Learner
+from selfplay.mixture import MixedWindow, Mixture
 from selfplay.pool import num_actors
 from selfplay.processes import available_cores
-from selfplay.replay import ReplayWindow
-from selfplay.sampling import Sampler
+from selfplay.sampling import samplers_of
 from selfplay.segment import Segment, SegmentInfo, segment_from_bytes
 from selfplay.start import kept_start
 
@@ -171,9 +170,9 @@ def state_of(folder: Path) -> tuple[dict[str, torch.Tensor], int, dict[str, Any]
 
 def fold(config: TrainConfig, segments: list[Segment], steps: int, start: Network | None = None) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
-    game = load(config.game)
-    learner, window = Learner(game, config), ReplayWindow(config.replay.surprise_share)
-    sampler = Sampler(game, config.seed, value_mix=config.learner.value_target_mix, replies=config.network.reply_head)
+    mixture = Mixture.of(config)
+    learner, window = Learner(mixture.games[0], config), MixedWindow(mixture, config.replay.surprise_share)
+    samplers = samplers_of(mixture.games, config)
     if start is not None:
         learner.begin_with(start)
     positions = 0
@@ -184,7 +183,7 @@ def fold(config: TrainConfig, segments: list[Segment], steps: int, start: Networ
         learner.begin_segment(segment.time_share)
         due = int(positions * config.replay.samples_per_position / config.learner.batch_size)
         while learner.step < min(due, steps):
-            learner.train(sampler.draw(window.views(), learner.step, config.learner.batch_size))
+            learner.train(window.draw(samplers, learner.step, config.learner.batch_size))
     assert learner.step == steps
     return learner
 

@@ -81,6 +81,26 @@ def test_in_lockstep_each_segment_has_its_weights(folder):
         pool.stop()
 
 
+def test_boards_take_turns_by_their_shares(folder):
+    config = load_config(str(folder / "given.toml"), ["game=hex:3", 'also={"hex:2"=0.3}', "selfplay.cache_mb=1"])
+    (folder / "config.toml").write_text(to_toml(config))
+    write_weights(folder, 0)
+    pool = ActorPool(folder / "config.toml", folder, 1, (0,), hung_seconds=60, on_event=pytest.fail)
+    try:
+        pool.start("torch-f32")
+        segments = receive(pool, 4)
+        write_weights(folder, 2)
+        segments += receive(pool, 9)
+        positions = {"hex:size=3": 0, "hex:size=2": 0}
+        for segment in segments[:-1]:
+            positions[segment.game] += segment.num_positions
+        assert positions["hex:size=2"] / sum(positions.values()) == pytest.approx(0.3, abs=0.1)
+        for game in positions:
+            assert {s.weights_version for s in segments if s.game == game} == {0, 2}
+    finally:
+        pool.stop()
+
+
 def test_otherwise_the_newest_weights_are_taken_as_they_come(folder):
     events: list[str] = []
     pool = ActorPool(folder / "config.toml", folder, 1, (0,), hung_seconds=60, on_event=events.append)

@@ -105,6 +105,16 @@ def test_ctrl_c_saves_and_a_resumed_run_goes_on(folder, monkeypatch, capsys, num
     assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
 
 
+def test_false_resignations_are_told(folder, monkeypatch):
+    assert train(tiny(folder), folder)
+    assert progress_lines(folder)[-1]["false_resignations"] is None  # nobody was given up
+    other = folder.with_name("other")
+    monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays_and_gives_up)
+    assert train(tiny(folder), other)
+    share = progress_lines(other)[-1]["false_resignations"]
+    assert 0.3 < share < 0.55  # the second player wins or draws four random games in ten
+
+
 def test_ctrl_c_breaks_off_a_measurement(folder, monkeypatch):
     def endless(*_):
         os.kill(os.getpid(), signal.SIGINT)
@@ -197,6 +207,36 @@ def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
     assert resume(folder)
     look(folder, None)
     assert len(progress_lines(folder)) >= 3
+
+
+def test_a_run_of_two_boards_is_resumed(folder, monkeypatch):
+    monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays_two_boards)
+    step, sizes = run_module.TrainingRun._step, set()
+
+    def interrupted_step(run):
+        step(run)
+        sizes.add(run._last_batch.planes.shape[2])
+        if run.learner.step in (7, 30):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run_module.TrainingRun, "_step", interrupted_step)
+    config = tiny(
+        *(folder, "game=hex:3", 'also={"hex:2"=0.3}'),
+        *("selfplay.backend=torch-f32", "replay.window_min=600", "run.measure_every_minutes=600"),
+    )
+    assert not train(config, folder)
+    seen = look(folder, None)
+    assert not resume(folder)
+    seen = look(folder, seen)
+    assert resume(folder)
+    look(folder, seen)
+    assert sizes == {2, 3}
+    assert {segment_from_bytes(path.read_bytes())[0].game for path in (folder / "games").iterdir()} == {
+        "hex:size=3",
+        "hex:size=2",
+    }
+    assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
+    assert load_checkpoint(folder).metadata.game == "hex:size=3"
 
 
 def test_a_run_begins_with_anothers_net(folder, monkeypatch):

@@ -77,7 +77,7 @@ def task_for(folder):
 def players_of(folder, game, threads=THREADS):
     config = load_config(str(folder / "config.toml"))
     torch.manual_seed(0)
-    return make_players(game, config, Network(game, config.network), BACKEND, threads, SEED), config
+    return make_players([game] * threads, config, Network(game, config.network), BACKEND, SEED), config
 
 
 def same_segments(one, other):
