@@ -34,6 +34,7 @@ class Table:
         self._players: dict[Game, Player] = {game: player_for(game)}
         self.position = Position(game)
         self._base = self.position  # from which commands have played on
+        self._first = 0  # how many of its moves are there for good
         self._moves: list[tuple[int, int]] = []  # colours and actions of these commands
         self._earlier: list[Position] = []  # the positions before each of them
         self._comments: list[tuple[Position, str]] = []  # the positions after each of them, and what is said of them
@@ -95,14 +96,14 @@ class Table:
     def undo(self) -> bool:
         """Takes back what the last command played, or the last move of a record; False where there is none.
 
-        Handicap stones are not taken back.
+        Handicap stones, and those that a record sets up, are not taken back.
         """
         if self._moves:
             self._moves.pop()
             self._comments.pop()
             self.position = self._earlier.pop()
             return True
-        if len(self._base.actions) <= placed_stones(self._base.game):
+        if len(self._base.actions) <= max(self._first, placed_stones(self._base.game)):
             return False
         self._base = self._base.copy()
         self._base.undo()
@@ -125,13 +126,13 @@ class Table:
         known = {name: value for name, value in parameters.items() if has_parameter(self.plain_game, name)}
         if not known:
             return
-        plain, comments = changed(self.plain_game, **known), self._comments
+        plain, comments, first = changed(self.plain_game, **known), self._comments, self._first
         base = replayed(changed(self.position.game, **known), self._base.actions)
         positions, moves = [base], self._moves
         for colour, action in moves:
             positions.append(after_turn(positions[-1], colour, action))
         self._take(base)
-        self.plain_game, self._moves = plain, moves
+        self.plain_game, self._moves, self._first = plain, moves, first
         self._earlier, self.position = positions[:-1], positions[-1]
         self._comments = [(position, text) for position, (_, text) in zip(positions[1:], comments, strict=True)]
 
@@ -160,16 +161,23 @@ class Table:
         file = Path(path)
         try:
             # Not from a device or a pipe, which might never end.
-            if not file.is_file() or file.stat().st_size > MAX_SGF_BYTES:
-                raise GameError(f"{path}: expected an SGF file of at most {MAX_SGF_BYTES} bytes")
-            data = file.read_bytes()
+            is_sound = file.is_file() and file.stat().st_size <= MAX_SGF_BYTES
+            data = file.read_bytes() if is_sound else b""
         except (OSError, ValueError) as error:  # the latter for a name with a zero byte
             raise GameError(f"{path}: cannot be read: {error}") from None
+        if not is_sound:
+            raise GameError(f"{path}: expected an SGF file of at most {MAX_SGF_BYTES} bytes")
         record = from_sgf(data, None, path)
         if record.game.name != self.plain_game.name:
             raise GameError(f"{path}: a record of {record.game.name}, expected one of {self.plain_game.name}")
-        self._take(replayed(record.game, record.actions[:moves]))
-        self.plain_game = changed(record.game, handicap="0") if self.has_handicap else record.game
+        first = max(record.setup, placed_stones(record.game))  # stones set up are no moves of the file
+        self._take(replayed(record.game, record.actions if moves is None else record.actions[: first + moves]))
+        self._first = min(first, len(self.position.actions))
+        # What only this game has does not stay for the next one.
+        own = {"handicap": "0", "limit": "0"}
+        self.plain_game = changed(
+            record.game, **{name: value for name, value in own.items() if has_parameter(record.game, name)}
+        )
 
     def close(self) -> None:
         """Ends players that are other programs."""
@@ -186,7 +194,7 @@ class Table:
                 close_player(self._players.pop(oldest))
         self._players[game] = self._players.pop(game)  # the last one is the newest
         self.position = self._base = position
-        self._moves, self._earlier, self._comments = [], [], []
+        self._moves, self._earlier, self._comments, self._first = [], [], [], 0
 
 
 def turned(position: Position, colour: int) -> Position:

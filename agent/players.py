@@ -233,10 +233,10 @@ class SearchPlayer:
         self._make_room(self.limit)
 
     def choose(self, position: Position) -> int:
+        self._search_position(position, self.limit, None)
         # Without a temperature the tree's own answer does, and nothing else needs to be read out of it.
         if self._temperature > 0 or self._manners is not None or self._patience.has_end:
-            return self.pick(self.think(position))
-        self._search_position(position, self.limit, None)
+            return self.pick(self._mannered(position, self._thoughts(0.0, None)))
         return int(self._search.chosen_actions()[0])
 
     def analyse(self, position: Position) -> list[Candidate]:

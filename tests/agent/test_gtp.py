@@ -534,6 +534,13 @@ def test_records(tmp_path):
         assert gtp.handle(line) == "=\n\n"
         assert len(gtp.position.actions) == moves
         assert gtp.position.game == load("go:5,komi=3.5")
+    file.write_text("(;GM[1]SZ[5]AB[aa][bb]AW[cc];B[dd];W[ee])")
+    for line, moves in ((f"loadsgf {file}", 2), (f"loadsgf {file} 2", 1), (f"loadsgf {file} 1", 0)):
+        assert gtp.handle(line) == "=\n\n"
+        assert (gtp.position.game.board(gtp.position.state) > 0).sum() == 3 + moves
+        for _ in range(moves):
+            assert gtp.handle("undo") == "=\n\n"
+        assert gtp.handle("undo") == "? cannot undo\n\n"  # what is set up stays
     file.write_text("(;GM[1]SZ[5];B[cc];B[dd])")
     before = gtp.position
     assert gtp.handle(f"loadsgf {file}") == "? cannot load file\n\n"
@@ -542,6 +549,7 @@ def test_records(tmp_path):
     assert gtp.handle(f"loadsgf {file} x") == "? syntax error\n\n"
     assert gtp.position is before
     assert "move 2: it is White's turn" in logged[0]
+    assert logged[1] == f"loadsgf: {tmp_path / 'none'}: expected an SGF file of at most 1048576 bytes"
     assert (gtp.handle(f"printsgf {tmp_path / 'game.txt'}") or "").startswith("? ")
     assert engine("connect4").handle("printsgf") == "? unknown command\n\n"
 
