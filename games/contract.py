@@ -192,6 +192,10 @@ class Game:
     score_per_point: ClassVar[int] = 1
     """How many units of `score` make a point: 2 where there are half points."""
 
+    looks_ahead: ClassVar[bool] = True
+    """Whether a search plays every legal move of a new leaf to see if one wins at once, which is less work than
+    evaluating it; not where hardly any move ends a game (Go)."""
+
     @property
     def shape(self) -> tuple[int, int]:
         """The board's rows and columns, H and W, as `encode` draws it."""

@@ -114,6 +114,7 @@ class Go(Game):
     num_planes = NUM_PLANES
     policy_planes = 1
     score_per_point = 2
+    looks_ahead = False
 
     def __post_init__(self):
         most = self.size**2 - 1

@@ -58,6 +58,7 @@ class SearchSettings:
     dirichlet_weight: float = 0.0
     dirichlet_total: float = 10.83
     forced_playouts: float = 0.0
+    look_ahead: bool = True  # a leaf from which a move wins at once is a win, unasked; where values hold no scores
 
     def record(self, game: Game, score_weight: float = 0.0) -> NDArray[np.void]:
         """These settings as compiled code reads them, SETTINGS [1]. score_weight: the evaluator's."""
@@ -66,6 +67,7 @@ class SearchSettings:
             "root_policy": {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy],
             "score_weight": score_weight if game.has_score else 0.0,
             "score_unit": game.score_unit,
+            "look_ahead": self.look_ahead and game.looks_ahead,
         }
         for name in SETTINGS.names or ():
             record[name] = known[name] if name in known else getattr(self, name)
@@ -109,25 +111,25 @@ SETTINGS_TYPE = _settings
     _int(
         *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE, *FOREST_TYPES, _settings, _int),
         *(types.float32[:, :, :, ::1], types.int64[:, ::1], types.int32[::1], types.int32[::1]),
-        *(types.int64[::1], types.int32[::1], types.float64[::1]),
+        *(types.int64[:, ::1], types.int32[::1], types.float64[::1]),
     ),
 )
 def _collect_leaves(
     legal_actions, play, outcome, score, encode, trees, nodes, edges, root_states, root_noise, schedule, rng, settings,
-    leaves_per_tree, planes, states, leaf_trees, leaf_nodes, state, actions, scratch,
+    leaves_per_tree, planes, states, leaf_trees, leaf_nodes, two_states, actions, scratch,
 ):  # fmt: skip
     """Simulates in every unfinished tree until it has leaves to evaluate; returns how many were collected.
 
     Fills planes[:n], leaf_trees[:n], leaf_nodes[:n], and states[:n] unless `states` has no rows.
     """
-    n = 0
+    n, state = 0, two_states[0]
     for b in range(len(trees)):
         tree = trees[b]
         collected = 0
         while collected < leaves_per_tree and not is_finished(tree, nodes[b]):
             leaf = simulate(
                 legal_actions, play, outcome, score, tree, nodes[b], edges[b], root_states[b], schedule[b],
-                root_noise[b], settings[0], state, actions, scratch,
+                root_noise[b], settings[0], two_states, actions, scratch,
             )  # fmt: skip
             if leaf in (BLOCKED, FULL):
                 break
@@ -228,7 +230,7 @@ class Search:
         self._states = np.zeros((batch, game.state_size), np.int64)
         self._leaf_trees = np.zeros(batch, np.int32)
         self._leaf_nodes = np.zeros(batch, np.int32)
-        self._state = np.zeros(game.state_size, np.int64)
+        self._two_states = np.zeros((2, game.state_size), np.int64)
         self._actions = np.zeros(game.max_legal, np.int32)
         self._scratch = np.zeros(game.max_legal, np.float64)
         self._spare: tuple[NDArray[np.void], NDArray[np.void]] | None = None
@@ -280,12 +282,15 @@ class Search:
             self._forest.trees["simulations"] = simulations
         k, size = self._kernels, self.settings.leaves_per_batch
         needs_states = bool(getattr(evaluate, "needs_states", False))
+        # Playouts, which take states, have a plain search: a yardstick should stay as it is.
+        self._record["look_ahead"] = self.settings.look_ahead and self.game.looks_ahead and not needs_states
         self._record["score_weight"] = getattr(evaluate, "score_weight", 0.0) if self.game.has_score else 0.0
         states = self._states if needs_states else self._states[:0]
         while should_stop is None or not should_stop():
             n = _collect_leaves(
                 *(k.legal_actions, k.play, k.outcome, k.score, k.encode, *self._forest, self._record, size),
-                *(self._planes, states, self._leaf_trees, self._leaf_nodes, self._state, self._actions, self._scratch),
+                *(self._planes, states, self._leaf_trees, self._leaf_nodes),
+                *(self._two_states, self._actions, self._scratch),
             )
             if n == 0:
                 return

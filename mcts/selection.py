@@ -33,6 +33,7 @@ SETTINGS = np.dtype(
         ("dirichlet_weight", np.float64),  # 0: no noise
         ("dirichlet_total", np.float64),  # alpha summed over the legal actions
         ("forced_playouts", np.float64),  # k at a PUCT root; 0: none are forced
+        ("look_ahead", np.int64),  # whether new leaves are searched for a move that wins at once
         ("score_weight", np.float64),  # how much of a finished game's value is its score, as in the evaluator's values
         ("score_unit", np.float64),  # the game's, see Game.score_unit
     ],

@@ -19,12 +19,14 @@ from mcts.selection import (
     settled_value,
     write_schedule,
 )
-from mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING
+from mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING, WON_AT_ONCE
 
 # What a simulation came to, where it is not a leaf's index (>= 0) that waits for the evaluator.
 SETTLED = -1  # it ended in a position whose result is known; counted, nothing to evaluate
 BLOCKED = -2  # it ran into a leaf that already waits; nothing changed
 FULL = -3  # the tree has no room for the leaf; nothing changed
+
+NONE_WINS = -1  # in place of an edge
 
 
 @search_kernel
@@ -168,15 +170,30 @@ def propagate_result(nodes, edges, index):
 
 
 @search_kernel
+def winning_edge(play, outcome, nodes, edges, index, state, ahead):
+    """The first edge of node `index` that wins at once, or NONE_WINS. state: its position; ahead: scratch, as long."""
+    node = nodes[index]
+    for e in range(node["first_edge"], node["first_edge"] + node["num_edges"]):
+        copy_row(state, ahead)
+        play(ahead, edges[e]["action"])
+        if outcome(ahead) == node["player"]:
+            return e
+    return NONE_WINS
+
+
+@search_kernel
 def simulate(
-    legal_actions, play, outcome, score, tree, nodes, edges, root_state, schedule, noise, settings, state, actions,
-    scratch,
+    legal_actions, play, outcome, score, tree, nodes, edges, root_state, schedule, noise, settings, two_states,
+    actions, scratch,
 ):  # fmt: skip
-    """Follows edges from the root to a leaf. Leaves the leaf's position in `state`.
+    """Follows edges from the root to a leaf. Leaves the leaf's position in two_states[0]; two_states[1] is scratch.
 
     Returns the index of a new node that waits for the evaluator, or SETTLED, BLOCKED or FULL. The root itself is
     the first such leaf. `actions` and `scratch` are scratch [max_legal].
     """
+    state, ahead = two_states[0], two_states[1]
+    # Where values hold scores, which of the winning moves is best has to be searched.
+    looks_ahead = settings["look_ahead"] and settings["score_weight"] == 0
     copy_row(root_state, state)
     index = ROOT
     if nodes[ROOT]["status"] == WAITING:
@@ -201,7 +218,12 @@ def simulate(
         if node["status"] == WAITING:
             withdraw(nodes, edges, index)
             return BLOCKED
-        if not gumbel:
+        chosen = NONE_WINS
+        if index == ROOT and looks_ahead and node["visits"] == 1:  # nothing but its own evaluation
+            chosen = winning_edge(play, outcome, nodes, edges, index, state, ahead)
+        if chosen != NONE_WINS:
+            pass
+        elif not gumbel:
             chosen = select_puct(nodes, edges, index, settings)
         elif index == ROOT:
             chosen = select_gumbel_root(nodes, edges, schedule, noise, settings, scratch)
@@ -226,6 +248,15 @@ def simulate(
             back_up(nodes, edges, leaf, float(nodes[leaf]["settled"]))
             propagate_result(nodes, edges, leaf)
             return SETTLED
+        if looks_ahead:
+            won = winning_edge(play, outcome, nodes, edges, leaf, state, ahead)
+            if won != NONE_WINS:
+                player = nodes[leaf]["player"]
+                nodes[leaf]["status"], nodes[leaf]["result"], nodes[leaf]["settled"] = WON_AT_ONCE, player, 1.0
+                edges[won]["result"] = edges[chosen]["result"] = player
+                back_up(nodes, edges, leaf, 1.0)
+                propagate_result(nodes, edges, leaf)
+                return SETTLED
         tree["waiting"] += 1
         return leaf
 

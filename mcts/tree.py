@@ -23,6 +23,7 @@ NO_PARENT = -1
 # status of a node
 WAITING = 0  # its position has been handed to the evaluator, whose answer is not in yet
 EVALUATED = 1  # it has priors on its edges and a value
+WON_AT_ONCE = 2  # a move from it wins; the evaluator was not asked, so its edges have no priors
 
 NODE = np.dtype(
     [

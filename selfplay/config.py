@@ -59,6 +59,9 @@ class SearchConfig(_Section):
     forced_playouts: float = Field(
         0.0, ge=0, description="puct: visits forced on moves that were tried, and kept out of the targets; usually 2."
     )
+    look_ahead: bool = Field(
+        True, description="Whether a move that wins at once is seen wherever the search comes; not with score_weight."
+    )
     score_weight: float = Field(
         0.0,
         ge=0,

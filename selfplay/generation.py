@@ -327,7 +327,7 @@ SIMULATIONS, LOOK_UPS, HITS = 0, 1, 2
 
 _SLOTS_TYPE = types.Array(numba.from_dtype(SLOT), 1, "C")
 _PLAY_SETTINGS_TYPE = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
-_SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[::1]))
+_SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1]))
 
 
 @compiled(
@@ -349,7 +349,7 @@ def _step(
     whose games the cache knows every position rests after a few until the next step, its row left as it was.
     """
     play_settings, rng = all_play_settings[0], forest.rng
-    leaf_state, actions, scratch = scratch_arrays
+    two_states, actions, scratch = scratch_arrays
     moves = 0
     for b in range(len(slots)):
         slot, tree, nodes, edges = slots[b], forest.trees[b], forest.nodes[b], forest.edges[b]
@@ -371,12 +371,12 @@ def _step(
             if not is_finished(tree, nodes):
                 leaf = simulate(
                     legal_actions, play, outcome, score, tree, nodes, edges, state, forest.schedule[b], noise,
-                    settings, leaf_state, actions, scratch,
+                    settings, two_states, actions, scratch,
                 )  # fmt: skip
                 tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none
                 if leaf < 0:
                     continue
-                encode(leaf_state, planes[b])
+                encode(two_states[0], planes[b])
                 if len(cache.keys) > 0:
                     tally[LOOK_UPS] += 1
                     slot["key"] = position_key(cache, plane_bits[b], edges, nodes[leaf])
@@ -448,7 +448,7 @@ class SelfPlay:
         self._tally = np.zeros(3, np.int64)
         self._answers = np.zeros((slots, game.num_actions), np.float32), np.zeros(slots, np.float32)
         self._scratch = (
-            np.zeros(game.state_size, np.int64),
+            np.zeros((2, game.state_size), np.int64),
             np.zeros(game.max_legal, np.int32),
             np.zeros(game.max_legal, np.float64),
         )

@@ -134,8 +134,10 @@ class Arena:
         self._generations = np.arange(max(1, len(self._evaluators)), dtype=np.uint64)
         weights = [getattr(getattr(one, "evaluate", None), "score_weight", 0.0) for one in self.contestants]
         self._settings = np.concatenate([SearchSettings(root_policy="puct").record(game, w) for w in weights])
+        plain = [isinstance(one, PlayoutContestant) for one in self.contestants]
+        self._settings["look_ahead"][plain] = False  # as in mcts.search.Search.run
         self._scratch = (
-            np.zeros(game.state_size, np.int64),
+            np.zeros((2, game.state_size), np.int64),
             np.zeros(game.max_legal, np.int32),
             np.zeros(game.max_legal, np.float64),
             np.zeros(game.num_actions, np.float32),

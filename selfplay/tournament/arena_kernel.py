@@ -128,7 +128,7 @@ def make_move(play, table, moves, state, action):
     play(state, action)
 
 
-_SCRATCH_TYPE = types.Tuple((types.int64[::1], types.int32[::1], types.float64[::1], types.float32[::1]))
+_SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1], types.float32[::1]))
 
 
 @numba.njit(
@@ -157,7 +157,8 @@ def play_on(
     evaluators' entries in the cache apart.
     """
     rng = forest.rng
-    leaf_state, actions, scratch, known_logits = scratch_arrays
+    two_states, actions, scratch, known_logits = scratch_arrays
+    leaf_state = two_states[0]
     for i in range(len(turn)):
         b = turn[i]
         table, tree, nodes, edges = tables[b], forest.trees[b], forest.nodes[b], forest.edges[b]
@@ -193,7 +194,7 @@ def play_on(
             simulated += 1
             leaf = simulate(
                 legal_actions, play, outcome, score, tree, nodes, edges, state, forest.schedule[b], noise, settings,
-                leaf_state, actions, scratch,
+                two_states, actions, scratch,
             )  # fmt: skip
             tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none
             if leaf < 0:

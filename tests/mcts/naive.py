@@ -31,6 +31,7 @@ class Node:
     value: float = 0.0
     values: list[float] = field(default_factory=list)  # everything backed up into the node
     evaluated: bool = False
+    won_at_once: bool = False
 
 
 def softmax(logits: dict[int, float]) -> dict[int, float]:
@@ -76,6 +77,8 @@ class NaiveSearch:
 
     def worth(self, node: Node) -> float:
         """What a node with a result is worth for its side to move: as the best of the children that prove it is."""
+        if node.won_at_once:
+            return 1.0
         if self.game.outcome(node.state) == ONGOING:
             best = [child for child in node.children.values() if child.result == node.result]
             return max(self.worth(child) * (1 if child.player == node.player else -1) for child in best)
@@ -200,11 +203,22 @@ class NaiveSearch:
             if not node.evaluated:
                 return [*path, (node, None)]
             action = self.select(node)
+            if node is self.root and len(node.values) == 1:
+                action = next(iter(self.wins_at_once(node)), action)
             node.waiting[action] += 1
             path.append((node, action))
             if action not in node.children:
-                node.children[action] = self.make_node(self.game.after(node.state, action))
+                child = node.children[action] = self.make_node(self.game.after(node.state, action))
+                if self.wins_at_once(child):
+                    child.result, child.won_at_once = child.player, True
             node = node.children[action]
+
+    def wins_at_once(self, node: Node, *, whatever_is_known: bool = False) -> list[int]:
+        """The winning moves that are seen without a search."""
+        looks = self.settings.look_ahead and self.game.looks_ahead and not self.score_weight
+        if not looks or (node.result != ONGOING and not whatever_is_known):
+            return []
+        return [a for a in node.actions if self.game.outcome(self.game.after(node.state, a)) == node.player]
 
     def back_up(self, path: list[tuple[Node, int | None]], leaf: Node, value: float) -> None:
         leaf.values.append(value)

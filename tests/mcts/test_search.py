@@ -88,13 +88,15 @@ SETTINGS = [
     SearchSettings(root_policy="puct", leaves_per_batch=6),
     SearchSettings(root_policy="puct", forced_playouts=2.0),
     SearchSettings(root_policy="puct", forced_playouts=0.5, leaves_per_batch=6),
+    SearchSettings(root_policy="gumbel", gumbel_scale=1.0, look_ahead=False),
+    SearchSettings(root_policy="puct", leaves_per_batch=6, look_ahead=False),
 ]
 
 
 @pytest.mark.parametrize(
     "settings",
     SETTINGS,
-    ids=lambda s: f"{s.root_policy}-{s.c_scale}-{s.c_puct}-{s.leaves_per_batch}-{s.forced_playouts}",
+    ids=lambda s: f"{s.root_policy}-{s.c_scale}-{s.c_puct}-{s.leaves_per_batch}-{s.forced_playouts}-{s.look_ahead}",
 )
 @pytest.mark.parametrize(("name", "longest", "simulations", "score_weight"), CASES, ids=lambda x: str(x))
 def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations, score_weight, settings):

@@ -13,6 +13,8 @@ from tests.mcts.test_search import HashEvaluator, random_states
 
 def naive_best(twin: NaiveSearch, node: Node) -> int | None:
     """The action that the node's player would choose; None where none was tried."""
+    if node.won_at_once:
+        return twin.wins_at_once(node, whatever_is_known=True)[0]
     tried = [a for a in node.actions if node.visits[a]]
     won = [a for a in node.actions if twin.result_of(node, a) == node.player]
     if won or not tried:

