@@ -94,11 +94,12 @@ def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bo
     """
     if minutes is not None:
         config = config.model_copy(update={"run": config.run.model_copy(update={"minutes": minutes})})
+    start = load_start(config)
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
         if (folder / CONFIG_FILE).exists():
             raise GameError(f"{folder}: holds a run: go on with --resume {folder}, or name another")
-        if (start := load_start(config)) is not None:
+        if start is not None:
             keep_start(start, folder)
         write_atomically(folder / CONFIG_FILE, to_toml(config).encode())
         return TrainingRun(folder, config).go()
