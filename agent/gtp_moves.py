@@ -74,8 +74,15 @@ class Mover:
         player = self._table.player
         if not isinstance(player, Thinker):
             return player.choose(position), ""
-        thoughts = player.think(position, self._limit(position), report=report)
-        action = player.pick(thoughts)
+        limit = self._limit(position)
+        if limit is None and report is None:  # nobody watches, which would cost time between the simulations
+            action = player.choose(position)
+            thoughts = getattr(player, "last_thoughts", None)
+            if thoughts is None:
+                return action, ""
+        else:
+            thoughts = player.think(position, limit, report=report)
+            action = player.pick(thoughts)
         if (
             position is not self._table.position
             and position.game.outcome(position.game.after(position.state, action)) != ONGOING

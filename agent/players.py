@@ -217,6 +217,8 @@ class SearchPlayer:
         """
         self.name = name
         self.territory = territory
+        self.last_thoughts: Thoughts | None = None
+        """What it last chose a move by, where that took more than the tree's own answer."""
         self._manners = manners_of(game, territory)
         self._patience = Patience(resign)
         self.limit = Limit(simulations, seconds)
@@ -236,7 +238,8 @@ class SearchPlayer:
         self._search_position(position, self.limit, None)
         # Without a temperature the tree's own answer does, and nothing else needs to be read out of it.
         if self._temperature > 0 or self._manners is not None or self._patience.has_end:
-            return self.pick(self._mannered(position, self._thoughts(0.0, None)))
+            self.last_thoughts = self._mannered(position, self._thoughts(0.0, None))
+            return self.pick(self.last_thoughts)
         return int(self._search.chosen_actions()[0])
 
     def analyse(self, position: Position) -> list[Candidate]:

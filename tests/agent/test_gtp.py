@@ -290,6 +290,7 @@ class Aloud:
                 raise GameError("the network said what is no number")
             if should_stop is not None and should_stop():
                 break
+        self.last_thoughts = thoughts
         return thoughts
 
     def pick(self, thoughts):
@@ -592,7 +593,7 @@ def test_a_search_that_is_watched_and_timed_in_a_process():
     told = answer("8 name", "=8 Keima")
     assert told[-2] == ""  # the end of the analysis
     for k in range(6):
-        assert answer("time_left b 2 0" if k == 0 else "time_settings 2 0 0", "=")
+        assert answer("time_settings 2 0 0" if k == 0 else f"time_left {'bw'[k % 2]} 1 0", "=")
         assert answer(f"genmove {'bw'[k % 2]}", "= ")
     process.close("quit")
     assert process.complaints == []
