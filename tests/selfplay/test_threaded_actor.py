@@ -80,6 +80,12 @@ def players_of(folder, game, threads=THREADS):
     return make_players([game] * threads, config, Network(game, config.network), BACKEND, SEED), config
 
 
+def plain_games(game, config, thread, group):
+    """What a thread's group plays, with as large a cache: how far a batch takes it depends on what is found there."""
+    play = config.selfplay.model_copy(update={"cache_mb": config.selfplay.cache_mb / GROUPS})
+    return SelfPlay(game, config.search, play, (*SEED, thread, group))
+
+
 def same_segments(one, other):
     return all(np.array_equal(getattr(one, n), getattr(other, n), equal_nan=n == "root_values") for n in ARRAYS)
 
@@ -149,7 +155,7 @@ def test_each_groups_games_are_those_of_the_plain_loop(folder):
     for number, player in enumerate(players):
         assert player.turns == turns * GROUPS
         for group, games in enumerate(player.groups):
-            plain = SelfPlay(game, config.search, config.selfplay, (*SEED, number, group))
+            plain = plain_games(game, config, number, group)
             evaluator = players_of(folder, game, threads=1)[0][0].evaluator
             for _ in range(turns):
                 plain.step(evaluator)
@@ -167,14 +173,16 @@ def test_segments_come_from_every_group_and_are_valid_games(folder, started):
     expected = {}
     for thread in range(THREADS):
         for group in range(GROUPS):
-            plain = SelfPlay(game, config.search, config.selfplay, (*SEED, thread, group))
+            plain = plain_games(game, config, thread, group)
             while plain.finished_positions < config.selfplay.segment_positions:
                 plain.step(evaluator)
             expected[plain.take_finished(0, 0).actions.tobytes()] = (thread, group)
 
     running = started(task_for(folder))
     positions, seen = 0, set()
+    deadline = time.monotonic() + PATIENCE_S
     while seen != set(expected.values()):
+        assert time.monotonic() < deadline
         segment = running.segment()
         assert (segment.actor, segment.weights_version, segment.game) == (0, 0, game.label)
         seen.add(expected.get(segment.actions.tobytes()))
