@@ -32,10 +32,8 @@ def test_gtp():
 
 
 def test_gtp_commands_that_are_set():
-    player = make_player(
-        f'gtp:{quoted(sys.executable, str(FOLDER / "go_referee.py"), "none", "", "0")} set="komi=3.5, kgs-rules=aga"',
-        load("go:5"),
-    )
+    engine = quoted(sys.executable, str(FOLDER / "go_referee.py"), "none", "", "0")
+    player = make_player(f'gtp:{engine} set="komi=3.5, kgs-rules=aga" timeout=3600', load("go:5"))
     assert isinstance(player, GtpPlayer)
     assert player._commands == {"komi": "3.5", "kgs-rules": "aga"}
     player.close()

@@ -35,7 +35,7 @@ def actions(moves=MOVES, game=GO):
     return position_after(game, moves).actions
 
 
-def text(fault="none", dead="", score="?", *further, options="timeout=60"):
+def text(fault="none", dead="", score="?", *further, options="timeout=3600"):
     command = shlex.join([sys.executable, "-I", str(SCRIPT), fault, dead, score, *map(str, further)])
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     return f'gtp:"{quoted}" {options}'
@@ -90,10 +90,10 @@ def test_where_it_says_nothing_the_rules_decide(referee_for):
 @pytest.mark.parametrize(
     ("fault", "dead", "options", "reason"),
     [
-        ("crash", "a1", "timeout=60", "exit code 1; its last words: out of its depth"),
+        ("crash", "a1", "timeout=3600", "exit code 1; its last words: out of its depth"),
         ("hang", "a1", "timeout=1", "hung: it did not answer"),
-        ("none", "c3", "timeout=60", "said that 'c3' is dead, where there is no stone"),
-        ("none", "nowhere", "timeout=60", "said that 'nowhere' is dead"),
+        ("none", "c3", "timeout=3600", "said that 'c3' is dead, where there is no stone"),
+        ("none", "nowhere", "timeout=3600", "said that 'nowhere' is dead"),
     ],
 )
 def test_a_referee_that_fails_leaves_the_rules_and_says_why(referee_for, fault, dead, options, reason):

@@ -172,7 +172,7 @@ def test_a_referee_decides_games_that_end_on_the_board(tmp_path, capsys):
     """After one move Black has the board by the rules, if that was no pass; the referee says White won."""
     path = tmp_path / "t.sqlite"
     arguments = ["go:2,komi=0.5,limit=1", "random", "random seed=2", "--games", "4", "--opening-plies", "0"]
-    referee = ["--referee", f'gtp:"{JUDGE} none ? W+1.5" timeout=60']
+    referee = ["--referee", f'gtp:"{JUDGE} none ? W+1.5" timeout=3600']
     command = ["tournament", *arguments, *referee, "--file", str(path), "--workers", "1", "--json"]
     assert commands.main(command) == 0
     told = json.loads(capsys.readouterr().out)
@@ -200,7 +200,7 @@ def test_a_referee_that_fails_leaves_the_rules_and_the_report_says_so(tmp_path):
         ["random", "random seed=2"],
         games=2,
         opening_plies=0,
-        referee=f'gtp:"{JUDGE} crash a1 ?" timeout=60',
+        referee=f'gtp:"{JUDGE} crash a1 ?" timeout=3600',
     )
     assert all(position_after(games.load("go:2,komi=0.5,limit=2"), list(g.moves)).outcome == g.outcome for g in played)
     assert not any(game.verdict.decides for game in played)
