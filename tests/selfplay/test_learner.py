@@ -159,8 +159,9 @@ def test_losses_by_hand():
         value -= float((batch.outcome[i] * np.log(wdl / wdl.sum())).sum())
         ownership += float(((outputs.ownership[i].numpy() - batch.ownership[i]) ** 2).mean())
         mean, spread = float(outputs.score[i]), float(outputs.score_spread[i])
-        below, above = (1 / (1 + math.exp((mean - batch.score[i] - d) / spread)) for d in (-1 / 8, 1 / 8))
-        score -= math.log(above - below)
+        # log(f(x + h) - f(x - h)) of f(x) = 1 / (1 + exp(-x)), where the difference may be too small for a number.
+        x, h = (batch.score[i] - mean) / spread, 1 / 8 / spread
+        score -= math.log(2 * math.sinh(h)) - float(np.logaddexp.reduce([x, -x, h, -h]))
         foreseen = np.exp(outputs.reply[i].numpy().astype(float))
         foreseen /= foreseen.sum()  # over all actions
         reply += sum(t * math.log(t / p) for t, p in zip(batch.reply[i], foreseen, strict=True) if t > 0)
