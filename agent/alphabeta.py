@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from games.contract import (
     SCORE,
     Game,
     GameError,
+    compiled_for,
     kernel,
 )
 from games.position import Position
@@ -206,15 +206,12 @@ def remember(killers, history, player, action, remaining):
     history[player, action] = min(history[player, action] + remaining * remaining * 1024, KILLER_MOVE >> 1)
 
 
-@numba.njit(
+@compiled_for(
     types.void(
         *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, types.int64[::1], types.int64[:, ::1], types.int64[:, ::1]),
         *(types.int32[:, ::1], types.int64[:, ::1], types.int32[:, ::1], types.int64[:, ::1], types.int64[::1]),
         *(types.int64[:, ::1], types.int64),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _search(
     legal_actions, play, outcome, score, control, frames, states, actions, weights, killers, history, centre, table,

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from agent.inference import DTYPES, NOT_NUMBERS
 from agent.network import Network
-from games.contract import Game, GameError
+from games.contract import Game, GameError, compiled_for
 
 LANES = 2
 """Batches that may be on their way at a time: one is judged while the next one is searched for."""
@@ -54,11 +54,8 @@ def _packed(row, start, count):
     return byte, others
 
 
-@numba.njit(
+@compiled_for(
     types.boolean(types.uint32[:, ::1], types.uint8[:, ::1]),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def pack_bits(values, packed):
     """Packs the rows of `values` [N, V], floats given by their bits, into `packed` [N, ceil(V / 8)].

@@ -18,6 +18,8 @@ from numba.extending import overload
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from games.contract import kernel
+
 _LANE = 512
 """Elements of a lane, about: enough for vector instructions, few enough for the fastest cache."""
 _FLUSH = 256
@@ -170,10 +172,7 @@ def _(value, like):
     return to_bfloat16
 
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-
-@_compiled
+@kernel
 def _add_up(sums, totals):
     """Adds a lane's sums to the channels' totals, and begins them anew."""
     for j in range(len(sums)):
@@ -181,7 +180,7 @@ def _add_up(sums, totals):
         sums[j] = 0.0
 
 
-@_compiled
+@kernel
 def _forward(
     x, residual, has_residual, channels, weight, bias, epsilon, momentum, running_mean, running_var, y, mean, scale
 ):
@@ -238,7 +237,7 @@ def _let_through(gradient, y, passed):
         passed[j] = np.float32(0.0) if _widened(y[j]) <= 0.0 else _widened(gradient[j])
 
 
-@_compiled
+@kernel
 def _backward(gradient, x, y, channels, weight, mean, scale, of_x, of_residual, has_residual, of_weight, of_bias):
     """Fills the gradients by x, by the residual where there is one, and by weight and bias.
 
@@ -288,7 +287,7 @@ def _backward(gradient, x, y, channels, weight, mean, scale, of_x, of_residual, 
             result[j] = _narrowed(value, result)
 
 
-@_compiled
+@kernel
 def _pool(x, positions, channels, pooled, found):
     """Fills [N, 2 * pooled]: the mean and the maximum over the board of each position's first channels."""
     size = len(x) // positions
@@ -307,7 +306,7 @@ def _pool(x, positions, channels, pooled, found):
             sums[c] /= cells
 
 
-@_compiled
+@kernel
 def _spread(x, positions, channels, pooled, found, gradient, of_x):
     """The gradient by x from that by what `_pool` found; a maximum's is shared by all that have it."""
     size = len(x) // positions
@@ -328,7 +327,7 @@ def _spread(x, positions, channels, pooled, found, gradient, of_x):
                 out[c] = _narrowed(of_mean[c] / np.float32(cells) + own, out)
 
 
-@_compiled
+@kernel
 def _add_everywhere(x, by_position, y):
     """y = x + by_position[n, c] in every cell."""
     positions, channels = by_position.shape
@@ -341,7 +340,7 @@ def _add_everywhere(x, by_position, y):
                 out[c] = _narrowed(_widened(row[c]) + added[c], out)
 
 
-@_compiled
+@kernel
 def _sum_everywhere(x, sums):
     """sums[n, c] = the sum of x over the cells."""
     positions, channels = sums.shape

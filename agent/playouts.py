@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
 from agent.territory import Estimate, as_it_stands
-from games.contract import LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, Game, kernel
+from games.contract import LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, Game, compiled_for, kernel
 from mcts.random import next_below, seeded
 
 PLAYOUTS = 256
@@ -102,15 +101,12 @@ def _fills_eye(state, mine, theirs, size, cell):
     return corners + outside < 2
 
 
-@numba.njit(
+@compiled_for(
     types.void(
         *(LEGAL_ACTIONS, PLAY, OWNERSHIP, types.int64[::1], types.int64, types.int64, types.int64),
         *(types.uint64[::1], types.int64[::1], types.float64[::1]),
         *(types.int64[::1], types.int32[::1], types.int8[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _play_out(
     legal_actions, play, ownership, start, black, white, size, rng, owners, margins, state, actions, owners_here

@@ -78,9 +78,17 @@ class GameError(ValueError):
     """A game, its parameters, a move or a file of it is not what it should be. The message is for the user."""
 
 
-# error_model="numpy": a division by zero is the game's bug to find in its tests, not a branch in the search's
-# inner loop. nogil: actors and a responsive terminal search in threads.
-kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+def compiled_for(*signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compiles a function at once for the one signature given, or for whatever it is called with where none is."""
+    # error_model="numpy": a division by zero is the game's bug to find in its tests, not a branch in the search's
+    # inner loop. nogil: actors and a responsive terminal search in threads.
+    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(  # type: ignore[call-overload]  # options of any kind
+        *signature, cache=True, nogil=True, error_model="numpy", **options
+    )
+    return decorate
+
+
+kernel = compiled_for()
 
 
 class FirstClassKernel(types.WrapperAddressProtocol):  # type: ignore[misc]

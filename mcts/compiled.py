@@ -8,20 +8,14 @@ all arrays until it returns, so it is compiled without: what would allocate does
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from numba.core.dispatcher import Dispatcher
+
+from games.contract import compiled_for
 
 
 def compiled(*signature: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compiles a function of the search, for the one signature where it is called from Python.
-
-    error_model="numpy" and nogil: as for a game's kernels, see games.contract.
-    """
-    # numba's types do not know of _nrt, its "no run-time", an option since its first days.
-    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(  # type: ignore[call-overload]
-        *signature, cache=True, nogil=True, error_model="numpy", _nrt=False
-    )
-    return decorate
+    """Compiles a function of the search, for the one signature where it is called from Python."""
+    return compiled_for(*signature, _nrt=False)  # numba's "no run-time", an option since its first days
 
 
 search_kernel = compiled()

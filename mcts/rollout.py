@@ -1,11 +1,10 @@
 """Judging a position by playing it out at random: search without a network, as before AlphaGo."""
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game, kernel
+from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game, compiled_for, kernel
 from mcts.random import next_below, seeded
 from mcts.selection import result_value
 
@@ -20,14 +19,11 @@ def play_out(legal_actions, play, outcome, state, rng, i, actions):
     return result
 
 
-@numba.njit(
+@compiled_for(
     types.void(
         *(LEGAL_ACTIONS, PLAY, OUTCOME, types.int64[:, ::1], types.float32[::1]),
         *(types.uint64[::1], types.int64[::1], types.int32[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _play_out(legal_actions, play, outcome, states, values, rng, state, actions):
     """Fills values[i] with a random game's result from states[i], seen by the side to move there."""

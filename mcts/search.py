@@ -60,14 +60,17 @@ class SearchSettings:
     forced_playouts: float = 0.0
     look_ahead: bool = True  # a leaf from which a move wins at once is a win, unasked; where values hold no scores
 
-    def record(self, game: Game, score_weight: float = 0.0) -> NDArray[np.void]:
-        """These settings as compiled code reads them, SETTINGS [1]. score_weight: the evaluator's."""
+    def record(self, game: Game, score_weight: float = 0.0, with_playouts: bool = False) -> NDArray[np.void]:
+        """These settings as compiled code reads them, SETTINGS [1], for an evaluator with this weight of the score.
+
+        with_playouts: it plays games out. Such a search is plain: a yardstick should stay as it is.
+        """
         record = np.zeros(1, SETTINGS)
         known = {
             "root_policy": {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy],
             "score_weight": score_weight if game.has_score else 0.0,
             "score_unit": game.score_unit,
-            "look_ahead": self.look_ahead and game.looks_ahead,
+            "look_ahead": self.look_ahead and game.looks_ahead and not with_playouts,
         }
         for name in SETTINGS.names or ():
             record[name] = known[name] if name in known else getattr(self, name)
@@ -282,9 +285,8 @@ class Search:
             self._forest.trees["simulations"] = simulations
         k, size = self._kernels, self.settings.leaves_per_batch
         needs_states = bool(getattr(evaluate, "needs_states", False))
-        # Playouts, which take states, have a plain search: a yardstick should stay as it is.
-        self._record["look_ahead"] = self.settings.look_ahead and self.game.looks_ahead and not needs_states
-        self._record["score_weight"] = getattr(evaluate, "score_weight", 0.0) if self.game.has_score else 0.0
+        weight = getattr(evaluate, "score_weight", 0.0)
+        self._record = self.settings.record(self.game, weight, with_playouts=needs_states)
         states = self._states if needs_states else self._states[:0]
         while should_stop is None or not should_stop():
             n = _collect_leaves(

@@ -151,17 +151,14 @@ def propagate_result(nodes, edges, index):
             return
         player = node["player"]
         if result != player:
-            best = 1 - player
-            for k in range(node["num_edges"]):
-                child = edges[node["first_edge"] + k]["result"]
-                if child == ONGOING:
-                    return
-                if child == DRAW:
-                    best = DRAW
-            result, settled = best, -math.inf
+            result, settled = 1 - player, -math.inf
             for k in range(node["num_edges"]):
                 edge = edges[node["first_edge"] + k]
-                if edge["result"] == best:
+                if edge["result"] == ONGOING:
+                    return
+                if edge["result"] == DRAW and result != DRAW:
+                    result, settled = DRAW, -math.inf
+                if edge["result"] == result:
                     settled = max(settled, settled_for(nodes[edge["child"]], player))
         node["result"] = result
         node["settled"] = settled
@@ -221,14 +218,13 @@ def simulate(
         chosen = NONE_WINS
         if index == ROOT and looks_ahead and node["visits"] == 1:  # nothing but its own evaluation
             chosen = winning_edge(play, outcome, nodes, edges, index, state, ahead)
-        if chosen != NONE_WINS:
-            pass
-        elif not gumbel:
-            chosen = select_puct(nodes, edges, index, settings)
-        elif index == ROOT:
-            chosen = select_gumbel_root(nodes, edges, schedule, noise, settings, scratch)
-        else:
-            chosen = select_gumbel_interior(edges, node, settings, scratch)
+        if chosen == NONE_WINS:
+            if not gumbel:
+                chosen = select_puct(nodes, edges, index, settings)
+            elif index == ROOT:
+                chosen = select_gumbel_root(nodes, edges, schedule, noise, settings, scratch)
+            else:
+                chosen = select_gumbel_interior(edges, node, settings, scratch)
         edge = edges[chosen]
         edge["waiting"] += 1
         play(state, edge["action"])

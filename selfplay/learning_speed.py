@@ -14,7 +14,7 @@ from selfplay.config import TrainConfig, load_config
 from selfplay.learner import Learner
 from selfplay.measuring import Round, take_turns
 from selfplay.replay import ReplayWindow
-from selfplay.sampling import Sampler
+from selfplay.sampling import samplers_of
 from selfplay.segment import Segment, segment_from_bytes
 
 MOST_POSITIONS = 200_000
@@ -43,13 +43,7 @@ class Steps:
         self._learner = learner
         self._window = window.views()
         self._batch_size = batch_size
-        self._sampler = Sampler(
-            learner.game,
-            config.seed,
-            value_mix=config.learner.value_target_mix,
-            score_weight=config.search.score_weight,
-            replies=config.network.reply_head,
-        )
+        (self._sampler,) = samplers_of([learner.game], config)
         self._steps = 0
         self._draw_s = self._average_s = 0.0
 

@@ -24,15 +24,12 @@ import fcntl
 import math
 import os
 import shutil
-import signal
 import sysconfig
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 import numpy as np
@@ -41,6 +38,7 @@ import torch
 from agent.backends import choose_backend
 from agent.checkpoint import MODEL_FILE, Checkpoint, CheckpointError, Metadata, read_metadata, save_checkpoint
 from agent.inference import make_evaluator
+from agent.interrupts import stopped_in_order
 from agent.network import Network
 from agent.storage import remove_unfinished, write_atomically
 from games.contract import GameError
@@ -208,7 +206,7 @@ class TrainingRun:
             on_event=self._log,
         )
         try:
-            with self._interruptible(), Panel() as panel:
+            with stopped_in_order(self._stopped, self._break_off), Panel() as panel:
                 self._panel = panel
                 self._run()
         finally:
@@ -568,27 +566,11 @@ class TrainingRun:
         elif not self._is_finished():
             print(f"Go on:    {keima} train --resume {self.folder}")
 
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C (or a polite kill) ends the run in order; a second one ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._stopped.is_set():
-                raise KeyboardInterrupt
-            self._stopped.set()
-            self._pool.expect_end()
-            if self._may_break_off:
-                raise _Interrupted
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _break_off(self) -> None:
+        """Called in the handler of the first Ctrl-C."""
+        self._pool.expect_end()
+        if self._may_break_off:
+            raise _Interrupted
 
 
 def _mean(losses: list[Losses]) -> Losses:

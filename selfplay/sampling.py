@@ -8,12 +8,24 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import DRAW, ENCODE, LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, RESET, SCORE, Game, kernel
+from games.contract import (
+    DRAW,
+    ENCODE,
+    LEGAL_ACTIONS,
+    ONGOING,
+    OWNERSHIP,
+    PLAY,
+    PLAYER,
+    RESET,
+    SCORE,
+    Game,
+    compiled_for,
+    kernel,
+)
 from mcts.selection import saturated_score
 from selfplay.config import TrainConfig
 from selfplay.replay import WindowArrays
@@ -65,7 +77,7 @@ def put_target(target, state, legal_actions, found, policies, start):
     return count
 
 
-@numba.njit(
+@compiled_for(
     types.void(
         *(RESET, LEGAL_ACTIONS, PLAY, ENCODE, OWNERSHIP, SCORE, types.int64[::1], types.boolean, types.boolean),
         types.float64,
@@ -77,9 +89,6 @@ def put_target(target, state, legal_actions, found, policies, start):
         *(types.float32[:, ::1], types.float32[::1], types.float32[:, ::1]),
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.float32[:, :, ::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _fill(
     reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, with_replies, score_unit,

@@ -5,27 +5,23 @@ the evaluation cache are run here as often as a step runs them, on positions of 
 What a step takes beyond them is the tree: selection, expansion, backing up.
 """
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, compiled_for
 from mcts.cache import CACHE_TYPE, EvaluationCache, find, keep, position_key, recall
 from mcts.search import FOREST_TYPES
 from mcts.tree import Forest
 from selfplay.segment import Segment
 
 
-@numba.njit(
+@compiled_for(
     types.int64(
         *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, types.int64[::1]),
         *(types.int32[::1], types.int32[::1], types.int64, types.float64, types.boolean),
         *(types.int64[::1], types.int64[::1], types.int32[::1], types.float32[:, :, ::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _replay(
     reset, legal_actions, play, outcome, encode, parameters,
@@ -69,14 +65,11 @@ def replay(game: Game, games: Segment, repeats: int, depth: float, *, with_plane
     )
 
 
-@numba.njit(
+@compiled_for(
     types.int64(
         *(types.NamedTuple(FOREST_TYPES, Forest), CACHE_TYPE, types.uint32[:, ::1], types.int32[::1]),
         *(types.float32[:, ::1], types.float32[::1], types.boolean),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _use_cache(forest, cache, plane_bits, leaves, logits, values, keeping):
     """Looks up each tree's leaf, or keeps its evaluation; returns how many."""

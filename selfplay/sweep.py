@@ -24,7 +24,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any, Protocol
 
 from rich.box import SIMPLE_HEAD
@@ -32,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.interrupts import stopped_in_order
 from agent.storage import remove_unfinished, write_atomically
 from games.contract import GameError
 from selfplay.ablation import Ablation, to_markdown
@@ -150,7 +150,7 @@ class Sweep:
     def go(self) -> bool:
         """Runs the trials that are left; False where Ctrl-C stopped it before the last. What is done is kept."""
         failures = 0
-        with self._interruptible(), Panel() as panel:
+        with stopped_in_order(self._stopped), Panel() as panel:
             self._panel = panel
             while not self._stopped.is_set() and (trial := self.plan.next_trial()) is not None:
                 result = self._run(trial)
@@ -318,25 +318,6 @@ class Sweep:
         left = self.plan.total - len(done)
         if left:
             print(f"Go on:    {keima} sweep --resume {self.folder}   ({left} of {self.plan.total} trials are left)")
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C (or a polite kill) stops in order, the trial saved; a second one ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._stopped.is_set():
-                raise KeyboardInterrupt
-            self._stopped.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _folder_of(self, name: str) -> Path:
         return self.folder / "trials" / name

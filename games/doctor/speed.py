@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from games.contract import (
     SCORE,
     SECOND_WINS,
     Game,
+    compiled_for,
 )
 
 SHORTEST_S = 0.02
@@ -35,16 +35,14 @@ _ROW = types.int64[::1]
 _ROWS = types.int64[:, ::1]
 
 
-@numba.njit(types.int64(RESET, _ROW, _ROW, types.int64), cache=True, nogil=True, error_model="numpy")
+@compiled_for(types.int64(RESET, _ROW, _ROW, types.int64))
 def _time_reset(reset, state, parameters, rounds):
     for _ in range(rounds):
         reset(state, parameters)
     return rounds
 
 
-@numba.njit(
-    types.int64(LEGAL_ACTIONS, _ROWS, types.int32[::1], types.int64), cache=True, nogil=True, error_model="numpy"
-)
+@compiled_for(types.int64(LEGAL_ACTIONS, _ROWS, types.int32[::1], types.int64))
 def _time_legal_actions(legal_actions, states, actions, rounds):
     for _ in range(rounds):
         for i in range(len(states)):
@@ -52,7 +50,7 @@ def _time_legal_actions(legal_actions, states, actions, rounds):
     return rounds * len(states)
 
 
-@numba.njit(types.int64(PLAY, _ROWS, _ROW, _ROW, types.int64), cache=True, nogil=True, error_model="numpy")
+@compiled_for(types.int64(PLAY, _ROWS, _ROW, _ROW, types.int64))
 def _time_play(play, states, actions, state, rounds):
     """Copying the row is in it: without, there would be nothing to play from."""
     for _ in range(rounds):
@@ -62,7 +60,7 @@ def _time_play(play, states, actions, state, rounds):
     return rounds * len(states)
 
 
-@numba.njit(types.int64(OUTCOME, _ROWS, types.int64), cache=True, nogil=True, error_model="numpy")
+@compiled_for(types.int64(OUTCOME, _ROWS, types.int64))
 def _time_outcome(outcome, states, rounds):
     total = 0
     for _ in range(rounds):
@@ -71,9 +69,7 @@ def _time_outcome(outcome, states, rounds):
     return rounds * len(states)
 
 
-@numba.njit(
-    types.int64(ENCODE, _ROWS, types.float32[:, :, ::1], types.int64), cache=True, nogil=True, error_model="numpy"
-)
+@compiled_for(types.int64(ENCODE, _ROWS, types.float32[:, :, ::1], types.int64))
 def _time_encode(encode, states, planes, rounds):
     for _ in range(rounds):
         for i in range(len(states)):
@@ -81,7 +77,7 @@ def _time_encode(encode, states, planes, rounds):
     return rounds * len(states)
 
 
-@numba.njit(types.int64(OWNERSHIP, _ROWS, types.int8[::1], types.int64), cache=True, nogil=True, error_model="numpy")
+@compiled_for(types.int64(OWNERSHIP, _ROWS, types.int8[::1], types.int64))
 def _time_ownership(ownership, states, owners, rounds):
     for _ in range(rounds):
         for i in range(len(states)):
@@ -89,7 +85,7 @@ def _time_ownership(ownership, states, owners, rounds):
     return rounds * len(states)
 
 
-@numba.njit(types.int64(SCORE, _ROWS, types.int64), cache=True, nogil=True, error_model="numpy")
+@compiled_for(types.int64(SCORE, _ROWS, types.int64))
 def _time_score(score, states, rounds):
     for _ in range(rounds):
         for i in range(len(states)):
@@ -97,11 +93,8 @@ def _time_score(score, states, rounds):
     return rounds * len(states)
 
 
-@numba.njit(
+@compiled_for(
     types.int64(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, _ROW, types.int64, types.int64, _ROW, types.int32[::1], _ROWS),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def _play_games(reset, legal_actions, play, outcome, parameters, seed, longest, state, actions, results):
     """Fills results[g] with a random game's plies, outcome, legal actions in all and most of them; returns plies."""

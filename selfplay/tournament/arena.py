@@ -132,10 +132,7 @@ class Arena:
         self._cache = allocate_cache(int(cache_mb * 1e6) if self._evaluators else 0, game.max_legal)
         # Generations tell the networks' entries in the one cache apart.
         self._generations = np.arange(max(1, len(self._evaluators)), dtype=np.uint64)
-        weights = [getattr(getattr(one, "evaluate", None), "score_weight", 0.0) for one in self.contestants]
-        self._settings = np.concatenate([SearchSettings(root_policy="puct").record(game, w) for w in weights])
-        plain = [isinstance(one, PlayoutContestant) for one in self.contestants]
-        self._settings["look_ahead"][plain] = False  # as in mcts.search.Search.run
+        self._settings = np.concatenate([self._search_settings(contestant) for contestant in self.contestants])
         self._scratch = (
             np.zeros((2, game.state_size), np.int64),
             np.zeros(game.max_legal, np.int32),
@@ -230,6 +227,12 @@ class Arena:
             record["simulations"], record["temperature"] = contestant.simulations, contestant.temperature
         else:
             record["kind"] = ASKED
+
+    def _search_settings(self, contestant: Contestant) -> NDArray[np.void]:
+        """SETTINGS [1] of a contestant's search; of no meaning for one who is asked."""
+        weight = getattr(getattr(contestant, "evaluate", None), "score_weight", 0.0)
+        playouts = isinstance(contestant, PlayoutContestant)
+        return SearchSettings(root_policy="puct").record(self.game, weight, with_playouts=playouts)
 
     def _play_on(
         self,

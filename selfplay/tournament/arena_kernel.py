@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numba.core import types
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, SCORE, kernel
+from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, SCORE, compiled_for, kernel
 from mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, position_key, recall
 from mcts.random import next_uniform
 from mcts.rollout import play_out
@@ -131,7 +131,7 @@ def make_move(play, table, moves, state, action):
 _SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1], types.float32[::1]))
 
 
-@numba.njit(
+@compiled_for(
     types.int64(
         *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE),
         *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE),
@@ -141,9 +141,6 @@ _SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float6
         *(types.int64[::1], types.float32[:, ::1], types.float32[::1]),
         *(_SCRATCH_TYPE, types.int64, types.int64[::1]),
     ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
 )
 def play_on(
     legal_actions, play, outcome, score, encode, forest, all_settings, tables, contestants, moves, cache, generations,

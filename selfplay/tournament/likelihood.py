@@ -12,13 +12,12 @@ finds the one maximum there is.
 Dimensions: K problems solved side by side, C kinds of game (who moves first, who second), P parameters.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from games.contract import kernel
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +25,6 @@ _MAX_STEP = 3.0
 """In natural units of d and log nu: what Newton's method may change at once."""
 _MAX_ITERATIONS = 200
 _EXACT = 1e-9
-_compiled: Callable[[Callable[..., Any]], Any] = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Likelihood:
         raise ArithmeticError("the likelihood has no maximum")
 
 
-@_compiled
+@kernel
 def _evaluate(
     parameters: Floats,
     design: Floats,
@@ -197,7 +195,7 @@ def _evaluate(
             information[k, p, p] += precision[p]
 
 
-@_compiled
+@kernel
 def _log_add(a: float, b: float) -> float:
     """log(exp(a) + exp(b))."""
     return float(max(a, b) + np.log1p(np.exp(-abs(a - b))))

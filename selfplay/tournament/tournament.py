@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import platform
 import shlex
-import signal
 import sys
 import threading
 import time
@@ -13,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agent.interrupts import stopped_in_order
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
 from games.position import Position, position_after
 from selfplay.processes import available_cores
@@ -166,7 +165,7 @@ class Tournament:
         driver = Driver(
             self._entrants, schedule, task, workers, self._settings.seed, history=history, on_event=self._say
         )
-        with self._interruptible(), driver, self._shown(schedule) as show:
+        with stopped_in_order(self._stopped), driver, self._shown(schedule) as show:
             while not self._stopped.is_set():
                 finished = driver.receive()
                 if finished is None:
@@ -317,25 +316,6 @@ class Tournament:
                 )
 
             yield draw
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C (or a polite kill) stops in order, what is over saved; a second one ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._stopped.is_set():
-                raise KeyboardInterrupt
-            self._stopped.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def begin(

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from agent.interrupts import INTERRUPTED, ended_by_interrupts
+from agent.interrupts import INTERRUPTED, ended_by_interrupts, stopped_in_order
 
 # Python's signal handlers run in the main thread alone, when it comes to its next step. One that does not notice
 # signals, because they are blocked there, stands for one that is in a compiler or about to wait for a line.
@@ -124,3 +124,27 @@ def test_other_threads_go_without():
     thread.start()
     thread.join()
     assert answers == [signal.getsignal(signal.SIGINT)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_in_order_and_a_second_ends_at_once(number):
+    handler, stopped, told = signal.getsignal(number), threading.Event(), []
+    with pytest.raises(KeyboardInterrupt), stopped_in_order(stopped, lambda: told.append(stopped.is_set())):
+        signal.raise_signal(number)
+        assert told == [True]
+        signal.raise_signal(number)
+    assert told == [True]
+    assert signal.getsignal(number) is handler
+
+
+def test_elsewhere_than_in_the_main_thread_nobody_is_stopped():
+    before, inside = signal.getsignal(signal.SIGTERM), []
+
+    def run():
+        with stopped_in_order(threading.Event()):
+            inside.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert inside == [before]
