@@ -77,18 +77,20 @@ OPTIONS = {
     "level": _OptionType(int, 0, 100),  # as the engine understands it
     "timeout": _OptionType(float, 0.05, 86400),  # seconds that an engine may take beyond what it was given
     "set": _OptionType(str),  # an engine's own options: "Hash=16, Threads=1"; GTP commands: "kgs-rules=aga"
+    "backend": _OptionType(str),  # what runs the network, as `keima bench` lists them
     "seed": _OptionType(int, 0, 2**63 - 1),
     "name": _OptionType(str),  # what the player is called in tables
 }
 _SEARCH = ("simulations", "seconds", "temperature", "resign", "seed", "name")
+_NETWORK = (*_SEARCH, "backend")
 ACCEPTED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": ("seed", "name"),
     "rollout": _SEARCH,
     "alphabeta": ("depth", "seconds", "nodes", "seed", "name"),
     "exact": ("name",),
-    "shipped": _SEARCH,
-    "raw": ("temperature", "seed", "name"),
-    CHECKPOINT: _SEARCH,
+    "shipped": _NETWORK,
+    "raw": ("temperature", "seed", "name", "backend"),
+    CHECKPOINT: _NETWORK,
     "gtp": ("seconds", "level", "set", "timeout", "name"),
     "uci": ("nodes", "depth", "seconds", "level", "set", "timeout", "name"),
     "usi": ("nodes", "depth", "seconds", "level", "set", "timeout", "name"),

@@ -463,7 +463,8 @@ def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
     simulations = options.get("simulations")
     if spec.kind == "rollout":
         return _rollout_player(game, simulations, **searched)
-    return network_player(_network_path(spec, game), game, 0 if spec.kind == "raw" else simulations, **searched)
+    path, simulations = _network_path(spec, game), 0 if spec.kind == "raw" else simulations
+    return network_player(path, game, simulations, backend=options.get("backend"), **searched)
 
 
 def _network_path(spec: PlayerSpec, game: Game) -> Path:
@@ -514,10 +515,12 @@ def network_player(
     temperature: float = 0.0,
     seed: int = 0,
     resign: float = 0.0,
+    backend: str | None = None,
 ) -> PolicyPlayer | SearchPlayer:
     """The network of a checkpoint, or of a run's newest one. Raises GameError for another game's or a corrupt one.
 
-    0 simulations: its policy alone. None: DEFAULT_SIMULATIONS, or as many as `seconds` allow.
+    0 simulations: its policy alone. None: DEFAULT_SIMULATIONS, or as many as `seconds` allow. backend: what runs it,
+    by default `agent.inference.default_backend`, since measuring takes seconds.
     """
     from agent.checkpoint import load_checkpoint
     from agent.inference import OutcomeJudge, make_evaluator
@@ -525,14 +528,13 @@ def network_player(
 
     checkpoint = load_checkpoint(path, game)
     name = f"{checkpoint.metadata.run} at step {checkpoint.metadata.step}"
-    evaluate: Evaluate = make_evaluator(game, checkpoint.network)
+    leaves = leaves_per_batch(simulations, seconds)
+    evaluate: Evaluate = make_evaluator(game, checkpoint.network, backend, leaves)
     chance: dict[str, Any] = {"temperature": temperature, "seed": seed}
     outcomes = OutcomeJudge(game, checkpoint.network)
     if simulations == 0:
         return PolicyPlayer(f"{name}, policy alone", game, evaluate, outcomes=outcomes, **chance)
     limit = _limit(simulations, seconds, DEFAULT_SIMULATIONS)
-    # Leaves searched together cost strength where they are a large share of all simulations.
-    leaves = max(1, min(16, (limit.simulations or TIMED_SIMULATIONS) // 16))
     return SearchPlayer(
         f"{name}, {_limit_in_words(limit)}",
         *(game, evaluate, limit.simulations),
@@ -543,6 +545,15 @@ def network_player(
         resign=resign,
         **chance,
     )
+
+
+def leaves_per_batch(simulations: int | None, seconds: float | None) -> int:
+    """How many leaves of one tree are evaluated together; None and 0 simulations as for `network_player`.
+
+    They cost strength where they are a large share of all simulations.
+    """
+    expected = DEFAULT_SIMULATIONS if seconds is None else TIMED_SIMULATIONS
+    return max(1, min(16, (expected if simulations is None else simulations) // 16))
 
 
 def _rollout_player(

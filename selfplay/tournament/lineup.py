@@ -1,13 +1,15 @@
 """Who takes part: players' texts checked and completed, their networks found, and all of them made for an arena."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
-from agent.players import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, make_player
+from agent.players import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, leaves_per_batch, make_player
 from agent.shipped import require_shipped_net
 from games.contract import Game, GameError
 from mcts.search import Evaluate
@@ -18,6 +20,9 @@ from selfplay.tournament.contestants import (
     NetworkContestant,
     PlayoutContestant,
 )
+
+if TYPE_CHECKING:
+    from agent.network import Network
 
 MODEL_FILE = "model.safetensors"
 """A run's newest network; agent.checkpoint has the same, but imports torch."""
@@ -130,33 +135,41 @@ def start_engines(entrants: Sequence[Entrant], game: Game, tell: Callable[[str],
 def choose_backends(
     game: Game, entrants: Sequence[Entrant], batch_size: int, backend: str | None = None
 ) -> dict[str, str]:
-    """What runs each network, by its file: the fastest sound backend, or the one asked for. Imports torch.
+    """What runs each player's network, by the player's text: what it asks for, else `backend`, else the fastest sound.
 
-    Takes seconds the first time for a size of networks. Raises GameError for a file that is no checkpoint of this game.
+    batch_size: of networks that play many games side by side. Imports torch. Takes seconds the first time for a size
+    of networks. Raises GameError for a file that is no checkpoint of this game.
     """
-    files = list(dict.fromkeys(entrant.weights for entrant in entrants if entrant.weights))
-    if not files:
-        return {}
-    from agent.backends import choose_backend
-    from agent.checkpoint import load_checkpoint
+    chosen: dict[str, str] = {}
+    networks: dict[str, Network] = {}
+    for entrant in entrants:
+        if not entrant.weights:
+            continue
+        from agent.backends import choose_backend
+        from agent.checkpoint import load_checkpoint
 
-    networks = {file: load_checkpoint(file, game).network for file in files}
-    return {f: backend or choose_backend(game, network, batch_size).backend for f, network in networks.items()}
+        if entrant.weights not in networks:
+            networks[entrant.weights] = load_checkpoint(entrant.weights, game).network
+        asked = entrant.spec.options.get("backend", backend)
+        size = leaves_per_batch(None, seconds=1) if entrant.is_timed else batch_size
+        chosen[entrant.text] = str(asked or choose_backend(game, networks[entrant.weights], size).backend)
+    return chosen
 
 
 def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: Mapping[str, str]) -> list[Contestant]:
     """Players as an arena has them, from their texts and their networks' files; `backends` is `choose_backends`'.
 
-    Players with the same network share its batches.
+    Players with the same network on the same backend share its batches.
     """
-    evaluators: dict[str, Evaluate] = {}
+    evaluators: dict[tuple[str, str], Evaluate] = {}
     contestants: list[Contestant] = []
     for text, weights in players:
         spec = parse(text)
         entrant = Entrant(spec, spec.label, weights)
         simulations = int(spec.options.get("simulations", 0))
         temperature = float(spec.options.get("temperature", 0))
-        make = partial(_seeded_player, spec, game)
+        backend = backends.get(text)
+        make = partial(_seeded_player, spec, game, backend)
         if spec.kind == "random":
             contestants.append(AskedAtOnce(make))
         elif entrant.is_timed or spec.kind not in (*NETWORKS, "rollout"):
@@ -165,18 +178,21 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
         elif spec.kind == "rollout":
             contestants.append(PlayoutContestant(simulations, temperature))
         else:
-            if weights not in evaluators:
-                evaluators[weights] = _evaluator(game, weights, backends[weights])
-            contestants.append(NetworkContestant(evaluators[weights], simulations, temperature))
+            shared = weights, backends[text]
+            if shared not in evaluators:
+                evaluators[shared] = _evaluator(game, *shared)
+            contestants.append(NetworkContestant(evaluators[shared], simulations, temperature))
     return contestants
 
 
-def _seeded_player(spec: PlayerSpec, game: Game, seed: int) -> Player:
-    if spec.kind in NETWORKS:
-        import torch
+def _seeded_player(spec: PlayerSpec, game: Game, backend: str | None, seed: int) -> Player:
+    """The player; backend: what runs its network, None where it has none."""
+    if backend is None:
+        return make_player(spec, game, seed=seed)
+    import torch
 
-        torch.set_num_threads(1)  # a limit of seconds is one of seconds on one core
-    return make_player(spec, game, seed=seed)
+    torch.set_num_threads(1)  # a limit of seconds is one of seconds on one core
+    return make_player(dataclasses.replace(spec, options={**spec.options, "backend": backend}), game, seed=seed)
 
 
 def _evaluator(game: Game, weights: str, backend: str) -> Evaluate:

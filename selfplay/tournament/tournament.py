@@ -229,13 +229,12 @@ class Tournament:
         return DEFAULT_TABLES if len(networks) <= 2 else TABLES_OF_MANY_NETS
 
     def _about(self, backends: dict[str, str]) -> dict[str, Any]:
-        names = {entrant.weights: entrant.digest for entrant in self._entrants}
         return {
             "keima": version("keima"),
             "machine": platform.machine(),
             "workers": self._workers,
             "settings": dataclasses.asdict(self._settings),
-            "backends": {names[file]: backend for file, backend in backends.items()},
+            "backends": backends,
         }
 
     # --- games

@@ -33,7 +33,7 @@ class WorkerTask:
     players: tuple[tuple[str, str], ...]
     """Each player's text and its network's file; see selfplay.tournament.lineup."""
     backends: dict[str, str]
-    """What runs each network, by its file."""
+    """What runs each player's network, by the player's text."""
     tables: int
     cache_mb: float
     referee: str = ""

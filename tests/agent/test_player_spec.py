@@ -89,6 +89,7 @@ def test_what_is_read():
         ("shipped seconds=1.2.3", "expected a number"),
         ("shipped seconds=", "expected a number"),
         ("shipped temperature=11", "from 0 to 10"),
+        ("random backend=torch-f32", "random: unknown option .backend.; it takes seed, name"),
         ("shipped seed=1 seed=2", "the option seed is said twice"),
         ("shipped seed=²", "expected a whole number"),
         ('shipped name=""', "shipped: name: expected 1 to 200 printable characters"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agent import inference
 from agent.player_spec import parse
 from agent.players import Analyst, Player, PolicyPlayer, SearchPlayer, default_player, make_player
 from agent.thinking import Limit
@@ -181,6 +182,22 @@ def test_the_shipped_nets_options_and_its_policy_alone():
     timed = make_player("shipped seconds=1.5", game)
     assert isinstance(timed, SearchPlayer)
     assert timed.limit == Limit(None, 1.5)
+
+
+def test_a_network_is_run_by_what_its_text_says(monkeypatch):
+    game, made = load("connect4"), []
+    make = inference.make_evaluator
+
+    def watched(*arguments):
+        made.append(make(*arguments).backend)
+        return make(*arguments)
+
+    monkeypatch.setattr(inference, "make_evaluator", watched)
+    for text in ("raw backend=torch-f32", "shipped backend=torch-f32 simulations=5"):
+        assert make_player(text, game).choose(Position(game)) == 3
+    assert made == ["torch-f32", "torch-f32"]
+    with pytest.raises(GameError, match=r"backend abacus is none of Keima's: expected one of torch-f32, "):
+        make_player("shipped backend=abacus", game)
 
 
 def test_default_is_random_playouts_without_a_net(tmp_path, monkeypatch):

@@ -9,7 +9,15 @@ import games
 from agent.shipped import require_shipped_net
 from games.contract import GameError
 from selfplay.tournament.contestants import AskedAtOnce, AskedInThread, NetworkContestant, PlayoutContestant
-from selfplay.tournament.lineup import MANY, enter, make_contestants, run_checkpoints, start_engines, thinned
+from selfplay.tournament.lineup import (
+    MANY,
+    choose_backends,
+    enter,
+    make_contestants,
+    run_checkpoints,
+    start_engines,
+    thinned,
+)
 
 
 @pytest.fixture
@@ -107,6 +115,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
         "random",
         "rollout:50 temperature=0.5",
         "shipped simulations=9",
+        "shipped backend=torch-bf16 simulations=9",
         "raw temperature=2",
         "shipped seconds=1",
         "exact",
@@ -115,22 +124,46 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     ]
     entrants = enter(names, connect4)
     weights = str(require_shipped_net(connect4))
-    found = make_contestants(connect4, [(e.text, e.weights) for e in entrants], {weights: "torch-f32"})
-    at_random, playouts, net, raw, timed, exact, alphabeta, engine = found
+    backends = choose_backends(connect4, entrants, 64, "torch-f32")
+    assert backends == {
+        "shipped simulations=9": "torch-f32",
+        "shipped backend=torch-bf16 simulations=9": "torch-bf16",
+        "raw temperature=2": "torch-f32",
+        "shipped seconds=1": "torch-f32",
+    }
+    found = make_contestants(connect4, [(e.text, e.weights) for e in entrants], backends)
+    at_random, playouts, net, other, raw, timed, exact, alphabeta, engine = found
     assert isinstance(at_random, AskedAtOnce)
     assert isinstance(playouts, PlayoutContestant)
     assert (playouts.simulations, playouts.temperature) == (50, 0.5)
     assert isinstance(net, NetworkContestant)
     assert isinstance(raw, NetworkContestant)
     assert (net.simulations, net.temperature, raw.simulations, raw.temperature) == (9, 0, 0, 2)
+    assert isinstance(other, NetworkContestant)
     assert net.evaluate is raw.evaluate
-    assert made == [(weights, "torch-f32")]
+    assert net.evaluate is not other.evaluate
+    assert made == [(weights, "torch-f32"), (weights, "torch-bf16")]
     assert all(isinstance(player, AskedInThread) for player in (timed, exact, alphabeta, engine))
     assert [player.capacity for player in (timed, exact, alphabeta, engine)] == [1, 32, 32, 1]
-    assert [e.games_at_once for e in entrants] == [MANY, MANY, MANY, MANY, 1, 32, 32, 1]
-    assert [e.is_timed for e in entrants] == [False] * 4 + [True] + [False] * 3
+    assert [e.games_at_once for e in entrants] == [MANY, MANY, MANY, MANY, MANY, 1, 32, 32, 1]
+    assert [e.is_timed for e in entrants] == [False] * 5 + [True] + [False] * 3
     for player in (timed, exact, alphabeta, engine):
         player.close()
+
+
+def test_what_runs_a_network_is_measured_for_as_many_positions_as_it_is_asked_of(connect4, monkeypatch):
+    import agent.backends
+
+    asked = []
+
+    def choose(game, network, batch_size):
+        asked.append(batch_size)
+        return agent.backends.Choice(f"backend-for-{batch_size}", {}, {})
+
+    monkeypatch.setattr(agent.backends, "choose_backend", choose)
+    entrants = enter(["shipped simulations=9", "shipped seconds=1", "random"], connect4)
+    found = choose_backends(connect4, entrants, 64)
+    assert found == {"shipped simulations=9": "backend-for-64", "shipped seconds=1": "backend-for-16"}
 
 
 @pytest.mark.parametrize(

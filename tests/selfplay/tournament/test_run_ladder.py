@@ -38,7 +38,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(
         tournament,
         "choose_backends",
-        lambda game, entrants, *_: {e.weights: "torch-f32" for e in entrants if e.weights},
+        lambda game, entrants, *_: {e.text: "torch-f32" for e in entrants if e.weights},
     )
     return folder
 
