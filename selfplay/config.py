@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from agent.network_config import NetworkConfig
+from agent.shipped import shipped_name
 from games import load
 from games.contract import Game, GameError
 from selfplay.replay import window_size
@@ -268,7 +269,7 @@ def options() -> dict[str, FieldInfo]:
 
 
 def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The config for a game (the shipped one where there is one) or from a `.toml` file, with overrides.
+    """The config for a game (the shipped one for its parameters, or for it) or from a `.toml` file, with overrides.
 
     game_or_path: what `games.load` takes, or a path ending in `.toml`.
     overrides: `section.key=value`, values as in TOML; a bare word is a string.
@@ -279,10 +280,9 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
         values = parse_toml(source, read_text(Path(source).expanduser()))
     else:
         game = load(game_or_path)
-        file = importlib.resources.files("configs") / f"{game.name}.toml"
-        shipped = game.source == game.name and file.is_file()
-        source = f"configs/{game.name}.toml" if shipped else game_or_path
-        values = parse_toml(source, file.read_text()) if shipped else {}
+        name = _shipped_config(game)
+        source = f"configs/{name}" if name else game_or_path
+        values = parse_toml(source, (importlib.resources.files("configs") / name).read_text()) if name else {}
         values["game"] = game.spec
     sources: dict[str, str] = {}
     for override in overrides:
@@ -304,6 +304,13 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
     return config.model_copy(
         update={"game": game.spec, "also": _checked_also(config, game, sources.get("also", source))}
     )
+
+
+def _shipped_config(game: Game) -> str:
+    """The name of the config that comes with a game and these parameters, else with the game; '' where none does."""
+    name = shipped_name(game)
+    names = [] if name is None else [f"{name}.toml", f"{game.name}.toml"]
+    return next((name for name in names if (importlib.resources.files("configs") / name).is_file()), "")
 
 
 def _checked_also(config: TrainConfig, game: Game, where: str) -> dict[str, float]:
