@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 from agent.network import Network
 from agent.network_config import NetworkConfig
-from agent.shipped import SHIPPED, require_shipped_net, shipped_net
+from agent.shipped import SHIPPED, require_shipped_net, shipped_for, shipped_net
 from agent.storage import write_atomically
 from games import load, names
 from games.contract import Game, GameError
@@ -213,4 +213,4 @@ def latest_checkpoint(game: Game, runs: Path = Path("runs")) -> Path | None:
             return path
         if label.partition(":")[0] == game.name:
             of_other_parameters = of_other_parameters or path
-    return of_other_parameters if game.policy_planes and shipped_net(game) is None else None
+    return of_other_parameters if game.policy_planes and shipped_for(game) is None else None

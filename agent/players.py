@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from agent.manners import Patience, ResignationError, manners_of
 from agent.player_spec import CHECKPOINT, ENGINES, KINDS, PlayerSpec, parse
-from agent.shipped import SHIPPED, require_shipped_net, shipped_net
+from agent.shipped import SHIPPED, require_shipped_net, shipped_for, shipped_net
 from agent.thinking import REPORT_EVERY_S, Limit, Line, Report, ShouldStop, Thoughts
 from games.contract import ONGOING, Game, GameError
 from games.position import Position
@@ -496,7 +496,8 @@ def default_player(
                 reason = str(error)
     if shipped_net(game) is not None:
         player = make_player(SHIPPED, game, simulations=simulations, seconds=seconds, seed=seed)
-        return player, f"Opponent: the net that comes with {game.name} ({player.name}; {reason})."
+        trained_on = "" if shipped_for(game) is not None else ", trained with other parameters"
+        return player, f"Opponent: the net that comes with {game.name}{trained_on} ({player.name}; {reason})."
     player = make_player("rollout", game, simulations=simulations, seconds=seconds, seed=seed)
     return player, f"Opponent: {player.name}, random playouts ({reason}; `keima train {game.spec}` makes a net)."
 

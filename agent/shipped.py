@@ -10,12 +10,25 @@ SHIPPED = "shipped"
 
 
 def shipped_net(game: Game) -> Path | None:
-    """The checkpoint that comes with a game and these parameters; None where none does."""
-    name = shipped_name(game)
-    if name is None:
-        return None
-    path = Path(str(importlib.resources.files("configs"))) / "nets" / f"{name}.safetensors"
-    return path if path.is_file() else None
+    """The checkpoint that comes with a game: with these parameters, or else with others, where a net plays any.
+
+    None where none does.
+    """
+    exact = shipped_for(game)
+    if exact is not None or game.source != game.name or not game.policy_planes:
+        return exact
+    others = [path for path in _folder().glob("*.safetensors") if path.stem.partition("-")[0] == game.name]
+    return min(others, key=lambda path: path.stem, default=None)
+
+
+def shipped_for(game: Game) -> Path | None:
+    """The checkpoint that comes with a game and just these parameters; None where none does."""
+    path = _folder() / f"{shipped_name(game)}.safetensors"
+    return path if game.source == game.name and path.is_file() else None
+
+
+def _folder() -> Path:
+    return Path(str(importlib.resources.files("configs"))) / "nets"
 
 
 def shipped_name(game: Game) -> str | None:

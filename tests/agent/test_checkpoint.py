@@ -182,7 +182,7 @@ def test_latest_checkpoint_is_of_these_parameters_where_there_is_one(tmp_path, m
     found = latest_checkpoint(games.load("go:6"), tmp_path)
     assert found == tmp_path / "newest" / MODEL_FILE  # of any board, where there is no other
     assert load_checkpoint(found, games.load("go:6")).game == games.load("go:6")
-    monkeypatch.setattr("agent.checkpoint.shipped_net", lambda game: Path("shipped"))
+    monkeypatch.setattr("agent.checkpoint.shipped_for", lambda game: Path("shipped"))
     assert latest_checkpoint(games.load("go:6"), tmp_path) is None  # for that one is better
 
 

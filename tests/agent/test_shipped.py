@@ -11,9 +11,10 @@ from agent.inference import make_evaluator
 from agent.network import Network
 from agent.network_config import NetworkConfig
 from agent.players import default_player, make_player
-from agent.shipped import SHIPPED, require_shipped_net, shipped_net
+from agent.shipped import SHIPPED, require_shipped_net, shipped_for, shipped_net
 from games import load
 from games.contract import GameError
+from games.position import Position
 from mcts.search import choose_actions
 
 NETS = sorted((Path(__file__).parents[2] / "configs" / "nets").glob("*.safetensors"))
@@ -38,7 +39,19 @@ def test_there_is_one_for_connect_four_and_it_is_strong():
     assert result.value_preserving > 0.85
 
 
-def test_other_parameters_and_other_games_have_none(tmp_path):
+def test_a_net_that_plays_any_board_is_there_for_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nets = {path.stem: path for path in NETS}
+    for text, stem in (("othello:6", "othello"), ("gomoku", "gomoku-size=9"), ("gomoku:9", "gomoku-size=9")):
+        assert shipped_net(load(text)) == nets[stem]
+    assert shipped_for(load("othello")) == nets["othello"]
+    assert shipped_for(load("othello:6")) is None
+    player, introduction = default_player(load("othello:6"), simulations=2)
+    assert introduction.startswith("Opponent: the net that comes with othello, trained with other parameters (")
+    assert player.choose(Position(load("othello:6"))) in Position(load("othello:6")).legal_actions()
+
+
+def test_other_games_have_none(tmp_path):
     assert shipped_net(load("hex:4")) is None
     with pytest.raises(GameError, match=r"no net is shipped for hex:size=4; `keima train hex:size=4` makes one"):
         require_shipped_net(load("hex:4"))
