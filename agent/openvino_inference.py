@@ -26,6 +26,10 @@ CALIBRATION_POSITIONS = 512
 """Positions on which the ranges of activations are seen: half of them random, half as the evaluator was asked last."""
 REMEMBER_EVERY = 64
 """How many calls lie between two whose positions are remembered for that."""
+RECALIBRATE_AT = 0.03
+"""How far the tower's weights may have moved, against their own length, before the ranges are looked at again. In
+self-play weights come every few seconds and move by a fraction of that, and a look in float32 takes as long as
+thousands of evaluations: looking each time took a fifth of an actor's time."""
 
 Ranges = dict[str, tuple[float, float]]
 """The lowest and the highest input of each 3x3 convolution of the tower, by the module's name."""
@@ -52,6 +56,9 @@ class OpenVinoEvaluator:
         self._precision = precision
         self._batch_size = batch_size
         self._positions = random_positions_planes(game, CALIBRATION_POSITIONS) if precision == "int8" else None
+        self._ranges: Ranges | None = None
+        self._calibrated = torch.empty(0)
+        """The tower's weights for which the ranges were seen."""
         self._calls = 0
         self.update(network)
 
@@ -59,7 +66,8 @@ class OpenVinoEvaluator:
         """Takes over the network's weights as they are now."""
         self._network = network.for_inference().cpu().float()
         self.score_weight = network.score_weight
-        self._ranges = None if self._positions is None else activation_ranges(self._network, self._positions)
+        if self._positions is not None:
+            self._calibrate(self._positions)
         self._requests: dict[int, Any] = {}
         if self._batch_size is not None:
             self._requests[self._batch_size] = self._compile(self._batch_size)
@@ -90,6 +98,16 @@ class OpenVinoEvaluator:
                 microseconds = info.real_time.total_seconds() * 1e6 / calls + (before.microseconds if before else 0.0)
                 layers[info.node_name] = LayerTime(info.node_name, info.node_type, info.exec_type, microseconds)
         return sorted(layers.values(), key=lambda layer: -layer.microseconds)
+
+    def _calibrate(self, positions: NDArray[np.float32]) -> None:
+        """Sees to it that the ranges are about those of the weights as they are now."""
+        tower = (self._network.stem, self._network.blocks)
+        weights = torch.cat([parameter.flatten() for part in tower for parameter in part.parameters()])
+        if len(weights) == len(self._calibrated):
+            moved = (weights - self._calibrated).norm() / self._calibrated.norm()
+            if moved <= RECALIBRATE_AT:  # not so where one is no number
+                return
+        self._ranges, self._calibrated = activation_ranges(self._network, positions), weights
 
     def _compile(self, batch_size: int, **further: Any) -> Any:
         exact = self._precision == "f32" or not has_fast_bfloat16(torch.device("cpu"))

@@ -1,5 +1,7 @@
 """The graph against the network it is written from, in every precision; quantization against a twin made of torch."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from agent import openvino_inference
 from agent.inference import random_positions_planes
 from agent.network import Network
 from agent.network_config import NetworkConfig
-from agent.openvino_inference import REMEMBER_EVERY, OpenVinoEvaluator, activation_ranges
+from agent.openvino_inference import RECALIBRATE_AT, REMEMBER_EVERY, OpenVinoEvaluator, activation_ranges
 from games.contract import GameError
 
 GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:7", "hex:5", "breakthrough:5,5"]
@@ -174,6 +176,36 @@ def test_calibration_remembers_what_was_asked():
     for start in range(0, len(asked), 8):
         evaluator(asked[start : start + 8])
     np.testing.assert_array_equal(evaluator._positions[:8], asked[-8:])
+
+
+def test_ranges_are_looked_at_again_once_the_weights_have_moved():
+    game = games.load("connect4")
+    network = make_network(game)
+    evaluator = OpenVinoEvaluator(game, network, "int8", batch_size=8)
+    first = evaluator._ranges
+    planes = random_positions_planes(game, 8, seed=2)
+    before, _ = evaluator(planes)
+
+    def scaled(factor):
+        """The network with its tower's weights, once folded, so many times as large."""
+        larger = copy.deepcopy(network)
+        for part in (larger.stem, larger.blocks):
+            for name, parameter in part.named_parameters():
+                if not name.endswith("convolution.weight"):  # these are scaled by their normalization's
+                    parameter.data *= factor
+        return larger
+
+    evaluator.update(scaled(1 + RECALIBRATE_AT / 2))
+    assert evaluator._ranges is first
+    logits, _ = evaluator(planes)  # the weights are the new ones all the same
+    assert not np.array_equal(logits, before)
+    # What has moved little by little since the ranges were seen has moved, too.
+    evaluator.update(scaled(1 + 0.9 * RECALIBRATE_AT))
+    assert evaluator._ranges is first
+    evaluator.update(scaled(1 + 1.1 * RECALIBRATE_AT))
+    assert evaluator._ranges is not first
+    evaluator.update(make_network(game, blocks=1))
+    assert len(evaluator._ranges) == 2
 
 
 @pytest.mark.parametrize("head", ["policy", "value"])
