@@ -135,5 +135,5 @@ def test_a_dense_net_is_of_its_one_game(tmp_path):
     with pytest.raises(GameError, match="expected a checkpoint of connect4, got one of 'connect4:columns=9'"):
         load_start(config_of(path, "connect4"))
     for missing in (tmp_path / "none", "shipped"):
-        with pytest.raises(GameError, match=r"no such checkpoint|no net is shipped for go:size=2"):
-            load_start(config_of(missing, "go:2"))
+        with pytest.raises(GameError, match=r"no such checkpoint|no net is shipped for hex:size=4"):
+            load_start(config_of(missing, "hex:4"))
