@@ -92,6 +92,13 @@ def default_backend() -> str:
     return next(backend for backend in order if backend in available)
 
 
+def check_backend(backend: str) -> None:
+    """Raises GameError for a backend that is unknown or cannot run here."""
+    if backend not in available_backends():
+        what = "cannot run here" if backend in BACKENDS else "is none of Keima's"
+        raise GameError(f"backend {backend} {what}: expected one of {', '.join(available_backends())}")
+
+
 def make_evaluator(
     game: Game, network: Network, backend: str | None = None, batch_size: int | None = None
 ) -> Evaluator:
@@ -101,9 +108,7 @@ def make_evaluator(
     Raises GameError for a backend that is unknown or cannot run here.
     """
     backend = backend or default_backend()
-    if backend not in available_backends():
-        what = "cannot run here" if backend in BACKENDS else "is none of Keima's"
-        raise GameError(f"backend {backend} {what}: expected one of {', '.join(available_backends())}")
+    check_backend(backend)
     runtime, _, precision = backend.partition("-")
     if runtime == "openvino":
         from agent.openvino_inference import OpenVinoEvaluator

@@ -1,12 +1,11 @@
 """Who takes part: players' texts checked and completed, their networks found, and all of them made for an arena."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
 from agent.players import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, leaves_per_batch, make_player
@@ -20,9 +19,6 @@ from selfplay.tournament.contestants import (
     NetworkContestant,
     PlayoutContestant,
 )
-
-if TYPE_CHECKING:
-    from agent.network import Network
 
 MODEL_FILE = "model.safetensors"
 """A run's newest network; agent.checkpoint has the same, but imports torch."""
@@ -138,21 +134,28 @@ def choose_backends(
     """What runs each player's network, by the player's text: what it asks for, else `backend`, else the fastest sound.
 
     batch_size: of networks that play many games side by side. Imports torch. Takes seconds the first time for a size
-    of networks. Raises GameError for a file that is no checkpoint of this game.
+    of networks. Raises GameError for a file that is no checkpoint of this game, and a backend that cannot run here.
     """
-    chosen: dict[str, str] = {}
-    networks: dict[str, Network] = {}
-    for entrant in entrants:
-        if not entrant.weights:
-            continue
-        from agent.backends import choose_backend
-        from agent.checkpoint import load_checkpoint
+    players = [entrant for entrant in entrants if entrant.weights]
+    if not players:
+        return {}
+    from agent.backends import choose_backend
+    from agent.checkpoint import load_checkpoint
+    from agent.inference import check_backend
 
-        if entrant.weights not in networks:
-            networks[entrant.weights] = load_checkpoint(entrant.weights, game).network
+    networks = {file: load_checkpoint(file, game).network for file in {entrant.weights for entrant in players}}
+
+    @functools.cache
+    def fastest(file: str, size: int) -> str:
+        return choose_backend(game, networks[file], size).backend
+
+    chosen: dict[str, str] = {}
+    for entrant in players:
         asked = entrant.spec.options.get("backend", backend)
+        if asked is not None:
+            check_backend(str(asked))
         size = leaves_per_batch(None, seconds=1) if entrant.is_timed else batch_size
-        chosen[entrant.text] = str(asked or choose_backend(game, networks[entrant.weights], size).backend)
+        chosen[entrant.text] = str(asked or fastest(entrant.weights, size))
     return chosen
 
 
@@ -169,7 +172,7 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
         simulations = int(spec.options.get("simulations", 0))
         temperature = float(spec.options.get("temperature", 0))
         backend = backends.get(text)
-        make = partial(_seeded_player, spec, game, backend)
+        make = functools.partial(_seeded_player, spec, game, backend)
         if spec.kind == "random":
             contestants.append(AskedAtOnce(make))
         elif entrant.is_timed or spec.kind not in (*NETWORKS, "rollout"):

@@ -161,9 +161,18 @@ def test_what_runs_a_network_is_measured_for_as_many_positions_as_it_is_asked_of
         return agent.backends.Choice(f"backend-for-{batch_size}", {}, {})
 
     monkeypatch.setattr(agent.backends, "choose_backend", choose)
-    entrants = enter(["shipped simulations=9", "shipped seconds=1", "random"], connect4)
+    entrants = enter(["shipped simulations=9", "raw", "shipped seconds=1", "random"], connect4)
     found = choose_backends(connect4, entrants, 64)
-    assert found == {"shipped simulations=9": "backend-for-64", "shipped seconds=1": "backend-for-16"}
+    assert found == {"shipped simulations=9": "backend-for-64", "raw": "backend-for-64"} | {
+        "shipped seconds=1": "backend-for-16"
+    }
+    assert sorted(asked) == [16, 64]  # once for each
+
+
+def test_a_backend_that_cannot_run_is_refused_before_any_game(connect4):
+    for texts, backend in (["shipped backend=abacus"], None), (["shipped"], "abacus"):
+        with pytest.raises(GameError, match=r"backend abacus is none of Keima's: expected one of torch-f32, "):
+            choose_backends(connect4, enter(texts, connect4), 64, backend)
 
 
 @pytest.mark.parametrize(
