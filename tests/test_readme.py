@@ -91,7 +91,7 @@ def test_python_shown_runs(code):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_shown_are_understood(command):
-    from agent.commands import app
+    from selfplay.commands import app
 
     app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
 

@@ -576,7 +576,7 @@ def test_players_are_made_once_a_game_and_closed():
 
 def test_a_search_that_is_watched_and_timed_in_a_process():
     """The real thing: output while it searches, which ends when a line comes; and moves on the clock."""
-    script = "import sys; from agent.commands import main; sys.exit(main())"
+    script = "import sys; from selfplay.commands import main; sys.exit(main())"
     words = [sys.executable, "-c", script, "gtp", "connect4", "--opponent", "rollout:1000000"]
     process = LineProcess(shlex.join(words))
 

@@ -242,7 +242,7 @@ def test_ourselves():
     """Every move of a random game arrives, passes too, and the result is agreed on."""
     game = "othello:4"
     loaded = load(game)
-    keima = shlex.join([sys.executable, "-c", "import sys; from agent.commands import main; sys.exit(main())"])
+    keima = shlex.join([sys.executable, "-c", "import sys; from selfplay.commands import main; sys.exit(main())"])
     player = make_player(f"gtp:{keima} gtp {game} --opponent random --seed 3", loaded)
     other = make_player("random", loaded, seed=4)
     assert player.name.startswith("Keima ")

@@ -34,7 +34,7 @@ def play(path, game, texts, **options):
 
 def start(path, *arguments):
     """`keima tournament` in a process of its own, in a session of its own."""
-    script = "import sys; from agent.commands import main; sys.exit(main())"
+    script = "import sys; from selfplay.commands import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", script, "tournament", *arguments, "--file", str(path), "--workers", "1"],
         cwd=ROOT,
