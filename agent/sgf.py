@@ -157,7 +157,7 @@ def _game_of_properties(name: str, file: Sgf_game) -> Game:
     known = {field.name for field in dataclasses.fields(load_game(name))}
     size = file.get_size()
     parameters = {"size": str(size)}
-    komi = _number(root, "KM")
+    komi = _komi(root)
     if komi is not None:
         parameters["komi"] = f"{komi:g}"
     parameters |= _RULES.get(_text(root, "RU").strip().lower(), {})
@@ -185,6 +185,20 @@ def _number(node: Node, name: str) -> float | None:
     """A property's number; None where there is none. Raises ValueError for what is not one."""
     text = _raw(node, name).strip().replace(",", ".")
     return float(text) if text else None
+
+
+def _komi(root: Node) -> float | None:
+    """White's compensation in points; None where the file does not say.
+
+    Fox's server writes hundredths (KM[650] is 6.5), and where komi is told in stones, as it is in China, half of the
+    points (KM[375], elsewhere KM[3.75], is 7.5): quarters tell that.
+    """
+    komi = _number(root, "KM")
+    if komi is None:
+        return None
+    if komi == int(komi) and abs(komi) >= 100:
+        komi /= 100
+    return 2 * komi if (4 * komi) % 2 == 1 else komi
 
 
 def _raw(node: Node, name: str) -> str:

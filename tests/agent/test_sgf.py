@@ -168,6 +168,8 @@ def test_files_as_servers_write_them():
     assert record.game == load_game("go:9,rules=chinese,ko=situational")
     assert record.position().moves_text() == ["e5", "c7", "g7"]
     assert from_sgf(b"(;GM[1]SZ[9]KM[6,5];B[ee])").game.komi == 6.5
+    for written, points in (("375", 7.5), ("3.75", 7.5), ("650", 6.5), ("0", 0), ("-5.5", -5.5), ("-325", -6.5)):
+        assert from_sgf(f"(;GM[1]SZ[19]KM[{written}]RU[Chinese];B[ee])".encode()).game.komi == points, written
     assert from_sgf(b"(;GM[1]SZ[9]RU[NZ];B[ee])").game.suicide == "yes"
 
 
@@ -245,7 +247,7 @@ def test_a_third_pass_and_a_result_that_people_agreed_on():
         ("(;GM[4]SZ[9]AB[ee])", "stones set up before the first move"),
         ("(;GM[2]SZ[8];B[ee])", r"expected Go \(GM\[1\]\) or Gomoku \(GM\[4\]\), got GM\[2\]"),
         ("(;GM[1]SZ[25])", "go: size is from 2 to 19, got 25"),
-        ("(;GM[1]SZ[9]KM[3.75])", "komi goes in steps of 0.5"),
+        ("(;GM[1]SZ[9]KM[3.3])", "komi goes in steps of 0.5"),
         ("(;GM[1]SZ[9]KM[many])", "no sound SGF"),
         ("(;GM[1]SZ[nine])", "no sound SGF: bad SZ property"),
         ("(;GM[1]SZ[9];B[ee];W[zz])", "move 2: expected a point of the board or a pass, got 'zz'"),
