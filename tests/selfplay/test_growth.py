@@ -64,6 +64,20 @@ def test_a_grown_network_says_the_same(name, larger):
     assert all(torch.equal(again[name], tensor) for name, tensor in before.items() if again[name].shape == tensor.shape)
 
 
+def test_a_grown_network_says_the_same_on_every_board_of_a_mixture():
+    """Go's, with ownership and score, trained on two boards at once."""
+    first, other = games.load("go:4"), games.load("go:6")
+    network = used_network(first)
+    grown = grow(network, first, SMALL.model_copy(update={"blocks": 4, "channels": 12}), seed=3)
+    for game in (first, other):
+        planes = torch.rand(5, game.num_planes, *game.shape)
+        with torch.no_grad():
+            for own, found in zip(network.eval()(planes), grown.eval()(planes), strict=True):
+                assert (own is None) == (found is None)
+                if own is not None:
+                    torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-4)
+
+
 def test_everything_that_is_new_learns():
     game = games.load("connect4")
     grown = grow(used_network(game), game, SMALL.model_copy(update={"blocks": 4, "channels": 12}), seed=0).train()

@@ -209,7 +209,13 @@ def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
     assert len(progress_lines(folder)) >= 3
 
 
-def test_a_run_of_two_boards_is_resumed(folder, monkeypatch):
+GROWING = (
+    *("growth.at_share=0.3", "growth.blocks=2", "growth.channels=12", "growth.distill_steps=15"),
+    *("learner.schedule=cosine", "network.reply_head=true", "network.soft_policy_head=true"),
+)
+
+
+def test_a_run_of_two_boards_that_grows_is_resumed(folder, monkeypatch):
     monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays_two_boards)
     step, sizes = run_module.TrainingRun._step, set()
 
@@ -223,6 +229,7 @@ def test_a_run_of_two_boards_is_resumed(folder, monkeypatch):
     config = tiny(
         *(folder, "game=hex:3", 'also={"hex:2"=0.3}'),
         *("selfplay.backend=torch-f32", "replay.window_min=600", "run.measure_every_minutes=600"),
+        *GROWING,
     )
     assert not train(config, folder)
     seen = look(folder, None)
@@ -237,6 +244,7 @@ def test_a_run_of_two_boards_is_resumed(folder, monkeypatch):
     }
     assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
     assert load_checkpoint(folder).metadata.game == "hex:size=3"
+    assert load_checkpoint(folder).network.config.channels == 12
 
 
 def test_a_run_begins_with_anothers_net(folder, monkeypatch):
@@ -413,12 +421,6 @@ def test_segments_keep_when_they_came(folder, monkeypatch):
     assert shares[0] < 0.1
     assert shares == sorted(shares)
     assert 0.5 < shares[-1] <= 1
-
-
-GROWING = (
-    *("growth.at_share=0.3", "growth.blocks=2", "growth.channels=12", "growth.distill_steps=15"),
-    *("learner.schedule=cosine", "network.reply_head=true", "network.soft_policy_head=true"),
-)
 
 
 def test_a_run_that_grows_and_is_stopped_on_the_way_goes_on_to_the_bit(folder, monkeypatch, capsys):
