@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.backends import distances_from_float32, fastest_sound, one_thread
-from agent.checkpoint import load_checkpoint
+from agent.checkpoint import find_checkpoint, load_checkpoint
 from agent.inference import available_backends, default_backend, make_evaluator, random_positions_planes
 from agent.network import Network
 from games import load
@@ -65,7 +65,7 @@ WARM_STARTS = 2
 def measure(
     config: TrainConfig,
     *,
-    model: Path | None = None,
+    model: str | None = None,
     seconds: float = 1.0,
     quick: bool = False,
     profile: Path | None = None,
@@ -73,7 +73,8 @@ def measure(
 ) -> Bench:
     """Measures everything, in about a minute with one second a measurement.
 
-    config: with numbers for its slots and batch size. model: a checkpoint whose network is measured.
+    config: with numbers for its slots and batch size.
+    model: whose network is measured, as for `find_checkpoint`; by default a random one.
     seconds: a measurement, of each contender. quick: without the start from nothing, and with fewer rounds.
     profile: a folder for profiles that people can read. Raises GameError.
     """
@@ -82,7 +83,7 @@ def measure(
     facts = machine()  # first, for the load there was before
     game = load(config.game)
     if model is not None:
-        checkpoint = load_checkpoint(model, game)
+        checkpoint = load_checkpoint(find_checkpoint(model, game), game)
         network, weights = checkpoint.network, str(checkpoint.path)
         config = config.model_copy(update={"network": network.config})
     else:

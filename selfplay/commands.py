@@ -175,7 +175,7 @@ def bench(
     game: str,
     /,
     *,
-    model: Path | None = None,
+    model: str | None = None,
     settings: Settings = None,
     seconds: Annotated[float, Parameter(validator=Number(gt=0, lte=600))] = 1.0,
     quick: Annotated[bool, Flag] = False,
@@ -186,7 +186,7 @@ def bench(
 
     Args:
         game: A game, as `keima games` lists them, a game file's path (.py: code, which is run), or a config (.toml).
-        model: A checkpoint or a run's folder; by default a net of the config's sizes with random weights.
+        model: A checkpoint, a run's folder or `shipped`; by default a net of the config's sizes with random weights.
         settings: Changes one setting of the config: --set key=value, as often as needed.
         seconds: How long to measure each thing; longer is more exact.
         quick: A quarter of that time, and not the start with nothing compiled.
@@ -203,7 +203,6 @@ def bench(
         from selfplay.bench_report import in_words
         from selfplay.plan import settled
 
-        model = model.expanduser() if model is not None else None
         profile = profile.expanduser() if profile is not None else None
         config = settled(config, begin)
         result = measure(

@@ -236,9 +236,9 @@ def test_a_trained_net_is_measured_with_its_own_sizes(config, tmp_path, monkeypa
 
     monkeypatch.setattr(bench_module, "_Measurement", stop)
     with pytest.raises(Stop):
-        measure(larger, model=tmp_path / "00000000.safetensors", tell=lambda stage: None)
+        measure(larger, model=str(tmp_path / "00000000.safetensors"), tell=lambda stage: None)
     with pytest.raises(GameError, match="no such checkpoint"):
-        measure(larger, model=tmp_path / "nosuch", tell=lambda stage: None)
+        measure(larger, model=str(tmp_path / "nosuch"), tell=lambda stage: None)
 
 
 # --- the learner
