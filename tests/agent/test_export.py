@@ -11,7 +11,6 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 import games
-from agent import commands
 from agent import export as export_module
 from agent.checkpoint import Checkpoint, Metadata, load_checkpoint, save_checkpoint
 from agent.export import CHECKED_BATCHES, TOLERANCE, describe, export, largest_difference, to_onnx
@@ -19,6 +18,7 @@ from agent.inference import random_positions_planes
 from agent.network import Network
 from agent.network_config import NetworkConfig
 from games.contract import GameError
+from selfplay import commands
 
 GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:7", "hex:5", "breakthrough:5,5"]
 SIZES = {"blocks": 1, "global_pooling_every": 1, "channels": 8, "reply_head": True, "soft_policy_head": True}

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent import commands
 from agent.backends import one_thread
+from agent.command_line import BAD_INPUT
 from agent.inference import available_backends
 from games import load
 from games.contract import GameError
 from selfplay import bench as bench_module
+from selfplay import commands
 from selfplay.bench import balance, learner_speed, measure
 from selfplay.bench_profile import write_profiles
 from selfplay.bench_report import in_words
@@ -295,4 +296,4 @@ def test_the_command_prints_one_object_or_a_text(measured, monkeypatch, capsys, 
     said = capsys.readouterr().out
     assert "Ceilings" in said
     assert "Profiles" in said
-    assert commands.main(["bench", "nosuch"]) == commands.BAD_INPUT
+    assert commands.main(["bench", "nosuch"]) == BAD_INPUT

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from agent import commands
+from agent.command_line import BAD_INPUT
 from games import load
+from selfplay import commands
 from selfplay import plan as plan_module
 from selfplay import run as run_module
 from selfplay.config import ConfigError, fixed, load_config, to_toml
@@ -264,7 +265,7 @@ def test_the_command(given, capsys):
     assert commands.main(["plan", "tictactoe"]) == 0
     assert "selfplay.slots = 64" in capsys.readouterr().out
     assert not given[1][1]
-    assert commands.main(["plan", "tictactoe:9"]) == commands.BAD_INPUT
+    assert commands.main(["plan", "tictactoe:9"]) == BAD_INPUT
 
 
 def test_make_plan_uses_the_shipped_curves(given):

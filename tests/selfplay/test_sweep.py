@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import commands
 from agent.checkpoint import load_checkpoint
 from games.contract import GameError
+from selfplay import commands
 from selfplay import sweep as sweep_module
 from selfplay.config import load_config
 from selfplay.sweep import begin, resume

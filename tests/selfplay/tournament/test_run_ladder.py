@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import games
-from agent import commands
 from agent.checkpoint import Metadata, save_checkpoint
 from agent.network import Network
 from agent.network_config import NetworkConfig
 from games.contract import GameError
+from selfplay import commands
 from selfplay.tournament import tournament
 from selfplay.tournament.report import standings
 from selfplay.tournament.run_ladder import RATINGS_FILE, REFERENCE, begin_ladder, timed_ratings

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import games
-from agent import commands
 from games.contract import FIRST_WINS, SECOND_WINS, GameError
 from games.position import position_after
+from selfplay import commands
 from selfplay.tournament.report import parse_anchors, standings
 from selfplay.tournament.store import Store
 from selfplay.tournament.tournament import Settings, begin
