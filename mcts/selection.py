@@ -301,7 +301,7 @@ def choose_root_edge(nodes, edges, noise, settings, scratch):
     """The index k among the root's edges of the action to play once the search is over.
 
     A proven win before anything; proven losses only when nothing else is left. Gumbel: among the most visited, the
-    best by g + logit + sigma(q). PUCT: the most visited, ties going to the higher Q.
+    best by g + logit + sigma(q). PUCT: the most visited, ties going to the higher Q; before any visit by the prior.
     """
     node = nodes[ROOT]
     first, count, player = node["first_edge"], node["num_edges"], node["player"]
@@ -318,8 +318,10 @@ def choose_root_edge(nodes, edges, noise, settings, scratch):
         if node["result"] == DRAW and edge["result"] != DRAW:
             continue
         visits = edge["visits"]
-        gumbel = settings["root_policy"] == GUMBEL
-        score = gumbel_score(edges, node, k, noise, scale, scratch) if gumbel else scratch[k]
+        if settings["root_policy"] == GUMBEL:
+            score = gumbel_score(edges, node, k, noise, scale, scratch)
+        else:
+            score = scratch[k] if visits > 0 else edge["prior"]
         if visits > best_visits or (visits == best_visits and score > best_score):
             best, best_visits, best_score = k, visits, score
     return best

@@ -277,7 +277,7 @@ class NaiveSearch:
         if self.settings.root_policy == "gumbel":
             return max(allowed, key=lambda a: (root.visits[a], self.gumbel_score(a)))
         q = self.completed_q(root)
-        return max(allowed, key=lambda a: (root.visits[a], q[a]))
+        return max(allowed, key=lambda a: (root.visits[a], q[a] if root.visits[a] else root.priors[a]))
 
 
 def sequential_halving(considered: int, simulations: int) -> list[int]:

@@ -341,6 +341,21 @@ def test_stops_when_asked():
     assert 40 <= search.root().visits.sum() <= 50
 
 
+@pytest.mark.parametrize("root_policy", ["gumbel", "puct"])
+def test_stopped_before_any_simulation_the_policy_decides(root_policy):
+    game = games.load("othello:6")
+    state = game.new_state()
+    for _ in range(3):
+        state = game.after(state, int(game.legal(state)[0]))
+    evaluate = HashEvaluator(game)
+    search = Search(game, SearchSettings(simulations=100, root_policy=root_policy))
+    search.start(state)
+    search.run(evaluate, should_stop=search.is_evaluated)
+    assert search.visits() == 0
+    (best,) = choose_actions(game, evaluate, state[None], None)
+    assert search.chosen_actions()[0] == best != game.legal(state)[0]
+
+
 def test_a_finished_game_has_no_action():
     position = position_after("tictactoe", ["a1", "a2", "b1", "b2", "c1"])
     search = Search(position.game, SearchSettings(simulations=10))
