@@ -87,7 +87,7 @@ ACCEPTED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": ("seed", "name"),
     "rollout": _SEARCH,
     "alphabeta": ("depth", "seconds", "nodes", "seed", "name"),
-    "exact": ("name",),
+    "exact": ("seed", "name"),
     "shipped": _NETWORK,
     "raw": ("temperature", "seed", "name", "backend"),
     CHECKPOINT: _NETWORK,

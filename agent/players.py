@@ -18,6 +18,7 @@ torch is imported when a network is asked for, and not before: the terminal show
 
 import difflib
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -103,16 +104,30 @@ class RandomPlayer:
 
 
 class ExactPlayer:
-    """Plays by a solver: always an action that keeps the best result it can have."""
+    """Plays by a solver: always an action with the best score there is, any of several as likely.
+
+    Connect Four's scores say how soon, too: it wins as early as it can, and loses as late.
+    """
 
     name = "exact"
 
-    def __init__(self, solver: "Solver") -> None:
+    def __init__(self, solver: "Solver", seed: int = 0) -> None:
         self._solver = solver
+        self._random = np.random.default_rng(seed)
 
     def choose(self, position: Position) -> int:
         _legal(position)
-        return int(self._solver.best_actions(position.state)[0])
+        return int(self._random.choice(self._solver.best_actions(position.state)))
+
+
+class _Solvers(threading.local):
+    """Each thread's own, by game: what they have found out serves all its players."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Solver | None] = {}
+
+
+_solvers = _Solvers()
 
 
 class PolicyPlayer:
@@ -449,7 +464,7 @@ def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
     if spec.kind == "random":
         return RandomPlayer(seed)
     if spec.kind == "exact":
-        return _exact_player(game)
+        return _exact_player(game, seed)
     if spec.kind == "alphabeta":
         from agent.alphabeta import alphabeta_player
 
@@ -586,13 +601,15 @@ def _limit_in_words(limit: Limit) -> str:
     return " or ".join(said + ([f"{limit.seconds:g} s"] if limit.seconds is not None else []))
 
 
-def _exact_player(game: Game) -> ExactPlayer:
+def _exact_player(game: Game, seed: int) -> ExactPlayer:
     from agent.solvers import find_solver
 
-    solver = find_solver(game)
+    if game.spec not in _solvers.of:
+        _solvers.of[game.spec] = find_solver(game)
+    solver = _solvers.of[game.spec]
     if solver is None:
         raise GameError(f"exact: {game.spec} has no solver; expected one of {ACCEPTED}")
-    return ExactPlayer(solver)
+    return ExactPlayer(solver, seed)
 
 
 def _legal(position: Position) -> NDArray[np.int32]:

@@ -176,8 +176,7 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
         if spec.kind == "random":
             contestants.append(AskedAtOnce(make))
         elif entrant.is_timed or spec.kind not in (*NETWORKS, "rollout"):
-            one_for_all = spec.kind in ENGINES or spec.kind == "exact"
-            contestants.append(AskedInThread(make, capacity=entrant.games_at_once, one_for_all=one_for_all))
+            contestants.append(AskedInThread(make, capacity=entrant.games_at_once, one_for_all=spec.kind in ENGINES))
         elif spec.kind == "rollout":
             contestants.append(PlayoutContestant(simulations, temperature))
         else:

@@ -81,7 +81,7 @@ def test_what_is_read():
         ("random:5", "random: takes nothing after a colon, got '5'"),
         ("shipped foo", "shipped: expected options as simulations=400, got 'foo'"),
         ("shipped simulation=4", r"unknown option 'simulation' \(did you mean simulations\?\); it takes simulations, "),
-        ("exact seed=1", "exact: unknown option 'seed'; it takes name"),
+        ("exact depth=1", "exact: unknown option 'depth'; it takes seed, name"),
         ("shipped simulations=-4", "shipped: simulations: expected a whole number from 0 to 1000000, got '-4'"),
         ("shipped simulations=4.5", "expected a whole number"),
         ("shipped simulations=99999999999999999999999", "expected a whole number"),

@@ -126,6 +126,18 @@ def test_exact_never_loses_tictactoe():
         assert position.outcome != 1 - side
 
 
+def test_exact_plays_any_of_the_best_moves_and_repeats_with_its_seed():
+    game = load("tictactoe")
+    position = position_after(game, ["b2"])
+
+    def played(seed: int) -> list[str]:
+        player = make_player("exact", game, seed=seed)
+        return [game.action_to_text(position.state, player.choose(position)) for _ in range(40)]
+
+    assert set(played(1)) == {"a1", "a3", "c1", "c3"}  # an edge loses
+    assert played(1) == played(1) != played(2)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
