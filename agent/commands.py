@@ -42,7 +42,7 @@ def evaluate(
     /,
     *,
     model: str | None = None,
-    positions: Path | None = None,
+    positions: str | None = None,
     simulations: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 64,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +51,8 @@ def evaluate(
     Args:
         game: A game with exact results: connect4, or tictactoe, which needs no positions.
         model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
-        positions: A file of positions with the exact score of every move; by default those shipped with the game.
+        positions: A file of positions with the exact score of every move, or the name of a shipped one, as
+            connect4_judging; by default those shipped with the game.
         simulations: Simulations a move; 0 is the net's policy alone.
         as_json: Prints one JSON object.
     """
@@ -60,16 +61,16 @@ def evaluate(
     import time
     from functools import partial
 
-    from agent.evaluation import evaluate_positions, losing_lines, read_positions, shipped_positions
+    from agent.evaluation import evaluate_positions, losing_lines, positions_file, read_positions, shipped_positions
     from agent.solvers import EXHAUSTIBLE_PLIES
     from games import load
     from games.contract import GameError
 
     loaded = load(game)
-    positions = positions or shipped_positions(loaded)
-    if positions is None and loaded.max_plies > EXHAUSTIBLE_PLIES:
+    file = shipped_positions(loaded) if positions is None else positions_file(positions)
+    if file is None and loaded.max_plies > EXHAUSTIBLE_PLIES:
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
-    scored = read_positions(positions, loaded) if positions is not None else []
+    scored = read_positions(file, loaded) if file is not None else []
 
     from agent.checkpoint import find_checkpoint, load_checkpoint
     from agent.inference import make_evaluator
@@ -86,7 +87,7 @@ def evaluate(
     }
     start_s = time.monotonic()
     with shown("choosing moves"):
-        result = evaluate_positions(scored, choose) if positions is not None else losing_lines(loaded, choose)
+        result = evaluate_positions(scored, choose) if file is not None else losing_lines(loaded, choose)
     facts |= {"positions" if name == "count" else name: value for name, value in dataclasses.asdict(result).items()}
     facts["seconds"] = round(time.monotonic() - start_s, 3)
     print(json.dumps(facts) if as_json else _evaluation_in_words(facts))

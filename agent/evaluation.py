@@ -148,8 +148,18 @@ def read_positions(path: Path, game: Game) -> list[ScoredPosition]:
 
 def shipped_positions(game: Game) -> Path | None:
     """The file of scored positions that comes with a game and its usual parameters; None where none does."""
-    path = Path(str(importlib.resources.files("configs"))) / "positions" / f"{game.name}.txt"
+    path = _shipped_file(game.name)
     return path if game.spec == game.name and path.is_file() else None
+
+
+def positions_file(name: str) -> Path:
+    """The file of scored positions that is meant: a path, or the name of one that is shipped, as connect4_judging."""
+    path = Path(name).expanduser()
+    return path if path.exists() or not _shipped_file(name).is_file() else _shipped_file(name)
+
+
+def _shipped_file(name: str) -> Path:
+    return Path(str(importlib.resources.files("configs"))) / "positions" / f"{name}.txt"
 
 
 def write_positions(path: Path, game: Game, positions: Iterable[ScoredPosition], comment: str = "") -> None:

@@ -30,7 +30,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.evaluation import read_positions, shipped_positions
+from agent.evaluation import positions_file, read_positions
 from games import load
 from games.contract import GameError
 from selfplay.config import (
@@ -76,7 +76,9 @@ class Measure(_Table):
         None, description="The one of these that a sweep makes as strong as it can; by default the last."
     )
     positions: str | None = Field(
-        None, description="A file of positions with exact scores; by default those that come with the game."
+        None,
+        description="A file of positions with exact scores, or the name of a shipped one, as connect4_judging; by "
+        "default those that come with the game.",
     )
     playouts: int = Field(200, ge=1, le=1_000_000, description="Where there are none: the opponent's random playouts.")
     games: int = Field(100, ge=2, description="Where there are none: games played; an even number, sides swapped.")
@@ -244,9 +246,8 @@ def _check_measure(config: SweepConfig, source: str) -> None:
         raise ConfigError(f"{source}: measure.games: expected an even number, got {measure.games}")
     try:
         game = load(load_config(config.base).game)
-        positions = measure.positions or shipped_positions(game)
-        if positions is not None:
-            read_positions(Path(positions), game)
+        if measure.positions is not None:
+            read_positions(positions_file(measure.positions), game)
     except GameError as error:
         raise ConfigError(f"{source}: {error}") from None
 

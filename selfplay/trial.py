@@ -24,7 +24,14 @@ from typing import Any, Self
 import pydantic
 
 from agent.checkpoint import load_checkpoint
-from agent.evaluation import evaluate_positions, losing_lines, read_positions, shipped_positions, wilson_interval
+from agent.evaluation import (
+    evaluate_positions,
+    losing_lines,
+    positions_file,
+    read_positions,
+    shipped_positions,
+    wilson_interval,
+)
 from agent.inference import make_evaluator
 from agent.interrupts import INTERRUPTED
 from agent.solvers import EXHAUSTIBLE_PLIES
@@ -178,9 +185,9 @@ def _method(game: Game, measure: Measure) -> Callable[[Evaluate, int], tuple[str
     def choosing(evaluate: Evaluate, simulations: int) -> Any:
         return partial(choose_actions, game, evaluate, settings=SearchSettings(simulations) if simulations else None)
 
-    file = measure.positions or shipped_positions(game)
+    file = shipped_positions(game) if measure.positions is None else positions_file(measure.positions)
     if file is not None:
-        positions = read_positions(Path(file), game)
+        positions = read_positions(file, game)
 
         def on_positions(evaluate: Evaluate, simulations: int) -> tuple[str, float, int]:
             result = evaluate_positions(positions, choosing(evaluate, simulations))
