@@ -41,7 +41,6 @@ SETTINGS = np.dtype(
 )
 
 _NEVER = -1e30
-_LEAST_PRIOR = 1e-37  # where a prior was too small to be written: not all edges may come to nothing
 _FORCED = 1e6  # above every PUCT score
 
 
@@ -134,26 +133,18 @@ def write_completed_q(edges, node, settings, q):
 def write_improved_policy(edges, node, settings, policy):
     """Fills policy[k] with pi' = softmax(logits + sigma(completed Q)) over the node's edges; returns their visits.
 
-    This is the policy that Gumbel search trains towards, and, below the root, follows. As the softmax of the logits is
-    the prior, pi' is that times exp(sigma), normalized.
+    This is the policy that Gumbel search trains towards, and, below the root, follows.
     """
     first, count = node["first_edge"], node["num_edges"]
     total, most = write_completed_q(edges, node, settings, policy)
     scale = (settings["c_visit"] + most) * settings["c_scale"]
     highest = _NEVER
     for k in range(count):
+        policy[k] = edges[first + k]["logit"] + scale * policy[k]
         highest = max(highest, policy[k])
     normalizer = 0.0
-    unvisited_weight = -1.0  # they all have the same Q, and an exponential costs as much as all the rest
     for k in range(count):
-        edge = edges[first + k]
-        if edge["visits"] + edge["waiting"] > 0:
-            weight = math.exp(scale * (policy[k] - highest))
-        else:
-            if unvisited_weight < 0:
-                unvisited_weight = math.exp(scale * (policy[k] - highest))
-            weight = unvisited_weight
-        policy[k] = max(edge["prior"], _LEAST_PRIOR) * weight
+        policy[k] = math.exp(policy[k] - highest)
         normalizer += policy[k]
     share = 1.0 / normalizer
     for k in range(count):

@@ -10,8 +10,8 @@ from games.contract import ONGOING, SECOND_WINS
 from games.position import position_after
 from mcts.rollout import RolloutEvaluator
 from mcts.search import Search, SearchSettings, choose_actions
-from mcts.selection import write_improved_policy, write_pruned_visits
-from mcts.tree import EDGE, NODE, ROOT, UNVISITED
+from mcts.selection import write_pruned_visits
+from mcts.tree import ROOT, UNVISITED
 from tests.mcts.naive import NaiveSearch, Node
 
 
@@ -354,17 +354,6 @@ def test_stopped_before_any_simulation_the_policy_decides(root_policy):
     assert search.visits() == 0
     (best,) = choose_actions(game, evaluate, state[None], None)
     assert search.chosen_actions()[0] == best != game.legal(state)[0]
-
-
-def test_a_prior_too_small_to_be_written_does_no_harm():
-    """The best move by Q has none, and all others are so much worse that they would come to nothing."""
-    node, edges, policy = np.zeros((), NODE), np.zeros(2, EDGE), np.zeros(2)
-    node["num_edges"] = 2
-    edges["result"] = ONGOING
-    edges["visits"], edges["value_sum"], edges["prior"] = 800, [800, -800], [0, 1]
-    settings = SearchSettings(simulations=1600, root_policy="gumbel").record(games.load("go:3"))
-    assert write_improved_policy(edges, node[()], settings[0], policy) == 1600
-    np.testing.assert_allclose(policy, [1, 0], atol=1e-9)
 
 
 def test_a_finished_game_has_no_action():
