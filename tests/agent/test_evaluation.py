@@ -9,6 +9,7 @@ from agent.evaluation import (
     ScoredPosition,
     evaluate_positions,
     losing_lines,
+    positions_file,
     random_positions,
     read_positions,
     wilson_interval,
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "data" / "connect4_sample.txt"
 FRESH = ROOT / "tests" / "data" / "connect4_fresh.txt"
 SHIPPED = ROOT / "configs" / "positions" / "connect4.txt"
+JUDGING = ROOT / "configs" / "positions" / "connect4_judging.txt"
 CONNECT4 = load("connect4")
 TICTACTOE = load("tictactoe")
 
@@ -48,6 +50,16 @@ def mirrored_boards(positions: list[ScoredPosition]) -> set[bytes]:
 
 
 # --- files
+
+
+def test_positions_are_named_by_their_path_or_what_they_are_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert positions_file("connect4") == SHIPPED
+    assert positions_file("connect4_judging") == JUDGING
+    assert len(read_positions(JUDGING, CONNECT4)) == 2000
+    assert positions_file("nosuch") == Path("nosuch")
+    Path("connect4").touch()  # one's own comes first
+    assert positions_file("connect4") == Path("connect4")
 
 
 def test_the_sample_is_read():
@@ -263,7 +275,7 @@ def test_perfect_play_loses_no_line_and_asks_level_by_level():
 
 def test_the_fresh_positions_are_what_they_say():
     fresh = read_positions(FRESH, CONNECT4)
-    others = [*read_positions(SAMPLE, CONNECT4), *read_positions(SHIPPED, CONNECT4)]
+    others = [p for file in (SAMPLE, SHIPPED, JUDGING) for p in read_positions(file, CONNECT4)]
     rows = {position.state.tobytes() for position in fresh}
     assert len(fresh) == len(rows) == 2000
     assert not rows & {position.state.tobytes() for position in others}
