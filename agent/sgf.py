@@ -10,6 +10,7 @@ says how many they are. Moves after two passes, as where players did not agree o
 
 import contextlib
 import dataclasses
+import math
 import re
 
 from sgfmill.sgf import Node, Sgf_game
@@ -184,7 +185,12 @@ def _load(name: str, parameters: dict[str, str], known: set[str]) -> Game:
 def _number(node: Node, name: str) -> float | None:
     """A property's number; None where there is none. Raises ValueError for what is not one."""
     text = _raw(node, name).strip().replace(",", ".")
-    return float(text) if text else None
+    if not text:
+        return None
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a number, got {text}")
+    return number
 
 
 def _komi(root: Node) -> float | None:
@@ -196,7 +202,7 @@ def _komi(root: Node) -> float | None:
     komi = _number(root, "KM")
     if komi is None:
         return None
-    if komi == int(komi) and abs(komi) >= 100:
+    if komi % 1 == 0 and abs(komi) >= 100:
         komi /= 100
     return 2 * komi if (4 * komi) % 2 == 1 else komi
 
