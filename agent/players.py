@@ -16,14 +16,14 @@ each followed by options, as `shipped simulations=400 temperature=0.3`; see `age
 torch is imported when a network is asked for, and not before: the terminal shows its first board without it.
 """
 
+import copy
 import difflib
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,15 +119,11 @@ class ExactPlayer:
         _legal(position)
         return int(self._random.choice(self._solver.best_actions(position.state)))
 
-
-class _Solvers(threading.local):
-    """Each thread's own, by game: what they have found out serves all its players."""
-
-    def __init__(self) -> None:
-        self.of: dict[str, Solver | None] = {}
-
-
-_solvers = _Solvers()
+    def seeded(self, seed: int) -> Self:
+        """The same player with chance of its own. Both use one solver: they are for one thread."""
+        player = copy.copy(self)
+        player._random = np.random.default_rng(seed)
+        return player
 
 
 class PolicyPlayer:
@@ -604,9 +600,7 @@ def _limit_in_words(limit: Limit) -> str:
 def _exact_player(game: Game, seed: int) -> ExactPlayer:
     from agent.solvers import find_solver
 
-    if game.spec not in _solvers.of:
-        _solvers.of[game.spec] = find_solver(game)
-    solver = _solvers.of[game.spec]
+    solver = find_solver(game)
     if solver is None:
         raise GameError(f"exact: {game.spec} has no solver; expected one of {ACCEPTED}")
     return ExactPlayer(solver, seed)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
-from agent.players import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, Player, leaves_per_batch, make_player
+from agent.players import (
+    ACCEPTED,
+    DEFAULT_PLAYOUTS,
+    DEFAULT_SIMULATIONS,
+    ExactPlayer,
+    Player,
+    leaves_per_batch,
+    make_player,
+)
 from agent.shipped import require_shipped_net
 from games.contract import Game, GameError
 from mcts.search import Evaluate
@@ -173,6 +181,8 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
         temperature = float(spec.options.get("temperature", 0))
         backend = backends.get(text)
         make = functools.partial(_seeded_player, spec, game, backend)
+        if spec.kind == "exact":
+            make = functools.partial(_exact_player, functools.cache(make), spec)
         if spec.kind == "random":
             contestants.append(AskedAtOnce(make))
         elif entrant.is_timed or spec.kind not in (*NETWORKS, "rollout"):
@@ -195,6 +205,13 @@ def _seeded_player(spec: PlayerSpec, game: Game, backend: str | None, seed: int)
 
     torch.set_num_threads(1)  # a limit of seconds is one of seconds on one core
     return make_player(dataclasses.replace(spec, options={**spec.options, "backend": backend}), game, seed=seed)
+
+
+def _exact_player(first: Callable[[int], Player], spec: PlayerSpec, seed: int) -> Player:
+    """One with the solver of `first(0)`: what it has found out serves all games of the thread that makes them."""
+    player = first(0)
+    assert isinstance(player, ExactPlayer)
+    return player.seeded(spec.options.get("seed", seed))
 
 
 def _evaluator(game: Game, weights: str, backend: str) -> Evaluate:

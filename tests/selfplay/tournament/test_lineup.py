@@ -1,14 +1,17 @@
 """Who takes part: texts completed to one spelling, runs thinned, players made as their texts say."""
 
+import queue
 import shutil
 import sys
+import threading
 
 import pytest
 
 import games
 from agent.shipped import require_shipped_net
 from games.contract import GameError
-from selfplay.tournament.contestants import AskedAtOnce, AskedInThread, NetworkContestant, PlayoutContestant
+from games.position import position_after
+from selfplay.tournament.contestants import Answer, AskedAtOnce, AskedInThread, NetworkContestant, PlayoutContestant
 from selfplay.tournament.lineup import (
     MANY,
     choose_backends,
@@ -149,6 +152,36 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     assert [e.is_timed for e in entrants] == [False] * 5 + [True] + [False] * 3
     for player in (timed, exact, alphabeta, engine):
         player.close()
+
+
+@pytest.mark.parametrize(("text", "alike"), [("exact", False), ("exact seed=5", True)])
+def test_exact_has_one_solver_for_all_games_and_chance_for_each(text, alike, monkeypatch):
+    import agent.solvers
+
+    game, find_solver, threads = games.load("tictactoe"), agent.solvers.find_solver, []
+
+    def counted_solver(game):
+        threads.append(threading.current_thread().name)
+        return find_solver(game)
+
+    monkeypatch.setattr(agent.solvers, "find_solver", counted_solver)
+    (exact,) = make_contestants(game, [(text, "")], {})
+    assert isinstance(exact, AskedInThread)
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    position, moves = position_after(game, ["b2"]), {}
+    for table, seed in ((0, 1), (1, 2), (2, 1)):
+        exact.begin(table, seed)
+        played = []
+        for _ in range(40):
+            exact.ask(table, position, answers)
+            played.append(game.action_to_text(position.state, answers.get().action))
+        moves[table] = played
+        exact.end(table)
+    exact.close()
+    assert threads == ["player"]
+    assert set(moves[0]) == {"a1", "a3", "c1", "c3"}  # an edge loses
+    assert moves[0] == moves[2]
+    assert (moves[0] == moves[1]) is alike
 
 
 def test_what_runs_a_network_is_measured_for_as_many_positions_as_it_is_asked_of(connect4, monkeypatch):
