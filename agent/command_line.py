@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -22,9 +21,6 @@ from cyclopts.validators import Number
 from agent.interrupts import INTERRUPTED
 
 BAD_INPUT = 2
-RUNS = Path("runs")
-"""Where runs are kept: below the folder that the command is typed in."""
-LOADING = "loading; the first time, compiling the search"
 
 
 def _version() -> str:

@@ -12,11 +12,14 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 import agent.commands  # noqa: F401 - they join the table
-from agent.command_line import LOADING, RUNS, Flag, Json, Seed, Simulations, app, main, shown
+from agent.command_line import Flag, Json, Seed, Simulations, app, main, shown
 from agent.interrupts import INTERRUPTED, ended_by_interrupts
 
 __all__ = ["app", "main"]
 
+RUNS = Path("runs")
+"""Where runs are kept: below the folder that the command is typed in."""
+LOADING = "loading; the first time, compiling the search"
 FOUND_ERRORS = 1
 """What the doctor answers where a game breaks the contract."""
 
