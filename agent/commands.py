@@ -61,13 +61,13 @@ def evaluate(
     import time
     from functools import partial
 
-    from agent.evaluation import evaluate_positions, losing_lines, positions_file, read_positions, shipped_positions
+    from agent.evaluation import evaluate_positions, find_positions, losing_lines, read_positions
     from agent.solvers import EXHAUSTIBLE_PLIES
     from games import load
     from games.contract import GameError
 
     loaded = load(game)
-    file = shipped_positions(loaded) if positions is None else positions_file(positions)
+    file = find_positions(positions, loaded)
     if file is None and loaded.max_plies > EXHAUSTIBLE_PLIES:
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
     scored = read_positions(file, loaded) if file is not None else []

@@ -146,16 +146,16 @@ def read_positions(path: Path, game: Game) -> list[ScoredPosition]:
     return positions
 
 
-def shipped_positions(game: Game) -> Path | None:
-    """The file of scored positions that comes with a game and its usual parameters; None where none does."""
-    path = _shipped_file(game.name)
-    return path if game.spec == game.name and path.is_file() else None
+def find_positions(name: str | None, game: Game) -> Path | None:
+    """The file of scored positions that is meant: a path, or the name of one that is shipped, as connect4_judging.
 
-
-def positions_file(name: str) -> Path:
-    """The file of scored positions that is meant: a path, or the name of one that is shipped, as connect4_judging."""
-    path = Path(name).expanduser()
-    return path if path.exists() or not _shipped_file(name).is_file() else _shipped_file(name)
+    None is the one that comes with the game and its usual parameters; the answer is None where none does.
+    """
+    if name is None:
+        path = _shipped_file(game.name)
+        return path if game.spec == game.name and path.is_file() else None
+    path, shipped = Path(name).expanduser(), _shipped_file(name)
+    return shipped if shipped.is_file() and not path.exists() else path
 
 
 def _shipped_file(name: str) -> Path:

@@ -7,7 +7,7 @@ is small enough to be solved by exhaustion, and games against random playouts fo
 from dataclasses import dataclass
 from functools import partial
 
-from agent.evaluation import ScoredPosition, evaluate_positions, losing_lines, read_positions, shipped_positions
+from agent.evaluation import ScoredPosition, evaluate_positions, find_positions, losing_lines, read_positions
 from agent.solvers import EXHAUSTIBLE_PLIES
 from games.contract import Game
 from mcts.search import Evaluate, SearchSettings, choose_actions
@@ -38,7 +38,7 @@ class StrengthMeter:
         self.game = game
         self.simulations = simulations
         self._positions: list[ScoredPosition] = []
-        file = shipped_positions(game)
+        file = find_positions(None, game)
         if file is not None:
             self._positions = read_positions(file, game)
 

@@ -30,7 +30,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.evaluation import positions_file, read_positions
+from agent.evaluation import find_positions, read_positions
 from games import load
 from games.contract import GameError
 from selfplay.config import (
@@ -246,8 +246,9 @@ def _check_measure(config: SweepConfig, source: str) -> None:
         raise ConfigError(f"{source}: measure.games: expected an even number, got {measure.games}")
     try:
         game = load(load_config(config.base).game)
-        if measure.positions is not None:
-            read_positions(positions_file(measure.positions), game)
+        file = find_positions(measure.positions, game)
+        if file is not None:
+            read_positions(file, game)
     except GameError as error:
         raise ConfigError(f"{source}: {error}") from None
 

@@ -24,14 +24,7 @@ from typing import Any, Self
 import pydantic
 
 from agent.checkpoint import load_checkpoint
-from agent.evaluation import (
-    evaluate_positions,
-    losing_lines,
-    positions_file,
-    read_positions,
-    shipped_positions,
-    wilson_interval,
-)
+from agent.evaluation import evaluate_positions, find_positions, losing_lines, read_positions, wilson_interval
 from agent.inference import make_evaluator
 from agent.interrupts import INTERRUPTED
 from agent.solvers import EXHAUSTIBLE_PLIES
@@ -185,7 +178,7 @@ def _method(game: Game, measure: Measure) -> Callable[[Evaluate, int], tuple[str
     def choosing(evaluate: Evaluate, simulations: int) -> Any:
         return partial(choose_actions, game, evaluate, settings=SearchSettings(simulations) if simulations else None)
 
-    file = shipped_positions(game) if measure.positions is None else positions_file(measure.positions)
+    file = find_positions(measure.positions, game)
     if file is not None:
         positions = read_positions(file, game)
 

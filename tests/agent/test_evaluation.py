@@ -8,8 +8,8 @@ import pytest
 from agent.evaluation import (
     ScoredPosition,
     evaluate_positions,
+    find_positions,
     losing_lines,
-    positions_file,
     random_positions,
     read_positions,
     wilson_interval,
@@ -54,12 +54,12 @@ def mirrored_boards(positions: list[ScoredPosition]) -> set[bytes]:
 
 def test_positions_are_named_by_their_path_or_what_they_are_called(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert positions_file("connect4") == SHIPPED
-    assert positions_file("connect4_judging") == JUDGING
+    assert find_positions("connect4", CONNECT4) == SHIPPED
+    assert find_positions("connect4_judging", CONNECT4) == JUDGING
     assert len(read_positions(JUDGING, CONNECT4)) == 2000
-    assert positions_file("nosuch") == Path("nosuch")
+    assert find_positions("nosuch", CONNECT4) == Path("nosuch")
     Path("connect4").touch()  # one's own comes first
-    assert positions_file("connect4") == Path("connect4")
+    assert find_positions("connect4", CONNECT4) == Path("connect4")
 
 
 def test_the_sample_is_read():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.evaluation import read_positions, shipped_positions
+from agent.evaluation import find_positions, read_positions
 from agent.explain import (
     WORDS,
     explain_move,
@@ -228,7 +228,7 @@ def test_blunders_are_explained_truly_by_the_shipped_net():
     assert solver is not None
     positions = [
         scored
-        for scored in read_positions(shipped_positions(CONNECT4), CONNECT4)
+        for scored in read_positions(find_positions(None, CONNECT4), CONNECT4)
         if len({sign(score) for score in scored.scores.values()}) > 1
     ][:50]
     refuted = costly = 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agent.checkpoint import MODEL_FILE, find_checkpoint, load_checkpoint, save_checkpoint
-from agent.evaluation import evaluate_positions, read_positions, shipped_positions
+from agent.evaluation import evaluate_positions, find_positions, read_positions
 from agent.inference import make_evaluator
 from agent.network import Network
 from agent.network_config import NetworkConfig
@@ -34,7 +34,7 @@ def test_there_is_one_for_connect_four_and_it_is_strong():
     torch.set_num_threads(1)
     network = load_checkpoint(require_shipped_net(CONNECT4), CONNECT4).network
     evaluate = make_evaluator(CONNECT4, network)
-    positions = read_positions(shipped_positions(CONNECT4), CONNECT4)
+    positions = read_positions(find_positions(None, CONNECT4), CONNECT4)
     result = evaluate_positions(positions, lambda states: choose_actions(CONNECT4, evaluate, states, None))
     assert result.value_preserving > 0.85
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from agent.evaluation import losing_lines, shipped_positions
+from agent.evaluation import find_positions, losing_lines
 from games import load
 from games.contract import GameError
 from mcts.search import choose_actions
@@ -49,7 +49,7 @@ def test_where_there_are_exact_positions_they_are_used(tmp_path):
     game = load("connect4")
     evaluate = prefers_high_numbers(game)
     (shipped,) = measure_strength(game, evaluate, Measure(simulations=[0]))
-    lines = [line for line in shipped_positions(game).read_text().splitlines() if line and line[0] != "#"]
+    lines = [line for line in find_positions(None, game).read_text().splitlines() if line and line[0] != "#"]
     assert (shipped.what, shipped.count) == ("positions", len(lines))
     # The last column keeps the value in the first of these, and not in the second.
     (tmp_path / "own.txt").write_text("145773277725 3 4 0 0 1 -2 1\n145773277725 3 4 0 0 1 -2 0\n")
