@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,11 @@ import pytest
 import games
 from games.contract import ONGOING
 from tests.games.drivers import record_games
+from tests.installed import KEIMA
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
-KEIMA = str(Path(sys.executable).parent / "keima")
 COMMANDS = [
     line.partition("#")[0].strip()
     for language, code in BLOCKS

@@ -16,7 +16,6 @@ import random
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -38,8 +37,8 @@ from selfplay.processes import available_cores
 from selfplay.sampling import samplers_of
 from selfplay.segment import Segment, SegmentInfo, segment_from_bytes
 from selfplay.start import kept_start
+from tests.installed import KEIMA
 
-KEIMA = Path(sysconfig.get_path("scripts")) / "keima"
 CONFIG = """
 game = "tictactoe"
 [network]

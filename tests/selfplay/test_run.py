@@ -215,7 +215,8 @@ GROWING = (
 )
 
 
-def test_a_run_of_two_boards_that_grows_is_resumed(folder, monkeypatch):
+@pytest.mark.parametrize("growing", [(), GROWING], ids=["as it is", "growing"])
+def test_a_run_of_two_boards_is_resumed(folder, monkeypatch, growing):
     monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays_two_boards)
     step, sizes = run_module.TrainingRun._step, set()
 
@@ -229,7 +230,7 @@ def test_a_run_of_two_boards_that_grows_is_resumed(folder, monkeypatch):
     config = tiny(
         *(folder, "game=hex:3", 'also={"hex:2"=0.3}'),
         *("selfplay.backend=torch-f32", "replay.window_min=600", "run.measure_every_minutes=600"),
-        *GROWING,
+        *growing,
     )
     assert not train(config, folder)
     seen = look(folder, None)
@@ -244,7 +245,7 @@ def test_a_run_of_two_boards_that_grows_is_resumed(folder, monkeypatch):
     }
     assert_is_uninterrupted_fold(folder, folder / "games", folder.parent / "fold.safetensors")
     assert load_checkpoint(folder).metadata.game == "hex:size=3"
-    assert load_checkpoint(folder).network.config.channels == 12
+    assert load_checkpoint(folder).network.config.channels == (12 if growing else 8)
 
 
 def test_a_run_begins_with_anothers_net(folder, monkeypatch):
