@@ -211,7 +211,7 @@ def _exact_player(first: Callable[[int], Player], spec: PlayerSpec, seed: int) -
     """One with the solver of `first(0)`: what it has found out serves all games of the thread that makes them."""
     player = first(0)
     assert isinstance(player, ExactPlayer)
-    return player.seeded(spec.options.get("seed", seed))
+    return player.seeded(int(spec.options.get("seed", seed)))
 
 
 def _evaluator(game: Game, weights: str, backend: str) -> Evaluate:
