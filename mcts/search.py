@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, SCORE, Game, GameError
 from mcts.compiled import compiled
 from mcts.random import seeded
-from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, write_improved_policy
+from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, root_value, write_improved_policy
 from mcts.simulation import BLOCKED, FULL, copy_row, expand, is_finished, reuse_subtree, simulate, start_tree
 from mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
 from mcts.variation import write_variations
@@ -183,10 +183,12 @@ def _choose(trees, nodes, edges, root_states, root_noise, schedule, rng, setting
             chosen[b] = edges[b, nodes[b, ROOT]["first_edge"] + k]["action"]
 
 
-@compiled(types.void(*(*FOREST_TYPES, _settings, _int, types.float64[::1])))
+@compiled(types.float64(*(*FOREST_TYPES, _settings, _int, types.float64[::1])))
 def _improve(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, b, policy):
-    """Fills policy[:n] with tree b's improved policy over the root's n edges."""
+    """Fills policy[:n] with tree b's improved policy over the root's n edges; returns the root's value."""
+    value = root_value(nodes[b], edges[b], settings[0], policy)
     write_improved_policy(edges[b], nodes[b, ROOT], settings[0], policy)
+    return value
 
 
 @compiled(
@@ -320,8 +322,9 @@ class Search:
             values[i] = result_value(int(results[i]), player)
         policy = np.zeros(self.game.max_legal)
         if count:
-            _improve(*self._forest, self._record, tree, policy)
-        value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / max(int(root["visits"]), 1)
+            value = _improve(*self._forest, self._record, tree, policy)
+        else:
+            value = result_value(proven, player) if proven != ONGOING else 0.0
         return RootSummary(
             actions=own["action"],
             visits=own["visits"],
@@ -329,7 +332,7 @@ class Search:
             values=values,
             results=results,
             policy=policy[:count],
-            value=float(value),
+            value=value,
             proven=proven,
             judged=float(root["value"]),
         )

@@ -24,7 +24,7 @@ from mcts.selection import (
     GUMBEL,
     SETTINGS,
     choose_root_edge,
-    result_value,
+    root_value,
     write_improved_policy,
     write_pruned_visits,
 )
@@ -286,6 +286,7 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
         action = edges[first + chosen]["action"]
         write_ply(ply, action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
     else:
+        value = root_value(nodes, edges, settings, scratch)
         write_policy_target(nodes, edges, settings, scratch)
         surprise, flags = 0.0, FAST_SEARCH
         if slot["kind"] == FULL:
@@ -298,13 +299,11 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
             chosen = draw_at_temperature(scratch, count, play_settings["move_temperature"], rng, b)
         else:
             chosen = choose_root_edge(nodes, edges, noise, settings, scratch)
-        proven = root["result"]
-        value = result_value(proven, player) if proven != ONGOING else root["value_sum"] / root["visits"]
         action = edges[first + chosen]["action"]
         if play_settings["decided_value"] > 0:
             note_value(slot, value, player, play_settings)
             flags |= slot["marks"]
-        write_ply(ply, action, count, value, surprise, proven, flags)
+        write_ply(ply, action, count, value, surprise, root["result"], flags)
     record["plies"] += 1
     record["policies"] += count
     play(state, action)

@@ -112,6 +112,15 @@ class NaiveSearch:
             v_mix = (v_mix + total * mean) / (1 + total)
         return {a: self.q(node, a) if a in visited else v_mix for a in node.actions}
 
+    def root_value(self) -> float:
+        """In [-1, 1] for the side to move: PUCT's mean, and for Gumbel what the improved policy is worth."""
+        if self.root.result != ONGOING:
+            return self.exact(self.root.result, self.root.player)
+        if self.settings.root_policy == "puct":
+            return float(np.mean(self.root.values))
+        q, policy = self.completed_q(self.root), self.improved_policy(self.root)
+        return sum(p * (2 * q[a] - 1) for a, p in policy.items())
+
     def sigma(self, node: Node, q: float) -> float:
         most = max(self.count(node, a) for a in node.actions)
         return (self.settings.c_visit + most) * self.settings.c_scale * q

@@ -121,7 +121,30 @@ def test_agrees_with_the_naive_twin_to_the_last_visit(name, longest, simulations
                 kept = twin.pruned_visits()
                 assert pruned[: len(legal)].tolist() == [kept[a] for a in legal]
             policy = twin.improved_policy(twin.root)
-            np.testing.assert_allclose(search.root(b).policy, [policy[a] for a in legal], atol=1e-6)
+            found = search.root(b)
+            np.testing.assert_allclose(found.policy, [policy[a] for a in legal], atol=1e-6)
+            assert found.value == pytest.approx(twin.root_value(), abs=1e-6)
+
+
+def likes_the_centre(planes):
+    """Whoever has a stone at the bottom of the centre is well off; while nobody has, the second player is."""
+    own, others = planes[:, 0], planes[:, 1]
+    first_to_move = own.sum((1, 2)) == others.sum((1, 2))
+    values = np.where(first_to_move, -0.6, 0.6)
+    for centre, value in ((own[:, -1, 3], 0.6), (others[:, -1, 3], -0.6)):
+        values = np.where(centre > 0, value, values)
+    return np.zeros((len(planes), 7), np.float32), values.astype(np.float32)
+
+
+def test_a_gumbel_root_is_worth_what_its_good_move_is_though_most_simulations_try_others():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=16, root_policy="gumbel", gumbel_scale=1.0))
+    search.start(game.new_state())
+    search.run(likes_the_centre)
+    root = search.root()
+    assert root.visits[3] <= 8
+    assert np.dot(root.visits, root.values) / root.visits.sum() < 0.2
+    assert root.value == pytest.approx(0.6, abs=0.05)
 
 
 def test_gumbel_noise_follows_gumbels_distribution():

@@ -181,7 +181,7 @@ class NaiveSelfPlay:
             action = self.drawn({a: p ** (1 / self.options.move_temperature) for a, p in target.items()})
         else:
             action = search.chosen_action()
-        value = np.mean(root.values) if root.result == ONGOING else search.exact(root.result, root.player)
+        value = search.root_value()
         if full:
             surprise = sum(p * (math.log(p) - root.logits[a]) for a, p in target.items() if p > 0)
             played.add(action, target.values(), value, surprise, HAS_POLICY_TARGET, root.result)
