@@ -145,6 +145,8 @@ def propagate_result(nodes, edges, index):
     """
     while nodes[index]["parent"] != NO_PARENT:
         result, settled = nodes[index]["result"], settled_for(nodes[index], nodes[nodes[index]["parent"]]["player"])
+        proven = edges[nodes[index]["parent_edge"]]
+        proven["value_sum"] = settled * proven["visits"]  # in place of what was thought before
         index = nodes[index]["parent"]
         node = nodes[index]
         if node["result"] != ONGOING:

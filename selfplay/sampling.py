@@ -141,13 +141,15 @@ def _fill(
         # A result that the search has proven is true; the game's own may come of a later mistake.
         result = proven[ply] if proven[ply] != ONGOING else outcomes[game]
         mix = value_mix if proven[ply] == ONGOING and not math.isnan(root_values[ply]) else 0.0
-        searched = 0.0
+        win_less_loss, drawn = 0.0, 0.0
         if mix > 0:
             win_less_loss = (root_values[ply] - score_weight * saturated_score(scores[i])) / (1.0 - score_weight)
-            searched = 0.5 * min(max(win_less_loss, -1.0), 1.0) + 0.5
-        outcome[i, 0] = (1.0 - mix) * (result == me) + mix * searched
-        outcome[i, 1] = (1.0 - mix) * (result == DRAW)
-        outcome[i, 2] = (1.0 - mix) * (result == 1 - me) + mix * (1.0 - searched)
+            win_less_loss = min(max(win_less_loss, -1.0), 1.0)
+            # The search says win less loss alone. In a game that was drawn, what is neither counts as a draw.
+            drawn = 1.0 - abs(win_less_loss) if result == DRAW else 0.0
+        outcome[i, 0] = (1.0 - mix) * (result == me) + mix * 0.5 * (1.0 - drawn + win_less_loss)
+        outcome[i, 1] = (1.0 - mix) * (result == DRAW) + mix * drawn
+        outcome[i, 2] = (1.0 - mix) * (result == 1 - me) + mix * 0.5 * (1.0 - drawn - win_less_loss)
 
 
 class Sampler:

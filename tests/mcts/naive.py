@@ -32,6 +32,7 @@ class Node:
     values: list[float] = field(default_factory=list)  # everything backed up into the node
     evaluated: bool = False
     won_at_once: bool = False
+    proof_noted: bool = False  # by the edge to it
 
 
 def softmax(logits: dict[int, float]) -> dict[int, float]:
@@ -239,7 +240,12 @@ class NaiveSearch:
             node.values.append(mine)
 
     def prove(self, path: list[tuple[Node, int | None]]) -> None:
-        for node, _ in reversed(path):
+        for node, action in reversed(path):
+            child = node.children[action]
+            if child.result != ONGOING and not child.proof_noted:
+                mine = self.worth(child) if child.player == node.player else -self.worth(child)
+                node.value_sums[action] = mine * node.visits[action]
+                child.proof_noted = True
             results = [self.result_of(node, a) for a in node.actions]
             if node.player in results:
                 node.result = node.player

@@ -247,7 +247,10 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
     if played.proven[ply] == ONGOING:
         score_weight = score_weight if game.has_score else 0.0
         value = (played.root_values[ply] - score_weight * 2 / math.pi * math.atan(points / 2)) / (1 - score_weight)
-        win = (1 + max(-1, min(1, value))) / 2
-        outcome = (1 - value_mix) * outcome + value_mix * np.array([win, 0, 1 - win])
+        value = max(-1, min(1, value))
+        searched = np.array([1 + value, 0, 1 - value]) / 2
+        if result == DRAW:  # no more of it is won or lost than the search says
+            searched = np.array([max(value, 0), 1 - abs(value), max(-value, 0)])
+        outcome = (1 - value_mix) * outcome + value_mix * searched
     policy, legal, reply = (symmetric(row, symmetry.actions) for row in (policy, legal, reply))
     return planes, policy, legal, outcome, owners, points, reply

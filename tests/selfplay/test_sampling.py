@@ -271,7 +271,7 @@ def test_the_searchs_value_is_mixed_in():
     ]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     drawn = outcome_targets(DRAWN_GAME, 0.4, root_values=np.full(9, 0.5, np.float32))
-    np.testing.assert_allclose(drawn, np.tile([0.3, 0.6, 0.1], (9, 1)), atol=1e-6)
+    np.testing.assert_allclose(drawn, np.tile([0.4 * 0.5, 0.6 + 0.4 * 0.5, 0], (9, 1)), atol=1e-6)
     # Whatever the mix, the target's value is the mix of the values.
     np.testing.assert_allclose(found[:, 0] - found[:, 2], [0.8, -1, 1, -0.6, 1], atol=1e-6)
 
