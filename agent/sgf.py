@@ -35,14 +35,16 @@ _RULES = {  # SGF's RU, as far as files agree on the names, and what it means in
     "korean": {"rules": "japanese", "ko": "simple"},
     "chinese": {"rules": "chinese"},
     "cn": {"rules": "chinese"},
-    "aga": {"rules": "chinese", "ko": "situational"},
+    "aga": {"rules": "aga", "ko": "situational"},
+    "bga": {"rules": "aga", "ko": "situational"},
+    "french": {"rules": "aga", "ko": "situational"},
     "tromp-taylor": {"rules": "tromp-taylor"},
     "nz": {"ko": "situational", "suicide": "yes"},
     "new zealand": {"ko": "situational", "suicide": "yes"},
     "goe": {"rules": "chinese", "suicide": "yes"},
     "ing": {"rules": "chinese", "suicide": "yes"},
 }
-_NAMES_OF_RULES = {"japanese": "Japanese", "chinese": "Chinese", "tromp-taylor": "Tromp-Taylor"}
+_NAMES_OF_RULES = {"japanese": "Japanese", "chinese": "Chinese", "tromp-taylor": "Tromp-Taylor", "aga": "AGA"}
 """How RU is written."""
 
 

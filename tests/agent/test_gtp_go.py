@@ -134,7 +134,7 @@ def test_rules_by_name_and_in_json():
         > kata-set-rules {"scoring": "AREA", "ko": "SITUATIONAL", "suicide": true, "whiteHandicapBonus": "N-1"}
         =
         > kata-get-rules
-        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"AREA","suicide":true,"tax":"NONE","whiteHandicapBonus":"N"}
+        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"AREA","suicide":true,"tax":"NONE","whiteHandicapBonus":"N-1"}
         > kata-set-rules martian
         ? unknown rules 'martian': expected one of tromp-taylor, chinese, chinese-ogs, chinese-kgs, japanese, korean, \
 aga, bga, french, new-zealand, new_zealand, or a JSON object
@@ -167,9 +167,16 @@ def test_rules_that_are_told_can_be_set_again(name):
     assert json.loads(told)["scoring"] in ("AREA", "TERRITORY")
     gtp.handle("kata-set-rules tromp-taylor")
     assert gtp.handle(f"kata-set-rules {told}") == "=\n\n"
-    assert gtp.position.game.ko == game.ko
-    assert gtp.position.game.suicide == game.suicide
-    assert (gtp.position.game.rules == "japanese") == (game.rules == "japanese")
+    assert gtp.position.game == game
+
+
+@pytest.mark.parametrize(("rules", "score"), [("chinese", "B+22.5"), ("aga", "B+23.5"), ("japanese", "B+21.5")])
+def test_what_white_gets_for_handicap_stones(rules, score):
+    """Beside the whole board by area, and by territory all of it but his three stones."""
+    gtp = engine("go:5,komi=0.5", lambda game: make_player("rollout:4", game))
+    for line in (f"kata-set-rules {rules}", "set_free_handicap b2 d4", "play w pass", "play b c3", "play w pass"):
+        assert (gtp.handle(line) or "").startswith("="), line
+    assert gtp.handle("final_score") == f"= {score}\n\n"
 
 
 @pytest.mark.parametrize("rules", ["chinese", "japanese"])

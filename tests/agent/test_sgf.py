@@ -165,7 +165,7 @@ def test_files_as_servers_write_them():
     XX[odd][two]MULTIGOGM[1]PC[https://example.org/game/1]C[Ada: gl\n];B[ee]BL[599.2]OB[3]LB[cc:A]TR[dd];W[cc]WL[1]
     (;B[gc]BM[1]MN[3]CR[aa])(;B[aa]C[variation]))"""
     record = from_sgf(data.encode())
-    assert record.game == load_game("go:9,rules=chinese,ko=situational")
+    assert record.game == load_game("go:9,rules=aga,ko=situational")
     assert record.position().moves_text() == ["e5", "c7", "g7"]
     assert from_sgf(b"(;GM[1]SZ[9]KM[6,5];B[ee])").game.komi == 6.5
     for written, points in (("375", 7.5), ("3.75", 7.5), ("650", 6.5), ("0", 0), ("-5.5", -5.5), ("-325", -6.5)):
@@ -178,6 +178,7 @@ def test_rules_are_written_by_the_names_others_know():
         ("chinese", b"RU[Chinese]"),
         ("japanese", b"RU[Japanese]"),
         ("tromp-taylor", b"RU[Tromp-Taylor]"),
+        ("aga", b"RU[AGA]"),
     ):
         assert written in to_sgf(record_of(Position(load_game(f"go:9,rules={rules}"))))
     assert b"RU[" not in to_sgf(record_of(Position(load_game("gomoku:9"))))
