@@ -50,11 +50,20 @@ class Mover:
         return name
 
     def advice(self, colour: int) -> str:
-        """The move that the player would make, without making it; outside of games, so clocks do not run."""
+        """The move that the player likes best, without making it; outside of games, so clocks do not run, and who
+        thinks does not resign."""
         if self._table.position.is_over:
             return self._after_the_end(colour)
-        position = self.turned(colour)
-        action = self._table.player.choose(position)
+        position, player = self.turned(colour), self._table.player
+        if isinstance(player, Thinker):
+            action = player.think(position).lines[0].action
+        else:
+            try:
+                action = player.choose(position)
+            except GameError as error:
+                if getattr(error, "is_resignation", False):
+                    return "resign"
+                raise
         return name_of(position.game, position.game.action_to_text(position.state, action))
 
     def turned(self, colour: int, prefix: str = "") -> Position:

@@ -57,23 +57,32 @@ class Patience:
         self._threshold = threshold
         self._actions: list[int] = []
         self._values: dict[int, float] = {}  # of positions in which one had to move, by their plies
+        self._asked = self._actions, self._values  # the same with the position that was asked about last
 
     @property
     def has_end(self) -> bool:
         return self._threshold > 0
 
     def is_over(self, position: Position, value: float | None) -> bool:
-        """Whether this position, of this value in [-1, 1] for the side to move, is one hopeless move too many."""
+        """Whether this position, of this value in [-1, 1] for the side to move, is one hopeless move too many.
+
+        It becomes one of them by `count`: who only looks at a position has not moved in it.
+        """
+        self._asked = self._actions, self._values
         if not self._threshold or value is None:
             return False
         actions = position.actions
-        if actions[: len(self._actions)] != self._actions:
-            self._values.clear()  # another game, or moves taken back
-        self._actions, self._values[len(actions)] = actions.copy(), value
+        follows = actions[: len(self._actions)] == self._actions  # else another game, or moves taken back
+        values = {**(self._values if follows else {}), len(actions): value}
+        self._asked = actions.copy(), values
         movers = [*position.movers(), position.player]
-        own = [ply for ply in sorted(self._values) if movers[ply] == position.player]
+        own = [ply for ply in sorted(values) if movers[ply] == position.player]
         last = own[-HOPELESS_MOVES:]
-        return len(last) == HOPELESS_MOVES and all(self._values[ply] < self._hopeless_value for ply in last)
+        return len(last) == HOPELESS_MOVES and all(values[ply] < self._hopeless_value for ply in last)
+
+    def count(self) -> None:
+        """A move is made in the position that `is_over` was asked about last."""
+        self._actions, self._values = self._asked
 
 
 class Manners:

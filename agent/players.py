@@ -289,6 +289,7 @@ class SearchPlayer:
 
     def pick(self, thoughts: Thoughts) -> int:
         """See `agent.thinking.Thinker`. Raises ResignationError where it gives the game up."""
+        self._patience.count()
         if thoughts.is_hopeless:
             raise ResignationError(f"{self.name} resigns")
         return _drawn(thoughts, self._temperature, self._random)

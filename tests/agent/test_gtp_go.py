@@ -250,6 +250,18 @@ def test_a_player_who_resigns():
     assert gtp.handle("lz-genmove_analyze b 100").endswith("\nplay resign\n\n")  # type: ignore[union-attr]
 
 
+def test_advice_and_analysis_are_no_hopeless_moves():
+    """Black's position is lost, and whatever is asked about it he does not resign before his own third move."""
+    gtp = engine("go:5,komi=30.5", lambda game: make_player("rollout:10 resign=0.2", game))
+    for move in range(1, 4):
+        for line in ("reg_genmove b", "lz-analyze b 1", "reg_genmove b"):
+            answer = gtp.handle(line) or ""
+            assert answer.startswith("="), line
+            assert "resign" not in answer
+        assert (gtp.handle("genmove b") == "= resign\n\n") == (move == 3)
+        gtp.handle("play w pass")
+
+
 def test_comments_of_moves_are_in_the_record():
     gtp = engine("go:5,komi=0.5", lambda game: Judging())
     for line in ("genmove b", "play w c3", "genmove b", "undo"):

@@ -116,6 +116,7 @@ def hopeless(patience: Patience, position: Position, *values: float | None) -> l
     said = []
     for value in values:
         said.append(patience.is_over(position, value))
+        patience.count()
         for _ in range(2):
             position.play(position.legal_actions()[0])
     return said
@@ -133,6 +134,13 @@ def test_a_game_is_given_up_after_a_few_hopeless_moves_in_a_row():
     for _ in range(5):  # the same move thought about again is one move
         assert not patience.is_over(position, -1) or len(position.actions) == 4
     assert hopeless(patience, Position(game), -1, -1) == [False, False]  # another game
+
+
+def test_positions_that_are_only_looked_at_are_no_hopeless_moves():
+    patience, position = Patience(0.05), Position(load("go:5"))
+    for _ in range(2 * HOPELESS_MOVES):
+        assert not patience.is_over(position, -1)
+        position.play(position.legal_actions()[0])
 
 
 def test_a_player_resigns_where_it_is_told_to():
