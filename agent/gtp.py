@@ -188,8 +188,8 @@ class GtpEngine:
         """Accepted by every game, as the protocol asks; obeyed, moves kept, by one that has a komi."""
         (text,) = exactly(1, arguments)
         komi = komi_of(text)
-        with refused("unacceptable komi"):
-            self._table.set_parameters(komi=f"{komi:g}")
+        with refused("unacceptable komi"):  # where nobody plays with it
+            self._table.set_komi(komi)
         return ""
 
     # --- core play, section 6.3.3

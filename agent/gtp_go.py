@@ -42,6 +42,7 @@ class GoCommands:
             }
         if has_rules(self._table.plain_game):
             known |= {
+                "get_komi": lambda _: f"{self._table.komi:g}",
                 "kata-get-rules": lambda _: rules_as_json(self._game),
                 "kata-set-rules": lambda arguments: self._set_rules(" ".join(arguments)),
                 "kgs-rules": self._kgs_rules,
@@ -65,8 +66,8 @@ class GoCommands:
         if not knows_dead_stones(position.game):
             return None
         if position.is_over and self._game.rules == "tromp-taylor":
-            return score_text(position.game.points(position.state))
-        return score_text(points_without_dead(position, self._judge()))
+            return score_text(self._table.exactly(position.game.points(position.state)))
+        return score_text(self._table.exactly(points_without_dead(position, self._judge())))
 
     @property
     def _game(self) -> Any:

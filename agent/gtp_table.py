@@ -15,7 +15,7 @@ import numpy as np
 
 from agent.gtp_text import COLOUR_NAMES
 from agent.manners import is_end_by_passes, placed_stones
-from agent.parameters import changed, has_parameter
+from agent.parameters import changed, has_parameter, playable_komi
 from agent.players import Player, PlayerFor
 from games.contract import Game, GameError
 from games.position import Position
@@ -40,6 +40,16 @@ class Table:
         self._comments: list[tuple[Position, str]] = []  # the positions after each of them, and what is said of them
         self.plain_game = game
         """The game without the handicap that commands have given."""
+        self._komi: float | None = None  # as it was told
+
+    @property
+    def komi(self) -> float:
+        """The points that White gets for moving second, exactly as they were told; 0 in games without komi."""
+        game, told = self.position.game, self._komi
+        own = float(getattr(game, "komi", 0.0))
+        if told is None or not has_parameter(game, "komi") or float(playable_komi(game, told)) != own:
+            return own  # a record may have said another since
+        return told
 
     @property
     def player(self) -> Player:
@@ -135,6 +145,16 @@ class Table:
         self.plain_game, self._moves, self._first = plain, moves, first
         self._earlier, self.position = positions[:-1], positions[-1]
         self._comments = [(position, text) for position, (_, text) in zip(positions[1:], comments, strict=True)]
+
+    def set_komi(self, komi: float) -> None:
+        """Plays on with this komi, or the nearest one that the rules can have; see `komi`."""
+        if has_parameter(self.plain_game, "komi"):
+            self.set_parameters(komi=playable_komi(self.plain_game, komi))
+            self._komi = komi
+
+    def exactly(self, points: float) -> float:
+        """The first player's points less the second's by the komi as it was told, from those that the rules count."""
+        return points + float(getattr(self.position.game, "komi", 0.0)) - self.komi
 
     def give_handicap(self, stones: int, placement: str) -> None:
         """Gives Black stones on an empty board: `fixed`, where the rules have them; `free`, as his first moves."""

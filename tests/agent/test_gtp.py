@@ -455,7 +455,15 @@ def test_go_with_komi_and_handicap():
         > komi 0.5
         =
         > komi 0.3
-        ? unacceptable komi
+        =
+        > get_komi
+        = 0.3
+        > komi -1e3
+        =
+        > get_komi
+        = -1000
+        > komi 0.5
+        =
         > fixed_handicap 2
         = G7 C3
         > fixed_handicap 2
@@ -623,6 +631,7 @@ COMMANDS = [
     "loadsgf",
     "printsgf",
     "clear_cache",
+    "get_komi",
     "kata-get-rules",
     "kata-set-rules",
     "kgs-rules",

@@ -197,6 +197,19 @@ def test_dead_stones_and_the_score_without_them(rules):
     assert gtp.handle("kgs-game_over") == "=\n\n"
 
 
+@pytest.mark.parametrize(
+    ("komi", "score"), [("4.7", "B+0.3"), ("5.2", "W+0.2"), ("5", "0"), ("1e3", "W+995"), ("-3.25", "B+8.25")]
+)
+def test_scores_are_by_the_komi_that_was_told(komi, score):
+    """Of 10 points to 5, whatever steps the rules count in; by these the same side wins."""
+    gtp = engine("go:5,rules=japanese", lambda game: Judging())
+    for line in (f"komi {komi}", *DEAD_IN_TERRITORY[:10]):
+        assert gtp.handle(line) == "=\n\n"
+    game = gtp.position.game
+    assert gtp.handle("final_score") == f"= {score}\n\n"
+    assert np.sign(game.points(gtp.position.state)) == np.sign(5 - float(komi))
+
+
 def test_tromp_taylor_counts_a_game_that_is_over_as_it_stands():
     gtp = engine("go:5,komi=0.5", lambda game: Judging())
     for line in DEAD_IN_TERRITORY:
