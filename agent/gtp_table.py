@@ -63,7 +63,7 @@ class Table:
     @property
     def has_sgf(self) -> bool:
         """Whether SGF holds such games."""
-        from agent.sgf import NUMBERS
+        from agent.sgf_games import NUMBERS
 
         return self.plain_game.name in NUMBERS
 

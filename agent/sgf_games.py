@@ -1,0 +1,149 @@
+"""Which game an SGF file is of: its size, komi, rules and handicap as a game's parameters; see `agent.sgf`."""
+
+import contextlib
+import dataclasses
+import math
+
+from sgfmill.sgf import Node, Sgf_game
+
+from games import load as load_game
+from games.contract import Game, GameError
+
+NUMBERS = {"go": b"1", "gomoku": b"4"}
+"""SGF's numbers of the games it is read and written for here."""
+COLOURS = ("b", "w")  # by player: Black, who begins, is the first
+KEIMA = "KEIMA"
+_RULES = {  # SGF's RU, as far as files agree on the names, and what it means in Go's parameters
+    "japanese": {"rules": "japanese", "ko": "simple"},
+    "jp": {"rules": "japanese", "ko": "simple"},
+    "korean": {"rules": "japanese", "ko": "simple"},
+    "chinese": {"rules": "chinese"},
+    "cn": {"rules": "chinese"},
+    "aga": {"rules": "aga", "ko": "situational"},
+    "bga": {"rules": "aga", "ko": "situational"},
+    "french": {"rules": "aga", "ko": "situational"},
+    "tromp-taylor": {"rules": "tromp-taylor"},
+    "nz": {"ko": "situational", "suicide": "yes"},
+    "new zealand": {"ko": "situational", "suicide": "yes"},
+    "goe": {"rules": "chinese", "suicide": "yes"},
+    "ing": {"rules": "chinese", "suicide": "yes"},
+}
+
+
+def game_of_file(file: Sgf_game, game: Game | None) -> Game:
+    """The game that the file is of, its parameters from it. Raises GameError where that is not `game`, or is none."""
+    root = file.get_root()
+    number = root.get_raw("GM").strip() if root.has_property("GM") else b"1"
+    name = next((name for name, its_number in NUMBERS.items() if its_number == number), None)
+    if name is None:
+        raise GameError(f"expected Go (GM[1]) or Gomoku (GM[4]), got GM[{number.decode('ascii', 'replace')[:20]}]")
+    # Keima's own property holds more; in it must be the same game, since a record must not name a file to run.
+    label = root.get_raw(KEIMA).decode("utf-8", "replace") if root.has_property(KEIMA) else ""
+    if label.partition(":")[0] == name:
+        found = load_game(label)
+    elif game is not None and game.name == name:
+        found = game  # what the file does not say, as the rules in detail, is the caller's
+    else:
+        found = _game_of_properties(name, file)
+    if found.shape[0] != file.get_size():
+        raise GameError(f"a board of size {file.get_size()}, expected {found.shape[0]}, that of {found.label}")
+    if game is not None and game.label != found.label:
+        raise GameError(f"a record of {found.label}, expected one of {game.label}")
+    return found if game is None else game
+
+
+def _game_of_properties(name: str, file: Sgf_game) -> Game:
+    root, nodes = file.get_root(), file.get_main_sequence()
+    known = {field.name for field in dataclasses.fields(load_game(name))}
+    size = file.get_size()
+    parameters = {"size": str(size)}
+    komi = _komi(root)
+    if komi is not None:
+        parameters["komi"] = f"{komi:g}"
+    parameters |= _RULES.get(text_of(root, "RU").strip().lower(), {})
+    black, white, _ = root.get_setup_stones()
+    longest = sum(colour_of(node) is not None for node in nodes) + 2 * max(len(black), len(white))
+    if longest > 3 * size**2:
+        parameters["limit"] = str(longest)
+    handicap = _handicap(root, nodes)
+    if handicap < 2:  # one stone is no more than the right to move first
+        return _load(name, parameters, known)
+    parameters["handicap"] = str(handicap)
+    with contextlib.suppress(GameError):  # more stones than there are fixed points
+        fixed = _load(name, {**parameters, "placement": "fixed"}, known)
+        stones = {cell_of(fixed, point) for point in black}
+        if stones == black_cells(fixed) or (not stones and first_colour(nodes) != "b"):
+            return fixed
+    return _load(name, {**parameters, "placement": "free"}, known)
+
+
+def _load(name: str, parameters: dict[str, str], known: set[str]) -> Game:
+    return load_game(f"{name}:" + ",".join(f"{key}={value}" for key, value in parameters.items() if key in known))
+
+
+def _number(node: Node, name: str) -> float | None:
+    """A property's number; None where there is none. Raises ValueError for what is not one."""
+    text = raw_text(node, name).strip().replace(",", ".")
+    if not text:
+        return None
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a number, got {text}")
+    return number
+
+
+def _komi(root: Node) -> float | None:
+    """White's compensation in points; None where the file does not say.
+
+    Fox's server writes hundredths (KM[650] is 6.5), and where komi is told in stones, as it is in China, half of the
+    points (KM[375], elsewhere KM[3.75], is 7.5): quarters tell that.
+    """
+    komi = _number(root, "KM")
+    if komi is None:
+        return None
+    if komi % 1 == 0 and abs(komi) >= 100:
+        komi /= 100
+    return 2 * komi if (4 * komi) % 2 == 1 else komi
+
+
+def raw_text(node: Node, name: str) -> str:
+    return node.get_raw(name).decode("ascii", "replace") if node.has_property(name) else ""
+
+
+def _handicap(root: Node, nodes: list[Node]) -> int:
+    """How many stones Black was given; 0 where the stones set up are a position rather than that."""
+    black, white, empty = root.get_setup_stones()
+    said = _number(root, "HA")
+    if white or empty:
+        return 0
+    if not black:  # it places them by its first moves
+        return int(said or 0)
+    if said is None and first_colour(nodes) == "b":
+        return 0
+    return len(black) if said in (None, len(black)) else 0
+
+
+def first_colour(nodes: list[Node]) -> str | None:
+    """Whose the first move is; None where there is none."""
+    return next((colour for node in nodes if (colour := colour_of(node)) is not None), None)
+
+
+def colour_of(node: Node) -> str | None:
+    return next((colour for colour in COLOURS if node.has_property(colour.upper())), None)
+
+
+def text_of(node: Node, name: str) -> str:
+    try:
+        return str(node.get(name))
+    except KeyError:
+        return ""
+
+
+def black_cells(game: Game) -> set[int]:
+    """Where Black has stones before the first move."""
+    return {int(cell) for cell in (game.board(game.new_state()) == 1).reshape(-1).nonzero()[0]}
+
+
+def cell_of(game: Game, point: tuple[int, int] | None) -> int:
+    height, width = game.shape
+    return height * width if point is None else (height - 1 - point[0]) * width + point[1]
