@@ -63,8 +63,9 @@ def _game_of_properties(name: str, file: Sgf_game) -> Game:
     parameters |= _RULES.get(text_of(root, "RU").strip().lower(), {})
     black, white, _ = root.get_setup_stones()
     longest = sum(colour_of(node) is not None for node in nodes) + 2 * max(len(black), len(white))
-    if longest > 3 * size**2:
-        parameters["limit"] = str(longest)
+    by_default = 3 * size**2
+    if longest >= by_default:  # the last move of the file is not what ends the game
+        parameters["limit"] = str(longest + by_default)
     handicap = _handicap(root, nodes)
     if handicap < 2:  # one stone is no more than the right to move first
         return _load(name, parameters, known)

@@ -206,21 +206,26 @@ def test_a_repetition_that_the_files_rules_allowed():
                 break
     data = to_sgf(record_of(position))
     unnamed = data.replace(b"KEIMA[go:size=3,ko=simple]", b"")
-    assert from_sgf(unnamed).game == game
+    assert from_sgf(unnamed).game.ko == "simple"
     assert from_sgf(unnamed).actions == position.actions
     with pytest.raises(GameError, match=r"move [0-9]+: illegal move .*repeat a position"):
         from_sgf(unnamed, superko)
 
 
-def test_a_game_longer_than_the_rules_have_by_default():
+@pytest.mark.parametrize("moves", [11, 12, 13, 30])
+def test_a_long_game_goes_on_after_its_last_move(moves):
+    """However many moves there are in training, here 12."""
     game = load_game("go:2,limit=60,ko=simple")
     random, position = np.random.default_rng(2), Position(game)
     while len(position.actions) < 30:
         position = Position(game)
         while not position.is_over and len(position.actions) < 30:
             position.play(int(random.choice(position.legal_actions())))
-    data = to_sgf(record_of(position)).replace(b"KEIMA[go:size=2,ko=simple,limit=60]", b"")
-    assert from_sgf(data).actions == position.actions
+    data = to_sgf(record_of(replayed(game, position.actions[:moves])))
+    record = from_sgf(data.replace(b"KEIMA[go:size=2,ko=simple,limit=60]", b""))
+    assert record.actions == position.actions[:moves]
+    assert not record.position().is_over
+    assert record.result == "*"
 
 
 def test_a_third_pass_and_a_result_that_people_agreed_on():
