@@ -325,6 +325,30 @@ def test_ownership_and_scores_in_the_analysis_of_a_player_who_knows_them():
     assert all(-1 <= float(owner) <= 1 for owner in owners)
 
 
+@pytest.mark.parametrize(
+    ("komi", "moves", "before", "after"),
+    [
+        (-9.5, " ".join(f"d{row} e{row}" for row in range(1, 10)) + " pass b5", "B+1.5", "B+0.5"),
+        (
+            14.5,
+            "e5 c5 d6 c6 d4 b3 c7 g7 g5 h5 h4 h6 c3 g4 g3 h8 b4 f4 f3 h3 f5 j4 e4 e8 d8 h2 e7 e1 e2 f1 f8 b2 c2 c4 a4 "
+            "b7 b8 a6 b1 d1 a2 h4 d2 g8 e9 g2 f2 g9 a8 f6 e6 f7 c1 g1 f9 g6 a7 pass",
+            *("B+3.5", "B+3.5"),
+        ),
+    ],
+    ids=["a hopeless stone", "the opponent has passed"],
+)
+def test_a_game_that_is_won_by_territory_is_not_filled_up(komi, moves, before, after):
+    """The shipped net at work: an answer to White's last move at most, and nothing once he passes."""
+    gtp = engine(f"go:9,rules=japanese,komi={komi}", lambda game: make_player("shipped simulations=16", game))
+    for ply, move in enumerate(moves.split()):
+        assert gtp.handle(f"play {'bw'[ply % 2]} {move}") == "=\n\n"
+    assert gtp.handle("final_score") == f"= {before}\n\n"
+    answers = [gtp.handle("genmove b"), gtp.handle("play w pass"), gtp.handle("genmove b")]
+    assert answers[-1] == "= pass\n\n"
+    assert gtp.handle("final_score") == f"= {after}\n\n"
+
+
 @pytest.mark.parametrize("keima", ["b", "w"])
 def test_a_whole_game_against_gnu_go_whose_count_is_ours(keima):
     """Over both programs' GTP. A passed game is counted the same by both once dead stones are agreed on."""
