@@ -230,7 +230,7 @@ class GtpEngine:
                 raise GtpError("syntax error")
             moves = max(int(arguments[1]) - 1, 0)
         try:
-            self._table.load_sgf(arguments[0], moves)
+            self._table.load_sgf(arguments[0], moves, lambda line: self._log(f"loadsgf: {line}"))
         except GameError as error:
             self._log(f"loadsgf: {error}")
             raise GtpError("cannot load file") from None

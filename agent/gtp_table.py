@@ -9,6 +9,7 @@ has played.
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -174,8 +175,11 @@ class Table:
                 return black_points(Position(changed(self.plain_game, handicap=str(count), placement="fixed")))
         raise GameError(f"{self.plain_game.label} has no points for {stones} stones")
 
-    def load_sgf(self, path: str, moves: int | None) -> None:
-        """The position of a record after so many moves, by default all. The record says the game's parameters."""
+    def load_sgf(self, path: str, moves: int | None, warn: Callable[[str], object] = lambda line: None) -> None:
+        """The position of a record after so many moves, by default all.
+
+        The record says the game's size and, where it has some, komi and rules. `warn`: see `agent.sgf.from_sgf`.
+        """
         from agent.sgf import from_sgf
 
         file = Path(path)
@@ -187,14 +191,14 @@ class Table:
             raise GameError(f"{path}: cannot be read: {error}") from None
         if not is_sound:
             raise GameError(f"{path}: expected an SGF file of at most {MAX_SGF_BYTES} bytes")
-        record = from_sgf(data, None, path)
+        record = from_sgf(data, None, path, base=self.plain_game, warn=warn)
         if record.game.name != self.plain_game.name:
             raise GameError(f"{path}: a record of {record.game.name}, expected one of {self.plain_game.name}")
         first = max(record.setup, placed_stones(record.game))  # stones set up are no moves of the file
         self._take(replayed(record.game, record.actions if moves is None else record.actions[: first + moves]))
         self._first = min(first, len(self.position.actions))
         # What only this game has does not stay for the next one.
-        own = {"handicap": "0", "limit": "0"}
+        own = {"handicap": "0", "limit": str(getattr(self.plain_game, "limit", 0))}
         self.plain_game = changed(
             record.game, **{name: value for name, value in own.items() if has_parameter(record.game, name)}
         )

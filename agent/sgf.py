@@ -10,6 +10,7 @@ says how many they are. Moves after two passes, as where players did not agree o
 
 import contextlib
 import re
+from collections.abc import Callable
 
 from sgfmill.sgf import Node, Sgf_game
 
@@ -78,14 +79,25 @@ def to_sgf(record: GameRecord) -> bytes:
     return bytes(file.serialise())
 
 
-def from_sgf(data: bytes, game: Game | None = None, source: str = "record") -> GameRecord:
-    """Reads SGF; see `agent.records.load`. Raises GameError, saying which move is wrong, and why."""
+def from_sgf(
+    data: bytes,
+    game: Game | None = None,
+    source: str = "record",
+    *,
+    base: Game | None = None,
+    warn: Callable[[str], object] = lambda line: None,
+) -> GameRecord:
+    """Reads SGF; see `agent.records.load`. Raises GameError, saying which move is wrong, and why.
+
+    base: the game whose komi and rules hold where the file says none; by default the game's own defaults do. warn: is
+    told of rules that the file names and nobody here knows.
+    """
     try:
         # Some programs write the size of a square board twice.
         data = re.sub(rb"\bSZ\s*\[\s*([0-9]+)\s*:\s*\1\s*\]", rb"SZ[\1]", data)
         file = Sgf_game.from_bytes(data, override_encoding=_encoding(data))
         nodes = file.get_main_sequence()
-        found = game_of_file(file, game)
+        found = game_of_file(file, game, base, lambda line: warn(f"{source}: {line}"))
         try:
             return _read_nodes(found, nodes)
         except GameError:

@@ -1,11 +1,16 @@
 """Which game an SGF file is of: its size, komi, rules and handicap as a game's parameters; see `agent.sgf`."""
 
 import contextlib
-import dataclasses
+import json
 import math
+import re
+from collections.abc import Callable
 
 from sgfmill.sgf import Node, Sgf_game
 
+from agent.gtp_rules import parameters_of
+from agent.parameters import changed, has_parameter, playable_komi
+from agent.records import one_line
 from games import load as load_game
 from games.contract import Game, GameError
 
@@ -23,15 +28,26 @@ _RULES = {  # SGF's RU, as far as files agree on the names, and what it means in
     "bga": {"rules": "aga", "ko": "situational"},
     "french": {"rules": "aga", "ko": "situational"},
     "tromp-taylor": {"rules": "tromp-taylor"},
+    "tromp taylor": {"rules": "tromp-taylor"},
     "nz": {"ko": "situational", "suicide": "yes"},
     "new zealand": {"ko": "situational", "suicide": "yes"},
     "goe": {"rules": "chinese", "suicide": "yes"},
     "ing": {"rules": "chinese", "suicide": "yes"},
 }
+_KATAGO = re.compile(
+    r"ko(positional|situational|simple)score(area|territory)(?:tax(none|seki|all))?sui([01])"
+    r"(?:button([01]))?(?:whb(0|n-1|n))?(?:fpok[01]?)?"
+)
+"""How KataGo writes its rules, in lower case."""
 
 
-def game_of_file(file: Sgf_game, game: Game | None) -> Game:
-    """The game that the file is of, its parameters from it. Raises GameError where that is not `game`, or is none."""
+def game_of_file(
+    file: Sgf_game, game: Game | None, base: Game | None = None, warn: Callable[[str], object] = lambda line: None
+) -> Game:
+    """The game that the file is of, its parameters from it. Raises GameError where that is not `game`, or is none.
+
+    base, warn: see `agent.sgf.from_sgf`.
+    """
     root = file.get_root()
     number = root.get_raw("GM").strip() if root.has_property("GM") else b"1"
     name = next((name for name, its_number in NUMBERS.items() if its_number == number), None)
@@ -44,7 +60,7 @@ def game_of_file(file: Sgf_game, game: Game | None) -> Game:
     elif game is not None and game.name == name:
         found = game  # what the file does not say, as the rules in detail, is the caller's
     else:
-        found = _game_of_properties(name, file)
+        found = _game_of_properties(base if base is not None and base.name == name else load_game(name), file, warn)
     if found.shape[0] != file.get_size():
         raise GameError(f"a board of size {file.get_size()}, expected {found.shape[0]}, that of {found.label}")
     if game is not None and game.label != found.label:
@@ -52,15 +68,14 @@ def game_of_file(file: Sgf_game, game: Game | None) -> Game:
     return found if game is None else game
 
 
-def _game_of_properties(name: str, file: Sgf_game) -> Game:
+def _game_of_properties(base: Game, file: Sgf_game, warn: Callable[[str], object]) -> Game:
     root, nodes = file.get_root(), file.get_main_sequence()
-    known = {field.name for field in dataclasses.fields(load_game(name))}
     size = file.get_size()
-    parameters = {"size": str(size)}
+    parameters = {"size": str(size), "handicap": "0", "placement": "fixed", "limit": "0"}
     komi = _komi(root)
-    if komi is not None:
-        parameters["komi"] = f"{komi:g}"
-    parameters |= _RULES.get(text_of(root, "RU").strip().lower(), {})
+    if komi is not None and has_parameter(base, "komi"):
+        parameters["komi"] = playable_komi(base, komi)
+    parameters |= _rules(base, one_line(text_of(root, "RU")), warn)
     black, white, _ = root.get_setup_stones()
     longest = sum(colour_of(node) is not None for node in nodes) + 2 * max(len(black), len(white))
     by_default = 3 * size**2
@@ -68,18 +83,34 @@ def _game_of_properties(name: str, file: Sgf_game) -> Game:
         parameters["limit"] = str(longest + by_default)
     handicap = _handicap(root, nodes)
     if handicap < 2:  # one stone is no more than the right to move first
-        return _load(name, parameters, known)
+        return _changed(base, parameters)
     parameters["handicap"] = str(handicap)
     with contextlib.suppress(GameError):  # more stones than there are fixed points
-        fixed = _load(name, {**parameters, "placement": "fixed"}, known)
+        fixed = _changed(base, parameters)
         stones = {cell_of(fixed, point) for point in black}
         if stones == black_cells(fixed) or (not stones and first_colour(nodes) != "b"):
             return fixed
-    return _load(name, {**parameters, "placement": "free"}, known)
+    return _changed(base, {**parameters, "placement": "free"})
 
 
-def _load(name: str, parameters: dict[str, str], known: set[str]) -> Game:
-    return load_game(f"{name}:" + ",".join(f"{key}={value}" for key, value in parameters.items() if key in known))
+def _changed(base: Game, parameters: dict[str, str]) -> Game:
+    return changed(base, **{name: value for name, value in parameters.items() if has_parameter(base, name)})
+
+
+def _rules(base: Game, text: str, warn: Callable[[str], object]) -> dict[str, str]:
+    """The parameters that rules mean: by name, as KataGo writes them, or as a JSON object; none for unknown ones."""
+    name, as_json = text.lower().removesuffix("rules").strip(), text
+    if not name or name in _RULES:
+        return _RULES.get(name, {})
+    if found := _KATAGO.fullmatch(name):
+        ko, scoring, tax, suicide, button, bonus = found.groups()
+        said = {"ko": ko.upper(), "scoring": scoring.upper(), "tax": (tax or "none").upper(), "suicide": suicide == "1"}
+        as_json = json.dumps({**said, "hasButton": button == "1", "whiteHandicapBonus": (bonus or "0").upper()})
+    with contextlib.suppress(GameError):
+        if as_json.startswith("{"):
+            return parameters_of(base, as_json)
+    warn(f"rules that are not known, {text[:60]!r}: those there were are kept")
+    return {}
 
 
 def _number(node: Node, name: str) -> float | None:

@@ -544,6 +544,7 @@ def test_records(tmp_path):
         assert len(gtp.position.actions) == moves
         assert gtp.position.game == load("go:5,komi=3.5")
     file.write_text("(;GM[1]SZ[5]AB[aa][bb]AW[cc];B[dd];W[ee])")
+    assert gtp.handle("komi 7.5") == "=\n\n"
     for line, moves in ((f"loadsgf {file}", 2), (f"loadsgf {file} 2", 1), (f"loadsgf {file} 1", 0)):
         assert gtp.handle(line) == "=\n\n"
         assert (gtp.position.game.board(gtp.position.state) > 0).sum() == 3 + moves
@@ -561,6 +562,24 @@ def test_records(tmp_path):
     assert logged[1] == f"loadsgf: {tmp_path / 'none'}: expected an SGF file of at most 1048576 bytes"
     assert (gtp.handle(f"printsgf {tmp_path / 'game.txt'}") or "").startswith("? ")
     assert engine("connect4").handle("printsgf") == "? unknown command\n\n"
+
+
+def test_what_a_record_does_not_say_stays_as_it_is(tmp_path):
+    file = tmp_path / "game.sgf"
+    logged: list[str] = []
+    gtp = GtpEngine(load("go:9,rules=japanese,komi=6.5,limit=300"), lambda game: FirstMove(), log=logged.append)
+    for said, then in (
+        ("SZ[5]", "go:5,rules=japanese,komi=6.5"),
+        ("SZ[9]KM[0.5]", "go:9,rules=japanese,komi=0.5"),
+        ("SZ[9]RU[Chinese]", "go:9,rules=chinese,komi=0.5"),
+        ("SZ[9]RU[House rules]KM[3]", "go:9,rules=chinese,komi=3"),
+    ):
+        file.write_text(f"(;GM[1]{said};B[cc])")
+        assert gtp.handle(f"loadsgf {file}") == "=\n\n"
+        assert gtp.position.game == load(then)
+        assert gtp.handle("clear_board") == "=\n\n"
+        assert gtp.position.game == load(f"{then},limit=300")
+    assert logged == [f"loadsgf: {file}: rules that are not known, 'House rules': those there were are kept"]
 
 
 def test_players_are_made_once_a_game_and_closed():
