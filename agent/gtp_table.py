@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.gtp_text import COLOUR_NAMES
-from agent.manners import is_end_by_passes, placed_stones
+from agent.manners import placed_stones, turned
 from agent.parameters import changed, has_parameter, playable_komi
 from agent.players import Player, PlayerFor
 from games.contract import Game, GameError
@@ -94,7 +94,7 @@ class Table:
 
         Raises GameError where the game is over, or it is the other side's turn and it cannot pass.
         """
-        return turned(self.position, colour)
+        return _turned(self.position, colour)
 
     def play(self, colour: int, action: int, comment: str = "") -> None:
         """Plays a legal action of `turned(colour)`. `comment`: what the record says of it."""
@@ -221,33 +221,18 @@ class Table:
         self._moves, self._earlier, self._comments, self._first = [], [], [], 0
 
 
-def turned(position: Position, colour: int) -> Position:
-    """The position with this colour to move; see `Table.turned`."""
-    if is_end_by_passes(position):
-        position = position.copy()
-        position.undo()
-        position.undo()
-    if position.is_over:
-        raise GameError("the game is over")
-    if position.player == colour:
-        return position
-    waiting, position = position, position.copy()
-    movers = position.movers()
-    if movers and movers[-1] == colour and position.moves_text()[-1] == "pass":
-        position.undo()  # another pass would end the game
-        return position
-    try:
-        position.play_text("pass")
-    except GameError:
-        raise GameError(f"{COLOUR_NAMES[waiting.player]} is to move") from None
-    return position
-
-
 def after_turn(position: Position, colour: int, action: int) -> Position:
     """A new position: the one after the colour's action, which may not have been to move. Raises GameError."""
-    following = turned(position, colour).copy()
+    following = _turned(position, colour).copy()
     following.play(action)
     return following
+
+
+def _turned(position: Position, colour: int) -> Position:
+    found = turned(position, colour)
+    if found is None:
+        raise GameError("the game is over" if position.is_over else f"{COLOUR_NAMES[position.player]} is to move")
+    return found
 
 
 def black_points(position: Position) -> list[str]:

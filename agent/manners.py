@@ -205,6 +205,31 @@ def is_end_by_passes(position: Position) -> bool:
     )
 
 
+def turned(position: Position, player: int) -> Position | None:
+    """The position with this player to move, or None where he cannot be; not to be changed.
+
+    In games with passes the other side passes in between, and a game that passes ended goes on from before them.
+    """
+    if is_end_by_passes(position):
+        position = position.copy()
+        position.undo()
+        position.undo()
+    if position.is_over:
+        return None
+    if position.player == player:
+        return position
+    position = position.copy()
+    movers = position.movers()
+    if movers and movers[-1] == player and position.moves_text()[-1] == "pass":
+        position.undo()  # another pass would end the game
+        return position
+    try:
+        position.play_text("pass")
+    except GameError:
+        return None
+    return position
+
+
 def placed_stones(game: Game) -> int:
     """How many of a game's first moves place Black's handicap."""
     return int(getattr(game, "handicap", 0)) if getattr(game, "placement", "") == "free" else 0

@@ -5,7 +5,8 @@ with several games the first. What SGF cannot say of the game (Gomoku's stones i
 in a property of Keima's own, KEIMA[gomoku:size=9,win=4], which other programs keep or ignore.
 
 Stones set up before the first move become moves, too, with passes between them where one side has more; the record
-says how many they are. Moves after two passes, as where players did not agree on what is dead, go on from before these.
+says how many they are. Where a side moves twice in a row the other one passes in between. Moves after two passes, as
+where players did not agree on what is dead, go on from before these.
 """
 
 import contextlib
@@ -14,19 +15,22 @@ from collections.abc import Callable
 
 from sgfmill.sgf import Node, Sgf_game
 
-from agent.manners import is_end_by_passes, placed_stones
+from agent.manners import is_end_by_passes, placed_stones, turned
 from agent.parameters import changed
 from agent.records import RESULTS, GameRecord, one_line
 from agent.sgf_games import (
     COLOURS,
     KEIMA,
     NUMBERS,
+    Point,
     black_cells,
     cell_of,
     colour_of,
-    first_colour,
+    first_move,
+    first_player,
     game_of_file,
     raw_text,
+    setup_stones,
     text_of,
 )
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError
@@ -132,12 +136,13 @@ def _read_nodes(game: Game, nodes: list[Node]) -> GameRecord:
     root = nodes[0]
     position, comments = Position(game), dict[int, list[str]]()
     placed = _set_up(position, nodes)
-    for node in nodes:
-        if node is not root and node.has_setup_stones():
+    before_moves = first_move(nodes)
+    for number, node in enumerate(nodes):
+        if number > before_moves and node.has_setup_stones():
             raise GameError(f"stones set up after move {len(position.actions)}; expected moves alone")
         colour = colour_of(node)
         if colour is not None:
-            _play(position, colour, _move_of(node, position))
+            position = _after_move(position, colour, _move_of(node, position))
             # Where the game went on from before two passes, what was said of these is said of the move before.
             for ply in [ply for ply in comments if ply >= len(position.actions)]:
                 comments.setdefault(len(position.actions) - 1, []).extend(comments.pop(ply))
@@ -169,24 +174,26 @@ def _set_stones(root: Node, position: Position, *, is_setup: bool) -> None:
 
 def _set_up(position: Position, nodes: list[Node]) -> int:
     """Plays the stones set up before the first move; returns how many moves that takes, beside a handicap's."""
-    game, root = position.game, nodes[0]
-    black, white, _ = ({cell_of(game, point) for point in points} for points in root.get_setup_stones())
+    game = position.game
+    black, white = ({cell_of(game, point) for point in points} for points in setup_stones(nodes))
     missing = [sorted(black - black_cells(game)), sorted(white)]
-    free = placed_stones(game)
+    free, first = placed_stones(game), first_player(nodes)
+    passing = game.shape[0] * game.shape[1]
     if not white and (not missing[0] or len(missing[0]) == free):
         for cell in missing[0]:
             position.play(cell)
-        if not root.has_property("PL") or position.player == _turn(root, nodes):
+        if first in (None, position.player) or passing not in position.legal_actions():
             return 0
+        position.play(passing)
+        return len(position.actions)
     _expect_passes(position, free)
-    passing = game.shape[0] * game.shape[1]
     left = [iter(cells) for cells in missing]
     try:
         for _ in range(2 * max(map(len, missing))):  # nobody passes twice in a row: the other side has stones then
             if _has_all(position, black | black_cells(game), white):
                 break
             position.play(next(left[position.player], passing))
-        if position.player != _turn(root, nodes):
+        if position.player != (first or 0):
             position.play(passing)
     except GameError:
         raise GameError(_NO_LIBERTY) from None
@@ -208,13 +215,7 @@ def _expect_passes(position: Position, free: int) -> None:
         raise GameError("stones set up before the first move, which only Go's may be, and only its handicap freely")
 
 
-def _turn(root: Node, nodes: list[Node]) -> int:
-    """Whose turn it is after stones were set up: as the file says, else the first to move."""
-    said = raw_text(root, "PL").strip().lower()[:1] or first_colour(nodes) or "b"
-    return COLOURS.index(said) if said in COLOURS else 0
-
-
-def _move_of(node: Node, position: Position) -> tuple[int, int] | None:
+def _move_of(node: Node, position: Position) -> Point | None:
     try:
         return node.get_move()[1]  # type: ignore[no-any-return]
     except ValueError:
@@ -222,19 +223,19 @@ def _move_of(node: Node, position: Position) -> tuple[int, int] | None:
         raise GameError(f"move {number}: expected a point of the board or a pass, got {written[:20]!r}") from None
 
 
-def _play(position: Position, colour: str, point: tuple[int, int] | None) -> None:
-    game, number = position.game, len(position.actions) + 1
+def _after_move(position: Position, colour: str, point: Point | None) -> Position:
+    """The position, which may be changed, after a move."""
+    game, player, number = position.game, COLOURS.index(colour), len(position.actions) + 1
     action = cell_of(game, point)
-    if is_end_by_passes(position):
-        if point is None:  # some rules have a third pass
-            return
-        position.undo()
-        position.undo()
-    if position.is_over:
+    if is_end_by_passes(position) and point is None:  # some rules have a third pass
+        return position
+    following = turned(position, player)
+    if following is None and position.is_over:
         raise GameError(f"move {number}: the game was over before it")
-    if COLOURS[position.player] != colour:
+    if following is None:
         mover = game.players[position.player]
-        raise GameError(f"move {number}: it is {mover}'s turn, the move is {game.players[COLOURS.index(colour)]}'s")
+        raise GameError(f"move {number}: it is {mover}'s turn, the move is {game.players[player]}'s")
+    position = following
     try:
         if action not in position.legal_actions():
             written = _PASS if point is None else game.cell_to_text(action)
@@ -243,9 +244,10 @@ def _play(position: Position, colour: str, point: tuple[int, int] | None) -> Non
         position.play(action)
     except GameError as error:
         raise GameError(f"move {number}: {error}") from None
+    return position
 
 
-def _point(game: Game, action: int) -> tuple[int, int] | None:
+def _point(game: Game, action: int) -> Point | None:
     """An action as sgfmill's (row, column), row 0 the lowest; None for a pass."""
     height, width = game.shape
     return None if action == height * width else (height - 1 - action // width, action % width)

@@ -1,6 +1,7 @@
 """Which game an SGF file is of: its size, komi, rules and handicap as a game's parameters; see `agent.sgf`."""
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -18,6 +19,8 @@ NUMBERS = {"go": b"1", "gomoku": b"4"}
 """SGF's numbers of the games it is read and written for here."""
 COLOURS = ("b", "w")  # by player: Black, who begins, is the first
 KEIMA = "KEIMA"
+Point = tuple[int, int]
+"""sgfmill's: row and column, row 0 the lowest."""
 _RULES = {  # SGF's RU, as far as files agree on the names, and what it means in Go's parameters
     "japanese": {"rules": "japanese", "ko": "simple"},
     "jp": {"rules": "japanese", "ko": "simple"},
@@ -70,14 +73,14 @@ def game_of_file(
 
 def _game_of_properties(base: Game, file: Sgf_game, warn: Callable[[str], object]) -> Game:
     root, nodes = file.get_root(), file.get_main_sequence()
+    black, white = setup_stones(nodes)
     size = file.get_size()
     parameters = {"size": str(size), "handicap": "0", "placement": "fixed", "limit": "0"}
     komi = _komi(root)
     if komi is not None and has_parameter(base, "komi"):
         parameters["komi"] = playable_komi(base, komi)
     parameters |= _rules(base, one_line(text_of(root, "RU")), warn)
-    black, white, _ = root.get_setup_stones()
-    longest = sum(colour_of(node) is not None for node in nodes) + 2 * max(len(black), len(white))
+    longest = _num_moves(nodes) + 2 * max(len(black), len(white))
     by_default = 3 * size**2
     if longest >= by_default:  # the last move of the file is not what ends the game
         parameters["limit"] = str(longest + by_default)
@@ -142,17 +145,46 @@ def raw_text(node: Node, name: str) -> str:
     return node.get_raw(name).decode("ascii", "replace") if node.has_property(name) else ""
 
 
+def _num_moves(nodes: list[Node]) -> int:
+    """How many moves there are, with the passes of who does not move in between."""
+    colours = [colour for node in nodes if (colour := colour_of(node)) is not None]
+    return len(colours) + sum(before == after for before, after in itertools.pairwise(["w", *colours]))
+
+
 def _handicap(root: Node, nodes: list[Node]) -> int:
     """How many stones Black was given; 0 where the stones set up are a position rather than that."""
-    black, white, empty = root.get_setup_stones()
+    black, white = setup_stones(nodes)
     said = _number(root, "HA")
-    if white or empty:
+    if white:
         return 0
     if not black:  # it places them by its first moves
         return int(said or 0)
     if said is None and first_colour(nodes) == "b":
         return 0
     return len(black) if said in (None, len(black)) else 0
+
+
+def first_move(nodes: list[Node]) -> int:
+    """The number of the node with the first move; of none there is."""
+    return next((k for k, node in enumerate(nodes) if colour_of(node) is not None), len(nodes))
+
+
+def setup_stones(nodes: list[Node]) -> tuple[set[Point], set[Point]]:
+    """Black's and White's stones that are set up before the first move, in one node or several."""
+    black, white = set[Point](), set[Point]()
+    for node in nodes[: first_move(nodes) + 1]:
+        added = node.get_setup_stones()
+        for stones, own in ((black, added[0]), (white, added[1])):
+            stones.difference_update(*added)
+            stones.update(own)
+    return black, white
+
+
+def first_player(nodes: list[Node]) -> int | None:
+    """Whose turn it is once stones are set up: as the file says, else who makes the first move; None without one."""
+    said = [text for node in nodes[: first_move(nodes) + 1] if (text := raw_text(node, "PL").strip().lower()[:1])]
+    colour = said[-1] if said and said[-1] in COLOURS else first_colour(nodes)
+    return None if colour is None else COLOURS.index(colour)
 
 
 def first_colour(nodes: list[Node]) -> str | None:
@@ -176,6 +208,6 @@ def black_cells(game: Game) -> set[int]:
     return {int(cell) for cell in (game.board(game.new_state()) == 1).reshape(-1).nonzero()[0]}
 
 
-def cell_of(game: Game, point: tuple[int, int] | None) -> int:
+def cell_of(game: Game, point: Point | None) -> int:
     height, width = game.shape
     return height * width if point is None else (height - 1 - point[0]) * width + point[1]

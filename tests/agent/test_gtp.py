@@ -551,14 +551,14 @@ def test_records(tmp_path):
         for _ in range(moves):
             assert gtp.handle("undo") == "=\n\n"
         assert gtp.handle("undo") == "? cannot undo\n\n"  # what is set up stays
-    file.write_text("(;GM[1]SZ[5];B[cc];B[dd])")
+    file.write_text("(;GM[1]SZ[5];B[cc];W[cc])")
     before = gtp.position
     assert gtp.handle(f"loadsgf {file}") == "? cannot load file\n\n"
     assert gtp.handle(f"loadsgf {tmp_path / 'none'}") == "? cannot load file\n\n"
     assert gtp.handle(f"loadsgf {tmp_path}") == "? cannot load file\n\n"
     assert gtp.handle(f"loadsgf {file} x") == "? syntax error\n\n"
     assert gtp.position is before
-    assert "move 2: it is White's turn" in logged[0]
+    assert "move 2: illegal move 'c3'" in logged[0]
     assert logged[1] == f"loadsgf: {tmp_path / 'none'}: expected an SGF file of at most 1048576 bytes"
     assert (gtp.handle(f"printsgf {tmp_path / 'game.txt'}") or "").startswith("? ")
     assert engine("connect4").handle("printsgf") == "? unknown command\n\n"

@@ -131,6 +131,11 @@ def black_and_white(position) -> tuple[int, int]:
         ("(;GM[1]SZ[9]AB[ee];B[gc])", (2, 0), 1, 2),
         ("(;GM[1]SZ[9]HA[3]AB[aa][bb]AW[cc];W[ee])", (2, 2), 0, 3),
         ("(;GM[1]SZ[9]AB[aa:cc]AW[ee];W[ff])", (9, 2), 0, 17),
+        ("(;GM[1]SZ[9];W[ee])", (0, 1), 0, 1),
+        ("(;GM[1]SZ[9];AB[aa][bb]AW[ee];PL[W])", (2, 1), 1, 3),
+        ("(;GM[1]SZ[9]AB[aa];AB[bb]AE[aa];AW[aa];W[ff])", (1, 2), 0, 3),
+        ("(;GM[1]SZ[9]PL[B]HA[2]AB[dd][ee];B[cc])", (3, 0), 1, 3),
+        ("(;GM[1]SZ[9]HA[2]AB[gc][cg];B[cc])", (3, 0), 1, 1),
     ],
 )
 def test_stones_set_up(data, stones, to_move, setup):
@@ -142,7 +147,7 @@ def test_stones_set_up(data, stones, to_move, setup):
     assert record.setup == setup
     again = to_sgf(record)
     assert from_sgf(again) == record
-    assert again.count(b";") == 1 + data.count(";") - 1
+    assert again.count(b";") == 1 + data.count(";B[") + data.count(";W[")
     assert from_text(to_text(record)) == record
 
 
@@ -189,6 +194,22 @@ def test_a_game_goes_on_from_before_two_passes():
     record = from_sgf(data)
     assert record.position().moves_text() == ["c3", "b4", "d2", "d3", "pass", "pass"]
     assert record.comments == {2: "fine\ndone?\nno"}
+
+
+@pytest.mark.parametrize(
+    ("data", "moves"),
+    [
+        ("(;GM[1]SZ[9];B[ee];B[cc];W[gg])", ["e5", "pass", "c7", "g3"]),
+        ("(;GM[1]SZ[9];B[ee];W[gg];W[cc])", ["e5", "g3", "pass", "c7"]),
+        ("(;GM[1]SZ[9];B[ee];W[];W[cc])", ["e5", "c7"]),
+        ("(;GM[1]SZ[9];B[ee];B[])", ["e5", "pass", "pass"]),
+    ],
+)
+def test_a_side_that_moves_twice_in_a_row(data, moves):
+    """The other one passes in between, or its own pass before is none."""
+    record = from_sgf(data.encode())
+    assert record.position().moves_text() == moves
+    assert from_sgf(to_sgf(record)) == record
 
 
 def test_a_repetition_that_the_files_rules_allowed():
@@ -241,8 +262,8 @@ def test_a_third_pass_and_a_result_that_people_agreed_on():
     ("data", "message"),
     [
         ("(;GM[1]SZ[9];B[ee];W[ee])", "move 2: illegal move 'e5'"),
-        ("(;GM[1]SZ[9];B[ee];B[cc])", "move 2: it is White's turn, the move is Black's"),
-        ("(;GM[1]SZ[9];W[ee])", "move 1: it is Black's turn, the move is White's"),
+        ("(;GM[4]SZ[9];B[ee];B[cc])", "move 2: it is White's turn, the move is Black's"),
+        ("(;GM[4]SZ[9];W[ee])", "move 1: it is Black's turn, the move is White's"),
         ("(;GM[4]SZ[9];B[ee];W[])", "move 2: illegal move 'pass'"),
         (
             "(;GM[4]SZ[3]KEIMA[gomoku:3,win=3];B[aa];W[ba];B[ab];W[bb];B[ac];W[bc])",
