@@ -5,7 +5,8 @@ where nobody plays it nothing is changed.
 
 GTP's controllers may have a side move twice in a row, and moves made after two passes. In games with passes the other
 side passes in between, and a game that passes ended goes on from before them; one `undo` takes back what one command
-has played.
+has played. What Go's rules have for training, an end after three moves for each point, they have not for such games:
+these go on under a larger limit before a search could see the end, unless the game was given a limit of its own.
 """
 
 import contextlib
@@ -103,6 +104,7 @@ class Table:
         self._moves.append((colour, action))
         self.position = following
         self._comments.append((following, comment))
+        self._go_on()
 
     def undo(self) -> bool:
         """Takes back what the last command played, or the last move of a record; False where there is none.
@@ -137,15 +139,30 @@ class Table:
         known = {name: value for name, value in parameters.items() if has_parameter(self.plain_game, name)}
         if not known:
             return
-        plain, comments, first = changed(self.plain_game, **known), self._comments, self._first
-        base = replayed(changed(self.position.game, **known), self._base.actions)
-        positions, moves = [base], self._moves
+        plain = changed(self.plain_game, **known)
+        self._play_by(changed(self.position.game, **known))
+        self.plain_game = plain
+
+    def _play_by(self, game: Game) -> None:
+        """Plays on by this game's rules. Raises GameError where they forbid what was played, or nobody plays it."""
+        moves, comments, first = self._moves, self._comments, self._first
+        positions = [replayed(game, self._base.actions)]
         for colour, action in moves:
             positions.append(after_turn(positions[-1], colour, action))
-        self._take(base)
-        self.plain_game, self._moves, self._first = plain, moves, first
+        self._take(positions[0])
+        self._moves, self._first = moves, first
         self._earlier, self.position = positions[:-1], positions[-1]
         self._comments = [(position, text) for position, (_, text) in zip(positions[1:], comments, strict=True)]
+
+    def _go_on(self) -> None:
+        """Gives a game that nears a limit which nobody asked for a larger one; see the module's docstring."""
+        if getattr(self.plain_game, "limit", None) != 0:
+            return
+        game = self.position.game
+        cells = game.shape[0] * game.shape[1]
+        if len(self.position.actions) + cells > game.max_plies:
+            with contextlib.suppress(GameError):  # nobody plays that, or it is the largest limit that there is
+                self._play_by(changed(game, limit=str(game.max_plies + 3 * cells)))
 
     def set_komi(self, komi: float) -> None:
         """Plays on with this komi, or the nearest one that the rules can have; see `komi`."""
@@ -202,6 +219,7 @@ class Table:
         self.plain_game = changed(
             record.game, **{name: value for name, value in own.items() if has_parameter(record.game, name)}
         )
+        self._go_on()
 
     def close(self) -> None:
         """Ends players that are other programs."""

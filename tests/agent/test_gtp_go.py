@@ -119,6 +119,22 @@ def test_a_game_goes_on_after_two_passes():
     )
 
 
+def test_games_know_no_limit_but_one_that_was_asked_for():
+    """By default a game in training has 75 on this board, with the passes of who is left out."""
+    fill = [f"play w {column}{row}" for column in "abcde" for row in range(5, 0, -1)][:-1]
+    lines = [*fill, "play b e1", *fill]
+    for name, is_refused in (("go:5,ko=simple", False), ("go:5,ko=simple,limit=75", True)):
+        gtp = engine(name)
+        answers = [gtp.handle(line) for line in lines]
+        assert ("? illegal move\n\n" in answers) == is_refused
+        assert (set(answers) == {"=\n\n"}) != is_refused
+        assert (len(gtp.position.actions) == 4 * len(fill)) != is_refused
+        for _ in range(3):
+            assert gtp.handle("undo") == "=\n\n"
+        assert gtp.handle("clear_board") == "=\n\n"
+        assert gtp.position.game == load(name)
+
+
 def test_rules_by_name_and_in_json():
     transcript(
         "go:5",
