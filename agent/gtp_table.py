@@ -186,11 +186,16 @@ class Table:
         self._take(position)
 
     def handicap_points(self, stones: int) -> list[str]:
-        """Good points for so many stones, or fewer: those that the rules have for a fixed handicap."""
+        """Good points for so many stones, or fewer: those that the rules have for a fixed handicap; on boards that are
+        too small for one, the points next to the corners, in the corners where there is no room beside them."""
         for count in range(min(stones, MOST_FIXED_STONES), 1, -1):
             with contextlib.suppress(GameError):
                 return black_points(Position(changed(self.plain_game, handicap=str(count), placement="fixed")))
-        raise GameError(f"{self.plain_game.label} has no points for {stones} stones")
+        size = self.plain_game.shape[0]
+        low = 1 if size > 3 else 0
+        high = size - 1 - low
+        corners = ((low, high), (high, low), (high, high), (low, low))
+        return [self.plain_game.cell_to_text(row * size + column) for row, column in corners[:stones]]
 
     def load_sgf(self, path: str, moves: int | None, warn: Callable[[str], object] = lambda line: None) -> None:
         """The position of a record after so many moves, by default all.

@@ -318,6 +318,16 @@ def test_a_new_game_has_a_player_who_forgets():
         assert len(forgotten) == times
 
 
+@pytest.mark.parametrize(
+    ("size", "stones", "points"), [(6, 9, "E5 B2 E2 B5"), (5, 2, "D4 B2"), (3, 3, "C3 A1 C1"), (2, 3, "B2 A1 B1")]
+)
+def test_free_handicap_on_small_boards(size, stones, points):
+    gtp = engine(f"go:{size}")
+    assert gtp.handle(f"place_free_handicap {stones}") == f"= {points}\n\n"
+    assert (gtp.position.game.board(gtp.position.state) == 1).sum() == len(points.split())
+    assert gtp.position.player == 1
+
+
 def test_sizes_that_nobody_plays():
     logged: list[str] = []
     gtp = GtpEngine(load("go:5"), lambda game: FirstMove(), log=logged.append)
