@@ -11,7 +11,6 @@ Zero's and KataGo's analysis (see `agent.gtp_streams`), and the Kiseido Go Serve
 Groups of commands have modules of their own: `gtp_go` handicap, rules and dead stones, `gtp_clocks` time settings.
 """
 
-import contextlib
 import importlib.metadata
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from collections.abc import Callable
 from agent.gtp_clocks import Clocks
 from agent.gtp_go import GoCommands, score_text
 from agent.gtp_lines import Lines
-from agent.gtp_moves import Mover
+from agent.gtp_moves import Mover, move_names
 from agent.gtp_streams import Streams
 from agent.gtp_table import Table
 from agent.gtp_text import (
@@ -211,7 +210,7 @@ class GtpEngine:
         try:
             return position.game.text_to_action(position.state, move)
         except GameError:
-            raise GtpError("illegal move" if _names_a_move(position, move) else "invalid color or coordinate") from None
+            raise GtpError("illegal move" if move in move_names(position) else "invalid color or coordinate") from None
 
     def _undo(self, arguments: list[str]) -> str:
         if not self._table.undo():
@@ -279,14 +278,3 @@ def serve(engine: GtpEngine, lines: Lines, write: Write) -> None:
     """Answers lines until `quit` or their end."""
     while not engine.finished and (line := lines.next()) is not None:
         engine.respond(line, write, lines)
-
-
-def _names_a_move(position: Position, text: str) -> bool:
-    """Whether the game writes any of its actions like this, be it legal here or not."""
-    game, state = position.game, position.state
-    for action in range(game.num_actions):
-        # A game owes a name to legal actions only; what it makes of others, an error even, is no match.
-        with contextlib.suppress(Exception):
-            if game.action_to_text(state, action).lower() == text:
-                return True
-    return False

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agent.gtp_moves import move_names
+from agent.gtp_text import COLOURS, INTEGER
 from agent.territory import Estimate
 from agent.thinking import Line, Thoughts
 from games.contract import State
@@ -20,7 +22,10 @@ from games.position import Position
 
 LONGEST_VARIATION = 16
 """Moves of a variation that are told."""
-KNOWN_OPTIONS = ("interval", "minmoves", "maxmoves", "rootinfo", "ownership", "movesownership", "pvvisits")
+KNOWN_OPTIONS = (
+    *("interval", "minmoves", "maxmoves", "rootinfo", "ownership", "ownershipstdev", "movesownership"),
+    *("movesownershipstdev", "pvvisits", "pvedgevisits", "noresultvalue"),
+)
 """What KataGo's interfaces send; those that ask for what there is not are passed over, as KataGo's protocol allows."""
 MOST_SCORES = 20
 """Moves whose score is told, the best ones: each takes an evaluation of the position after it."""
@@ -28,6 +33,16 @@ CONFIDENCE = 1.64
 """Standard errors from a win rate down to its lower bound, which it is above with 95 %."""
 Judge = Callable[[Sequence[State]], list[Estimate]]
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Moves that one side is not to make next, or the only ones that it may make: `avoid` and `allow`."""
+
+    is_allowed: bool
+    colour: int
+    moves: frozenset[str]
+    """In the game's notation, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +58,25 @@ class AnalysisRequest:
     """So many moves are told, though some were not tried."""
     root_info: bool = False
     ownership: bool = False
+    restrictions: tuple[Restriction, ...] = ()
 
 
 def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
     """The request in what follows a colour. Raises ValueError for what is none, with a reason."""
     interval_s, numbers, flags = 1.0, {"minmoves": 0, "maxmoves": 1000}, {"rootinfo": False, "ownership": False}
+    restrictions: list[Restriction] = []
     words = [word.lower() for word in arguments]
     if words and _NUMBER.fullmatch(words[0]):
         interval_s = float(words.pop(0)) / 100
     while words:
         name = words.pop(0)
         if name in ("avoid", "allow"):
-            raise ValueError(f"{name} is not supported")
+            # So many moves deep they hold: at least here, at the root, and here no deeper.
+            if len(words) < 3 or words[0] not in COLOURS or not INTEGER.fullmatch(words[2]) or int(words[2]) == 0:
+                raise ValueError("syntax error")
+            restrictions.append(Restriction(name == "allow", COLOURS[words[0]], frozenset(words[1].split(","))))
+            del words[:3]
+            continue
         if name not in KNOWN_OPTIONS or not words:
             raise ValueError("syntax error")
         value = words.pop(0)
@@ -68,8 +90,28 @@ def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
         elif name in flags:
             flags[name] = value == "true"
     return AnalysisRequest(
-        dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], flags["rootinfo"], flags["ownership"]
+        *(dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], flags["rootinfo"], flags["ownership"]),
+        restrictions=tuple(restrictions),
     )
+
+
+def permitted(request: AnalysisRequest, position: Position) -> frozenset[int] | None:
+    """The actions to which a request restricts the side to move; None: to none. Raises ValueError, saying why, for
+    what is no move of the game, and where no legal one is left."""
+    own = [restriction for restriction in request.restrictions if restriction.colour == position.player]
+    named = frozenset[str]().union(*(restriction.moves for restriction in request.restrictions))
+    if named and not named <= move_names(position):
+        raise ValueError("invalid color or coordinate")
+    if not own:
+        return None
+    game, state = position.game, position.state
+    legal = {game.action_to_text(state, action).lower(): action for action in position.legal_actions()}
+    names = set(legal)
+    for restriction in own:
+        names = names & restriction.moves if restriction.is_allowed else names - restriction.moves
+    if not names:
+        raise ValueError("no move is left")
+    return frozenset(legal[name] for name in names)
 
 
 def analysis_line(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from agent.gtp_analysis import AnalysisRequest, Judge, analysis_line, parse_request
+from agent.gtp_analysis import AnalysisRequest, Judge, analysis_line, parse_request, permitted
 from agent.gtp_lines import Lines
 from agent.gtp_moves import Mover, name_of
 from agent.gtp_table import Table
@@ -62,9 +62,9 @@ class Streams:
         """Thinks until another line comes, and tells of it every so often."""
         colour, request = self._request(dialect, arguments)
         position, player = self._mover.turned(colour), self._thinker()
+        limit = Limit(seconds=ANALYSIS_S, actions=_only(request, position))
         begin()
         report = self._reporter(request, position, write)
-        limit = Limit(seconds=ANALYSIS_S)
         report(player.think(position, limit, should_stop=lines.is_ready, report=report), last=True)
         lines.wait()
 
@@ -73,12 +73,13 @@ class Streams:
     ) -> None:
         """Makes a move as `genmove` does, and tells of it every so often."""
         colour, request = self._request(dialect, arguments)
-        position = self._table.position
+        position, only = self._table.position, None
         if not position.is_over:
             position = self._mover.turned(colour)
+            only = _only(request, position)
         self._thinker()
         begin()
-        write(f"play {self._mover.move(colour, self._reporter(request, position, write))}\n")
+        write(f"play {self._mover.move(colour, self._reporter(request, position, write), only)}\n")
 
     def _request(self, dialect: Dialect, arguments: list[str]) -> tuple[int, AnalysisRequest]:
         """The colour, by default the one to move, and what is asked for."""
@@ -114,3 +115,11 @@ class Streams:
             write(analysis_line(request, position, thoughts, lambda move: name_of(game, move), judge) + "\n")
 
         return report
+
+
+def _only(request: AnalysisRequest, position: Position) -> frozenset[int] | None:
+    """The actions that a request leaves to the side to move; None: all."""
+    try:
+        return permitted(request, position)
+    except ValueError as error:
+        raise GtpError(str(error)) from None

@@ -371,13 +371,26 @@ def test_analysis_that_cannot_be():
     assert gtp.handle("known_command kata-genmove_analyze") == "= true\n\n"
     assert gtp.handle("4 lz-analyze w 10") == "?4 black is to move\n\n"
     assert gtp.handle("lz-analyze b soon") == "? syntax error\n\n"
-    assert gtp.handle("lz-analyze b 1 avoid b 1 5") == "? avoid is not supported\n\n"
+    assert gtp.handle("lz-analyze b 1 avoid b 1,2,3,4,5,6,7 5") == "? no move is left\n\n"
+    assert gtp.handle("lz-genmove_analyze b 1 avoid b 8 5") == "? invalid color or coordinate\n\n"
     assert gtp.position.actions == []
     for move in "1122334":
         gtp.handle(f"play {'bw'[gtp.position.player]} {move}")
     assert gtp.position.is_over
     assert gtp.handle("lz-analyze b 10") == "? the game is over\n\n"
     assert gtp.handle("lz-genmove_analyze w 10") == "=\nplay resign\n\n"
+
+
+def test_moves_that_are_to_be_avoided_are_not_searched():
+    gtp = engine("connect4", lambda game: make_player("rollout:40", game))
+    answer = served(gtp, "lz-analyze b 0 avoid b 1,2,3,4,5 1", patience=50)
+    assert "info move 6 visits" in answer
+    assert "info move 4 visits" not in answer
+    assert (gtp.handle("lz-genmove_analyze b 1 allow b 2 1") or "").endswith("\nplay 2\n\n")
+    assert "info move 4 visits" in (gtp.handle("lz-genmove_analyze 1") or "")  # nothing of it is left
+    raw = engine("connect4", lambda game: make_player("raw", game))
+    answer = raw.handle("lz-genmove_analyze b 1 allow b 2,7 1") or ""
+    assert answer.endswith(("\nplay 2\n\n", "\nplay 7\n\n"))
 
 
 def test_what_goes_wrong_under_way_ends_the_answer_and_is_logged():
