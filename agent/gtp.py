@@ -41,7 +41,7 @@ from games.position import Position
 
 
 class _NoLines:
-    """Where nothing else comes: an analysis ends with its first report."""
+    """Where nothing else comes: an analysis ends as soon as it can."""
 
     def next(self) -> str | None:
         return None
@@ -108,7 +108,7 @@ class GtpEngine:
     def handle(self, line: str) -> str | None:
         """The response to one line, ready to be written; None where the protocol asks for none (an empty line).
 
-        An analysis ends with its first report; see `respond`.
+        An analysis ends as soon as it can, perhaps before there is anything to tell; see `respond`.
         """
         parts: list[str] = []
         self.respond(line, parts.append, _NoLines())

@@ -121,11 +121,15 @@ def analysis_line(
     name_of: Callable[[str], str],
     judge: Judge | None = None,
 ) -> str:
-    """Thoughts about a position as one line.
+    """Thoughts about a position as one line; empty where nothing was tried.
+
+    The value that a network without search has for its best move counts as a visit.
 
     `name_of`: how a move in the game's notation is written. `judge`: estimates how games end, see `agent.territory`.
     """
-    tried = [line for line in thoughts.lines if line.visits > 0]
+    tried = [line for line in thoughts.lines if _visits(line) > 0]
+    if not tried:
+        return ""
     told = tried if len(tried) >= max(request.min_moves, 1) else list(thoughts.lines[: max(request.min_moves, 1)])
     told = told[: max(request.max_moves, 1)]
     estimates: list[Estimate] = []
@@ -155,8 +159,8 @@ def _info(
     score: str,
 ) -> str:
     value = line.value if line.value is not None else thoughts.value or 0.0
-    win, prior = _fraction(value), line.prior
-    low = lower_bound(win, line.visits)
+    win, prior, visits = _fraction(value), line.prior, _visits(line)
+    low = lower_bound(win, visits)
     moves = [name_of(move) for move in _moves(position, line)]
     if request.dialect == "lz":
         said = f"winrate {round(10_000 * win)} prior {round(10_000 * prior)} lcb {round(10_000 * low)}"
@@ -164,7 +168,11 @@ def _info(
         said = (
             f"utility {value:.6g} winrate {win:.6g}{score} prior {prior:.6g} lcb {low:.6g} utilityLcb {2 * low - 1:.6g}"
         )
-    return f"info move {moves[0]} visits {line.visits} {said} order {order} pv {' '.join(moves)}"
+    return f"info move {moves[0]} visits {visits} {said} order {order} pv {' '.join(moves)}"
+
+
+def _visits(line: Line) -> int:
+    return line.visits if line.value is None else max(line.visits, 1)
 
 
 def lower_bound(win: float, visits: int) -> float:

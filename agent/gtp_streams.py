@@ -79,7 +79,16 @@ class Streams:
             only = _only(request, position)
         self._thinker()
         begin()
-        write(f"play {self._mover.move(colour, self._reporter(request, position, write), only)}\n")
+        report, latest = self._reporter(request, position, write), list[Thoughts]()
+
+        def watch(thoughts: Thoughts) -> None:
+            latest[:] = [thoughts]
+            report(thoughts)
+
+        move = self._mover.move(colour, watch, only)
+        for thoughts in latest:
+            report(thoughts, last=True)
+        write(f"play {move}\n")
 
     def _request(self, dialect: Dialect, arguments: list[str]) -> tuple[int, AnalysisRequest]:
         """The colour, by default the one to move, and what is asked for."""
@@ -98,7 +107,10 @@ class Streams:
         return self._table.player
 
     def _reporter(self, request: AnalysisRequest, position: Position, write: Write) -> Callable[..., None]:
-        """What writes thoughts where the interval is over, and the `last` ones unless they were written."""
+        """What writes thoughts where the interval is over, and the `last` ones unless they were written.
+
+        Nothing is written before a move was tried: interfaces divide by the visits of all.
+        """
         position, game = position.copy(), position.game
         territory = getattr(self._table.player, "territory", None)
         judge: Judge | None = None if territory is None else territory.estimate
@@ -108,11 +120,13 @@ class Streams:
             nonlocal written
             now_s = self._now()
             if written is not None:
-                is_due = now_s - written[0] >= request.interval_s or last
-                if not is_due or written[1].visits == thoughts.visits:
+                is_due, told = now_s - written[0] >= request.interval_s or last, written[1]
+                is_new = (told.visits, told.lines[0].action) != (thoughts.visits, thoughts.lines[0].action)
+                if not (is_due and is_new):
                     return
-            written = now_s, thoughts
-            write(analysis_line(request, position, thoughts, lambda move: name_of(game, move), judge) + "\n")
+            if line := analysis_line(request, position, thoughts, lambda move: name_of(game, move), judge):
+                written = now_s, thoughts
+                write(line + "\n")
 
         return report
 

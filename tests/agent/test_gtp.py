@@ -362,6 +362,11 @@ def test_a_move_with_its_analysis():
     assert answer.endswith("\nplay 1\n\n")
 
 
+def test_a_moves_analysis_is_told_at_the_end_however_long_the_interval():
+    gtp = engine("connect4", lambda game: Aloud())
+    assert served(gtp, "lz-genmove_analyze b 100000") == ("=\n" + info(1) + info(3) + "play 1\n\n")
+
+
 def test_analysis_that_cannot_be():
     gtp = engine("connect4")
     assert gtp.handle("lz-analyze b 10") == "? first has nothing to tell of its moves\n\n"

@@ -116,10 +116,15 @@ def test_katagos_line():
     assert analysis_line(parse_request("kata", ["maxmoves", "1"]), POSITION, THOUGHTS, str).count("info move") == 1
 
 
-def test_something_is_told_before_anything_was_tried():
+def test_nothing_is_told_before_anything_was_tried():
     early = Thoughts((Line(3, 0, None, 0.5, (3,)), Line(2, 0, None, 0.5, (2,))), 0, 0.0, 0.0, None, ((0, 3),))
-    line = analysis_line(parse_request("lz", []), POSITION, early, str)
-    assert line == "info move 4 visits 0 winrate 5000 prior 5000 lcb 0 order 0 pv 4"
+    assert analysis_line(parse_request("lz", ["minmoves", "2"]), POSITION, early, str) == ""
+
+
+def test_a_network_without_search_has_visited_its_best_move():
+    first = Thoughts((Line(3, 0, 0.5, 0.5, (3,)), Line(2, 0, None, 0.5, (2,))), 0, 0.0, 0.5, None, ((0, 3),))
+    line = analysis_line(parse_request("lz", []), POSITION, first, str)
+    assert line == f"info move 4 visits 1 winrate 7500 prior 5000 lcb {low(0.75, 1)} order 0 pv 4"
 
 
 def test_a_lower_bound_is_below_and_comes_nearer():
