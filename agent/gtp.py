@@ -96,6 +96,8 @@ class GtpEngine:
             "showboard": lambda _: self._showboard(),
             "final_score": lambda _: self._final_score(),
             "clear_cache": self._clear_cache,
+            "stop": lambda _: "",  # any line ends an analysis
+            "cputime": lambda _: f"{time.process_time():.2f}",
             **self._clocks.commands(),
         }
         self._sgf_commands: dict[str, Command] = {"loadsgf": self._loadsgf, "printsgf": self._printsgf}
@@ -236,13 +238,14 @@ class GtpEngine:
         return ""
 
     def _printsgf(self, arguments: list[str]) -> str:
-        """The game as SGF, with what the player thought of its moves: the answer, or a file whose name ends in .sgf."""
+        """The game as SGF, with what the player thought of its moves: a file whose name ends in .sgf, or the answer,
+        where none or `-` is named."""
         from agent.records import record_of, save
         from agent.sgf import to_sgf
 
         record = record_of(self.position)
         record.comments = self._table.comments()
-        if arguments:
+        if arguments and arguments[0] != "-":
             save(record, arguments[0])
             return ""
         return "\n".join(line for line in to_sgf(record).decode().splitlines() if line.strip())

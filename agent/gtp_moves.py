@@ -54,14 +54,15 @@ class Mover:
         self._table.play(colour, action, comment)
         return name
 
-    def advice(self, colour: int) -> str:
+    def advice(self, colour: int, report: Report | None = None, only: frozenset[int] | None = None) -> str:
         """The move that the player likes best, without making it; outside of games, so clocks do not run, and who
-        thinks does not resign."""
+        thinks does not resign. See `move`."""
         if self._table.position.is_over:
             return self._after_the_end(colour)
         position, player = self.turned(colour), self._table.player
         if isinstance(player, Thinker):
-            action = player.think(position).lines[0].action
+            limit = None if only is None else _restricted(player, None, only)
+            action = player.think(position, limit, report=report).lines[0].action
         else:
             try:
                 action = player.choose(position)
@@ -90,7 +91,7 @@ class Mover:
             return player.choose(position), ""
         limit = self._limit(position)
         if only is not None:
-            limit = replace(limit or getattr(player, "limit", Limit(simulations=1)), actions=only)
+            limit = _restricted(player, limit, only)
         if limit is None and report is None:  # nobody watches, which would cost time between the simulations
             action = player.choose(position)
             thoughts = getattr(player, "last_thoughts", None)
@@ -117,6 +118,11 @@ class Mover:
         if len(position.legal_actions()) == 1:
             return Limit(simulations=1)
         return Limit(self._simulations or None, share_s if self._seconds is None else min(share_s, self._seconds))
+
+
+def _restricted(player: Thinker, limit: Limit | None, only: frozenset[int]) -> Limit:
+    """A limit, by default the player's own, with these actions alone."""
+    return replace(limit or getattr(player, "limit", Limit(simulations=1)), actions=only)
 
 
 def move_names(position: Position) -> set[str]:

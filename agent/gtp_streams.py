@@ -8,7 +8,7 @@ from agent.gtp_lines import Lines
 from agent.gtp_moves import Mover, name_of
 from agent.gtp_table import Table
 from agent.gtp_text import COLOURS, GtpError, Write, response
-from agent.thinking import Limit, Thinker, Thoughts
+from agent.thinking import Limit, Report, Thinker, Thoughts
 from games.contract import GameError
 from games.position import Position
 
@@ -26,8 +26,9 @@ class Streams:
         self._commands: dict[str, Callable[[list[str], Callable[[], None], Write, Lines], None]] = {
             "lz-analyze": lambda *rest: self._analyze("lz", *rest),
             "kata-analyze": lambda *rest: self._analyze("kata", *rest),
-            "lz-genmove_analyze": lambda *rest: self._genmove_analyze("lz", *rest),
-            "kata-genmove_analyze": lambda *rest: self._genmove_analyze("kata", *rest),
+            "lz-genmove_analyze": lambda *rest: self._move_analyze("lz", self._mover.move, *rest),
+            "kata-genmove_analyze": lambda *rest: self._move_analyze("kata", self._mover.move, *rest),
+            "kata-search_analyze": lambda *rest: self._move_analyze("kata", self._mover.advice, *rest),
         }
 
     def names(self) -> list[str]:
@@ -68,10 +69,16 @@ class Streams:
         report(player.think(position, limit, should_stop=lines.is_ready, report=report), last=True)
         lines.wait()
 
-    def _genmove_analyze(
-        self, dialect: Dialect, arguments: list[str], begin: Callable[[], None], write: Write, lines: Lines
+    def _move_analyze(
+        self,
+        dialect: Dialect,
+        move: Callable[[int, Report, frozenset[int] | None], str],
+        arguments: list[str],
+        begin: Callable[[], None],
+        write: Write,
+        lines: Lines,
     ) -> None:
-        """Makes a move as `genmove` does, and tells of it every so often."""
+        """Makes a move as `genmove` does, or finds one as `reg_genmove` does, and tells of it every so often."""
         colour, request = self._request(dialect, arguments)
         position, only = self._table.position, None
         if not position.is_over:
@@ -85,10 +92,10 @@ class Streams:
             latest[:] = [thoughts]
             report(thoughts)
 
-        move = self._mover.move(colour, watch, only)
+        name = move(colour, watch, only)
         for thoughts in latest:
             report(thoughts, last=True)
-        write(f"play {move}\n")
+        write(f"play {name}\n")
 
     def _request(self, dialect: Dialect, arguments: list[str]) -> tuple[int, AnalysisRequest]:
         """The colour, by default the one to move, and what is asked for."""

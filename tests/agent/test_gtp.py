@@ -207,6 +207,13 @@ def test_othello_passes_and_counts():
     )
 
 
+def test_what_controllers_ask_beside_the_game():
+    gtp = engine("connect4")
+    assert gtp.handle("7 stop") == "=7\n\n"
+    answer = gtp.handle("cputime") or ""
+    assert float(answer.removeprefix("= ")) > 0
+
+
 def test_lines_are_preprocessed_as_the_protocol_asks():
     gtp = engine("connect4")
     assert gtp.handle("") is None
@@ -360,6 +367,15 @@ def test_a_move_with_its_analysis():
         f"lcb {low:.6g} utilityLcb {2 * low - 1:.6g} order 0 pv 1\n"
     )
     assert answer.endswith("\nplay 1\n\n")
+
+
+def test_a_move_that_is_searched_and_not_made():
+    gtp = engine("connect4", lambda game: make_player("rollout:20", game))
+    for _ in range(2):
+        answer = gtp.handle("kata-search_analyze b 1 allow b 3 1") or ""
+        assert answer.startswith("=\ninfo move 3 visits ")
+        assert answer.endswith("\nplay 3\n\n")
+        assert gtp.position.actions == []
 
 
 def test_a_moves_analysis_is_told_at_the_end_however_long_the_interval():
@@ -555,6 +571,7 @@ def test_records(tmp_path):
     assert printed is not None
     assert printed.startswith("= (;")
     assert ";B[cc];W[dc];B[cd]" in printed.replace("\n", "")
+    assert gtp.handle("printsgf -") == printed
     assert gtp.handle(f"printsgf {file}") == "=\n\n"
     for line, moves in ((f"loadsgf {file}", 3), (f"loadsgf {file} 2", 1), (f"loadsgf {file} 99", 3)):
         assert gtp.handle("boardsize 9") == "=\n\n"
@@ -671,6 +688,7 @@ COMMANDS = [
     "get_komi",
     "kata-get-rules",
     "kata-set-rules",
+    "kata-set-rule",
     "kgs-rules",
     "final_status_list",
     "kgs-genmove_cleanup",
@@ -680,6 +698,9 @@ COMMANDS = [
     "kata-analyze",
     "lz-genmove_analyze",
     "kata-genmove_analyze",
+    "kata-search_analyze",
+    "stop",
+    "cputime",
     "quit",
 ]
 ARGUMENTS = [

@@ -162,6 +162,19 @@ aga, bga, french, new-zealand, new_zealand, or a JSON object
         ? rules: suicide is true or false here, got 1
         > kata-set-rules {"hasButton": true}
         ? rules: hasButton is false here, got true
+        > kata-set-rule hasButton true
+        ? rules: hasButton is false here, got true
+        > kata-set-rule scoring TERRITORY
+        =
+        > kata-set-rule suicide false
+        =
+        > kata-get-rules
+        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"TERRITORY","suicide":false,"tax":"NONE",\
+"whiteHandicapBonus":"0"}
+        > kata-set-rule friendlyPassOk true
+        ? unknown rule 'friendlyPassOk'
+        > kata-set-rule ko
+        ? syntax error
         > kgs-rules chinese
         =
         > kgs-rules ing
