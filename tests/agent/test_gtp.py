@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from agent.clock import LATENCY_S
+from agent.clock import LATENCY_S, LEAST_S
 from agent.engines.process import LineProcess
 from agent.gtp import GtpEngine, serve
 from agent.gtp_analysis import lower_bound
@@ -447,6 +447,10 @@ def test_time_settings_limit_moves():
     assert limits("time_settings 0 50 10", "time_left b 20 5", "genmove b") == [Limit(None, 3.2 - LATENCY_S)]
     used = limits("time_settings 84 0 0", "genmove b", "genmove w", "genmove b")
     assert used == [Limit(None, share), Limit(None, 84 / 20 - LATENCY_S), Limit(None, 83 / 20 - LATENCY_S)]
+    assert limits("time_settings 84 0 0", "time_left b -3 0", "genmove b") == [Limit(None, LEAST_S)]
+    untold = limits("time_left b 84 0", "genmove b", "time_left w 20 5", "genmove w")
+    assert untold == [Limit(None, share), Limit(None, 3.2 - LATENCY_S)]
+    assert limits("kgs-time_settings none", "time_left b 10 0", "genmove b") == [None]
     again = limits("time_settings 84 0 0", "genmove b", "clear_board", "genmove b")
     assert again == [Limit(None, share)] * 2  # a new game, a full clock
 
