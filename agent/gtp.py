@@ -64,12 +64,13 @@ class GtpEngine:
         simulations: int | None = None,
         seconds: float | None = None,
         log: Write = lambda line: None,
+        version: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`player_for` is called once here, and again where a command makes it another game, as `boardsize` does.
 
         `simulations`, `seconds`: what a move may cost at most, whatever the time settings allow. `log` is told what
-        went wrong where the protocol has no place for it.
+        went wrong where the protocol has no place for it. `version`: what to answer to that command.
         """
         self._table = Table(game, player_for)
         self._log = log
@@ -82,7 +83,7 @@ class GtpEngine:
         self._commands: dict[str, Command] = {
             "protocol_version": lambda _: "2",
             "name": lambda _: "Keima",
-            "version": lambda _: importlib.metadata.version("keima"),
+            "version": lambda _: " ".join((version or importlib.metadata.version("keima")).split()),
             "known_command": self._known_command,
             "list_commands": lambda _: "\n".join(self._names()),
             "quit": self._quit,

@@ -1,5 +1,6 @@
 """GTP by transcripts, and by thousands of lines that no controller would send."""
 
+import importlib.metadata
 import random
 import shlex
 import sys
@@ -205,6 +206,12 @@ def test_othello_passes_and_counts():
         ? cannot score: the game is not over
         """,
     )
+
+
+def test_the_version_is_the_packages_unless_another_is_asked_for():
+    assert engine("connect4").handle("version") == f"= {importlib.metadata.version('keima')}\n\n"
+    asked_for = GtpEngine(load("connect4"), lambda game: FirstMove(), version="0.17 of\n\nnobody")
+    assert asked_for.handle("version") == "= 0.17 of nobody\n\n"
 
 
 def test_what_controllers_ask_beside_the_game():
