@@ -162,6 +162,7 @@ def gtp(
     simulations: Simulations = None,
     seconds: Seconds = None,
     seed: Seed = 0,
+    gtp_version: str | None = None,
 ) -> None:
     """Speak the Go Text Protocol, version 2, on stdin and stdout, in the game's own notation.
 
@@ -175,6 +176,7 @@ def gtp(
         simulations: Simulations a move at most. Without this and --seconds, time settings alone limit a move.
         seconds: Seconds a move at most.
         seed: Seeds players that use chance.
+        gtp_version: The answer to the command `version`; Lizzie refuses what is below 0.15, as Leela Zero counts.
     """
     from agent.gtp import GtpEngine, serve
     from agent.gtp_lines import StreamLines
@@ -215,7 +217,8 @@ def gtp(
         sys.stdout.flush()
 
     loaded = match_game(load(game), game)
-    engine = GtpEngine(loaded, player_for, simulations=asked["simulations"], seconds=asked["seconds"], log=log)
+    limits: dict[str, Any] = {"simulations": asked["simulations"], "seconds": asked["seconds"]}
+    engine = GtpEngine(loaded, player_for, **limits, log=log, version=gtp_version)
     try:
         if sys.stdin is not None:
             serve(engine, StreamLines(sys.stdin.buffer), write)

@@ -54,9 +54,13 @@ def knows_dead_stones(game: Game) -> bool:
 def judge_chains(position: Position, territory: Territory) -> list[Judged]:
     """All chains on the board with their status, in the order of the board; passes at the end change nothing."""
     before = before_passes(position)
-    game, state = position.game, before.state
+    return judged_by(before, territory.estimate([before.state])[0].ownership)
+
+
+def judged_by(position: Position, ownership: NDArray[Any]) -> list[Judged]:
+    """The same by an estimate that is there already: whose each cell will be, +1 the first player's, [H * W]."""
+    game, state = position.game, position.state
     board, owners = game.board(state), owners_for_sure(game, state)
-    ownership = territory.estimate([state])[0].ownership
     in_seki = _chains_in_seki(game, state, board, owners)
     judged = []
     for cells in _all_chains(board):

@@ -11,7 +11,6 @@ Zero's and KataGo's analysis (see `agent.gtp_streams`), and the Kiseido Go Serve
 Groups of commands have modules of their own: `gtp_go` handicap, rules and dead stones, `gtp_clocks` time settings.
 """
 
-import contextlib
 import importlib.metadata
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from collections.abc import Callable
 from agent.gtp_clocks import Clocks
 from agent.gtp_go import GoCommands, score_text
 from agent.gtp_lines import Lines
-from agent.gtp_moves import Mover
+from agent.gtp_moves import Mover, move_names
 from agent.gtp_streams import Streams
 from agent.gtp_table import Table
 from agent.gtp_text import (
@@ -42,7 +41,7 @@ from games.position import Position
 
 
 class _NoLines:
-    """Where nothing else comes: an analysis ends with its first report."""
+    """Where nothing else comes: an analysis ends as soon as it can."""
 
     def next(self) -> str | None:
         return None
@@ -65,12 +64,13 @@ class GtpEngine:
         simulations: int | None = None,
         seconds: float | None = None,
         log: Write = lambda line: None,
+        version: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`player_for` is called once here, and again where a command makes it another game, as `boardsize` does.
 
         `simulations`, `seconds`: what a move may cost at most, whatever the time settings allow. `log` is told what
-        went wrong where the protocol has no place for it.
+        went wrong where the protocol has no place for it. `version`: what to answer to that command.
         """
         self._table = Table(game, player_for)
         self._log = log
@@ -83,7 +83,7 @@ class GtpEngine:
         self._commands: dict[str, Command] = {
             "protocol_version": lambda _: "2",
             "name": lambda _: "Keima",
-            "version": lambda _: importlib.metadata.version("keima"),
+            "version": lambda _: " ".join((version or importlib.metadata.version("keima")).split()),
             "known_command": self._known_command,
             "list_commands": lambda _: "\n".join(self._names()),
             "quit": self._quit,
@@ -97,6 +97,8 @@ class GtpEngine:
             "showboard": lambda _: self._showboard(),
             "final_score": lambda _: self._final_score(),
             "clear_cache": self._clear_cache,
+            "stop": lambda _: "",  # any line ends an analysis
+            "cputime": lambda _: f"{time.process_time():.2f}",
             **self._clocks.commands(),
         }
         self._sgf_commands: dict[str, Command] = {"loadsgf": self._loadsgf, "printsgf": self._printsgf}
@@ -109,7 +111,7 @@ class GtpEngine:
     def handle(self, line: str) -> str | None:
         """The response to one line, ready to be written; None where the protocol asks for none (an empty line).
 
-        An analysis ends with its first report; see `respond`.
+        An analysis ends as soon as it can, perhaps before there is anything to tell; see `respond`.
         """
         parts: list[str] = []
         self.respond(line, parts.append, _NoLines())
@@ -188,8 +190,8 @@ class GtpEngine:
         """Accepted by every game, as the protocol asks; obeyed, moves kept, by one that has a komi."""
         (text,) = exactly(1, arguments)
         komi = komi_of(text)
-        with refused("unacceptable komi"):
-            self._table.set_parameters(komi=f"{komi:g}")
+        with refused("unacceptable komi"):  # where nobody plays with it
+            self._table.set_komi(komi)
         return ""
 
     # --- core play, section 6.3.3
@@ -211,7 +213,7 @@ class GtpEngine:
         try:
             return position.game.text_to_action(position.state, move)
         except GameError:
-            raise GtpError("illegal move" if _names_a_move(position, move) else "invalid color or coordinate") from None
+            raise GtpError("illegal move" if move in move_names(position) else "invalid color or coordinate") from None
 
     def _undo(self, arguments: list[str]) -> str:
         if not self._table.undo():
@@ -230,20 +232,21 @@ class GtpEngine:
                 raise GtpError("syntax error")
             moves = max(int(arguments[1]) - 1, 0)
         try:
-            self._table.load_sgf(arguments[0], moves)
+            self._table.load_sgf(arguments[0], moves, lambda line: self._log(f"loadsgf: {line}"))
         except GameError as error:
             self._log(f"loadsgf: {error}")
             raise GtpError("cannot load file") from None
         return ""
 
     def _printsgf(self, arguments: list[str]) -> str:
-        """The game as SGF, with what the player thought of its moves: the answer, or a file whose name ends in .sgf."""
+        """The game as SGF, with what the player thought of its moves: a file whose name ends in .sgf, or the answer,
+        where none or `-` is named."""
         from agent.records import record_of, save
         from agent.sgf import to_sgf
 
         record = record_of(self.position)
         record.comments = self._table.comments()
-        if arguments:
+        if arguments and arguments[0] != "-":
             save(record, arguments[0])
             return ""
         return "\n".join(line for line in to_sgf(record).decode().splitlines() if line.strip())
@@ -279,14 +282,3 @@ def serve(engine: GtpEngine, lines: Lines, write: Write) -> None:
     """Answers lines until `quit` or their end."""
     while not engine.finished and (line := lines.next()) is not None:
         engine.respond(line, write, lines)
-
-
-def _names_a_move(position: Position, text: str) -> bool:
-    """Whether the game writes any of its actions like this, be it legal here or not."""
-    game, state = position.game, position.state
-    for action in range(game.num_actions):
-        # A game owes a name to legal actions only; what it makes of others, an error even, is no match.
-        with contextlib.suppress(Exception):
-            if game.action_to_text(state, action).lower() == text:
-                return True
-    return False

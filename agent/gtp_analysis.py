@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agent.gtp_moves import move_names
+from agent.gtp_text import COLOURS, INTEGER
 from agent.territory import Estimate
 from agent.thinking import Line, Thoughts
 from games.contract import State
@@ -20,7 +22,10 @@ from games.position import Position
 
 LONGEST_VARIATION = 16
 """Moves of a variation that are told."""
-KNOWN_OPTIONS = ("interval", "minmoves", "maxmoves", "rootinfo", "ownership", "movesownership", "pvvisits")
+KNOWN_OPTIONS = (
+    *("interval", "minmoves", "maxmoves", "rootinfo", "ownership", "ownershipstdev", "movesownership"),
+    *("movesownershipstdev", "pvvisits", "pvedgevisits", "noresultvalue"),
+)
 """What KataGo's interfaces send; those that ask for what there is not are passed over, as KataGo's protocol allows."""
 MOST_SCORES = 20
 """Moves whose score is told, the best ones: each takes an evaluation of the position after it."""
@@ -28,6 +33,16 @@ CONFIDENCE = 1.64
 """Standard errors from a win rate down to its lower bound, which it is above with 95 %."""
 Judge = Callable[[Sequence[State]], list[Estimate]]
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Moves that one side is not to make next, or the only ones that it may make: `avoid` and `allow`."""
+
+    is_allowed: bool
+    colour: int
+    moves: frozenset[str]
+    """In the game's notation, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +58,25 @@ class AnalysisRequest:
     """So many moves are told, though some were not tried."""
     root_info: bool = False
     ownership: bool = False
+    restrictions: tuple[Restriction, ...] = ()
 
 
 def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
     """The request in what follows a colour. Raises ValueError for what is none, with a reason."""
     interval_s, numbers, flags = 1.0, {"minmoves": 0, "maxmoves": 1000}, {"rootinfo": False, "ownership": False}
+    restrictions: list[Restriction] = []
     words = [word.lower() for word in arguments]
     if words and _NUMBER.fullmatch(words[0]):
         interval_s = float(words.pop(0)) / 100
     while words:
         name = words.pop(0)
         if name in ("avoid", "allow"):
-            raise ValueError(f"{name} is not supported")
+            # So many moves deep they hold: at least here, at the root, and here no deeper.
+            if len(words) < 3 or words[0] not in COLOURS or not INTEGER.fullmatch(words[2]) or int(words[2]) == 0:
+                raise ValueError("syntax error")
+            restrictions.append(Restriction(name == "allow", COLOURS[words[0]], frozenset(words[1].split(","))))
+            del words[:3]
+            continue
         if name not in KNOWN_OPTIONS or not words:
             raise ValueError("syntax error")
         value = words.pop(0)
@@ -68,8 +90,28 @@ def parse_request(dialect: str, arguments: list[str]) -> AnalysisRequest:
         elif name in flags:
             flags[name] = value == "true"
     return AnalysisRequest(
-        dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], flags["rootinfo"], flags["ownership"]
+        *(dialect, interval_s, numbers["maxmoves"], numbers["minmoves"], flags["rootinfo"], flags["ownership"]),
+        restrictions=tuple(restrictions),
     )
+
+
+def permitted(request: AnalysisRequest, position: Position) -> frozenset[int] | None:
+    """The actions to which a request restricts the side to move; None: to none. Raises ValueError, saying why, for
+    what is no move of the game, and where no legal one is left."""
+    own = [restriction for restriction in request.restrictions if restriction.colour == position.player]
+    named = frozenset[str]().union(*(restriction.moves for restriction in request.restrictions))
+    if named and not named <= move_names(position):
+        raise ValueError("invalid color or coordinate")
+    if not own:
+        return None
+    game, state = position.game, position.state
+    legal = {game.action_to_text(state, action).lower(): action for action in position.legal_actions()}
+    names = set(legal)
+    for restriction in own:
+        names = names & restriction.moves if restriction.is_allowed else names - restriction.moves
+    if not names:
+        raise ValueError("no move is left")
+    return frozenset(legal[name] for name in names)
 
 
 def analysis_line(
@@ -79,11 +121,15 @@ def analysis_line(
     name_of: Callable[[str], str],
     judge: Judge | None = None,
 ) -> str:
-    """Thoughts about a position as one line.
+    """Thoughts about a position as one line; empty where nothing was tried.
+
+    The value that a network without search has for its best move counts as a visit.
 
     `name_of`: how a move in the game's notation is written. `judge`: estimates how games end, see `agent.territory`.
     """
-    tried = [line for line in thoughts.lines if line.visits > 0]
+    tried = [line for line in thoughts.lines if _visits(line) > 0]
+    if not tried:
+        return ""
     told = tried if len(tried) >= max(request.min_moves, 1) else list(thoughts.lines[: max(request.min_moves, 1)])
     told = told[: max(request.max_moves, 1)]
     estimates: list[Estimate] = []
@@ -113,8 +159,8 @@ def _info(
     score: str,
 ) -> str:
     value = line.value if line.value is not None else thoughts.value or 0.0
-    win, prior = _fraction(value), line.prior
-    low = lower_bound(win, line.visits)
+    win, prior, visits = _fraction(value), line.prior, _visits(line)
+    low = lower_bound(win, visits)
     moves = [name_of(move) for move in _moves(position, line)]
     if request.dialect == "lz":
         said = f"winrate {round(10_000 * win)} prior {round(10_000 * prior)} lcb {round(10_000 * low)}"
@@ -122,7 +168,11 @@ def _info(
         said = (
             f"utility {value:.6g} winrate {win:.6g}{score} prior {prior:.6g} lcb {low:.6g} utilityLcb {2 * low - 1:.6g}"
         )
-    return f"info move {moves[0]} visits {line.visits} {said} order {order} pv {' '.join(moves)}"
+    return f"info move {moves[0]} visits {visits} {said} order {order} pv {' '.join(moves)}"
+
+
+def _visits(line: Line) -> int:
+    return line.visits if line.value is None else max(line.visits, 1)
 
 
 def lower_bound(win: float, visits: int) -> float:

@@ -13,6 +13,7 @@ class Clocks:
 
     def __init__(self) -> None:
         self._control = TimeControl()
+        self._is_told = False
         self.restart()
 
     def commands(self) -> dict[str, Command]:
@@ -35,7 +36,7 @@ class Clocks:
         self._clocks[colour].spend(seconds)
 
     def _set(self, control: TimeControl) -> None:
-        self._control = control
+        self._control, self._is_told = control, True
         self.restart()
 
     def _time_settings(self, arguments: list[str]) -> str:
@@ -64,9 +65,16 @@ class Clocks:
         return ""
 
     def _time_left(self, arguments: list[str]) -> str:
+        """Less than nothing is left where a side is late, which is no more than nothing. Where no settings were told
+        it is as if they had been of what is left."""
         colour, left, stones = exactly(3, arguments)
-        number = colour_of(colour)
+        number, seconds = colour_of(colour), seconds_of(left.removeprefix("-"))
+        if left.startswith("-"):
+            seconds = 0.0
         if not INTEGER.fullmatch(stones):
             raise GtpError("syntax error")
-        self._clocks[number].set_left(seconds_of(left), int(stones))
+        if not self._is_told:
+            main_s, period_s = (0.0, seconds) if int(stones) else (seconds, 0.0)
+            self._clocks[number] = Clock(gtp_control(main_s, period_s, int(stones)))
+        self._clocks[number].set_left(seconds, int(stones))
         return ""

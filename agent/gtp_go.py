@@ -1,5 +1,6 @@
 """GTP's commands that only Go has: handicap, rules, what is dead, the score, playing on until nothing dead is left."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -42,8 +43,10 @@ class GoCommands:
             }
         if has_rules(self._table.plain_game):
             known |= {
+                "get_komi": lambda _: f"{self._table.komi:g}",
                 "kata-get-rules": lambda _: rules_as_json(self._game),
                 "kata-set-rules": lambda arguments: self._set_rules(" ".join(arguments)),
+                "kata-set-rule": self._set_rule,
                 "kgs-rules": self._kgs_rules,
             }
         if knows_dead_stones(self._table.plain_game):
@@ -65,8 +68,8 @@ class GoCommands:
         if not knows_dead_stones(position.game):
             return None
         if position.is_over and self._game.rules == "tromp-taylor":
-            return score_text(position.game.points(position.state))
-        return score_text(points_without_dead(position, self._judge()))
+            return score_text(self._table.exactly(position.game.points(position.state)))
+        return score_text(self._table.exactly(points_without_dead(position, self._judge())))
 
     @property
     def _game(self) -> Any:
@@ -114,6 +117,14 @@ class GoCommands:
             raise GtpError("syntax error")
         self._table.set_parameters(**parameters_of(self._game, text))
         return ""
+
+    def _set_rule(self, arguments: list[str]) -> str:
+        """One of the keys that kata-get-rules tells, the others as they are."""
+        name, value = exactly(2, arguments)
+        if name not in json.loads(rules_as_json(self._game)):
+            raise GtpError(f"unknown rule {name[:40]!r}")
+        known: dict[str, Any] = {"true": True, "false": False}
+        return self._set_rules(json.dumps({name: known.get(value.lower(), value)}))
 
     def _kgs_rules(self, arguments: list[str]) -> str:
         (name,) = exactly(1, arguments)

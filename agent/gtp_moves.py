@@ -1,7 +1,9 @@
 """The moves that GTP's engine makes: how long it may think, what it says of them, when it passes or resigns."""
 
+import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.advice import move_comment
 from agent.gtp_clocks import Clocks
@@ -32,14 +34,17 @@ class Mover:
         self._simulations, self._seconds = simulations, seconds
         self._now = clock
 
-    def move(self, colour: int, report: Report | None = None) -> str:
-        """Makes the player's move on the board and on the clock; returns its name, `resign` among them."""
+    def move(self, colour: int, report: Report | None = None, only: frozenset[int] | None = None) -> str:
+        """Makes the player's move on the board and on the clock; returns its name, `resign` among them.
+
+        `only`: the actions that a thinker may choose from, by default all.
+        """
         if self._table.position.is_over:
             return self._after_the_end(colour)
         position = self.turned(colour)
         start_s = self._now()
         try:
-            action, comment = self._decided(position, report)
+            action, comment = self._decided(position, report, only)
         except GameError as error:
             if getattr(error, "is_resignation", False):
                 return "resign"
@@ -49,12 +54,22 @@ class Mover:
         self._table.play(colour, action, comment)
         return name
 
-    def advice(self, colour: int) -> str:
-        """The move that the player would make, without making it; outside of games, so clocks do not run."""
+    def advice(self, colour: int, report: Report | None = None, only: frozenset[int] | None = None) -> str:
+        """The move that the player likes best, without making it; outside of games, so clocks do not run, and who
+        thinks does not resign. See `move`."""
         if self._table.position.is_over:
             return self._after_the_end(colour)
-        position = self.turned(colour)
-        action = self._table.player.choose(position)
+        position, player = self.turned(colour), self._table.player
+        if isinstance(player, Thinker):
+            limit = None if only is None else _restricted(player, None, only)
+            action = player.think(position, limit, report=report).lines[0].action
+        else:
+            try:
+                action = player.choose(position)
+            except GameError as error:
+                if getattr(error, "is_resignation", False):
+                    return "resign"
+                raise
         return name_of(position.game, position.game.action_to_text(position.state, action))
 
     def turned(self, colour: int, prefix: str = "") -> Position:
@@ -69,12 +84,14 @@ class Mover:
         position = self._table.position
         return "resign" if position.outcome == 1 - colour and position.game.name != "go" else "pass"
 
-    def _decided(self, position: Position, report: Report | None) -> tuple[int, str]:
+    def _decided(self, position: Position, report: Report | None, only: frozenset[int] | None) -> tuple[int, str]:
         """The player's action, within its share of the time that is left, and what it says of it."""
         player = self._table.player
         if not isinstance(player, Thinker):
             return player.choose(position), ""
         limit = self._limit(position)
+        if only is not None:
+            limit = _restricted(player, limit, only)
         if limit is None and report is None:  # nobody watches, which would cost time between the simulations
             action = player.choose(position)
             thoughts = getattr(player, "last_thoughts", None)
@@ -101,6 +118,21 @@ class Mover:
         if len(position.legal_actions()) == 1:
             return Limit(simulations=1)
         return Limit(self._simulations or None, share_s if self._seconds is None else min(share_s, self._seconds))
+
+
+def _restricted(player: Thinker, limit: Limit | None, only: frozenset[int]) -> Limit:
+    """A limit, by default the player's own, with these actions alone."""
+    return replace(limit or getattr(player, "limit", Limit(simulations=1)), actions=only)
+
+
+def move_names(position: Position) -> set[str]:
+    """How the game writes any of its actions, be they legal here or not, in lower case."""
+    game, names = position.game, set[str]()
+    for action in range(game.num_actions):
+        # A game owes a name to legal actions only; what it makes of others, an error even, is no match.
+        with contextlib.suppress(Exception):
+            names.add(game.action_to_text(position.state, action).lower())
+    return names
 
 
 def name_of(game: Game, move: str) -> str:

@@ -11,7 +11,7 @@ _TROMP_TAYLOR = {"rules": "tromp-taylor", "ko": "positional", "suicide": "yes"}
 _CHINESE = {**_AREA, "ko": "simple", "suicide": "no"}
 _SUPERKO = {**_AREA, "ko": "positional", "suicide": "no"}
 _JAPANESE = {**_TERRITORY, "ko": "simple", "suicide": "no"}
-_AMERICAN = {**_AREA, "ko": "situational", "suicide": "no"}
+_AMERICAN = {"rules": "aga", "ko": "situational", "suicide": "no"}
 _NEW_ZEALAND = {"rules": "tromp-taylor", "ko": "situational", "suicide": "yes"}
 NAMED = {
     "tromp-taylor": _TROMP_TAYLOR,
@@ -29,7 +29,7 @@ NAMED = {
 """Names of rules and the parameters that come nearest to them."""
 KGS = {"chinese": "chinese-kgs", "japanese": "japanese", "aga": "aga", "new_zealand": "new-zealand"}
 """The names that kgs-rules has."""
-_BONUS = {"chinese": "N"}
+_BONUS = {"chinese": "N", "aga": "N-1"}
 """What White gets for N handicap stones, by the rules."""
 
 
@@ -81,7 +81,7 @@ def parameters_of(game: Any, text: str) -> dict[str, str]:
     if scoring == "territory":
         # Handicap stones earn nothing by territory; what a file or a controller carries over from area is no matter.
         return {"rules": "japanese", **parameters}
-    bonus = _one_of(asked, "whiteHandicapBonus", {"0": "tromp-taylor", "N": "chinese", "N-1": "chinese"})
+    bonus = _one_of(asked, "whiteHandicapBonus", {"0": "tromp-taylor", "N": "chinese", "N-1": "aga"})
     return {"rules": bonus, **parameters}
 
 

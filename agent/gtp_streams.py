@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Literal
 
-from agent.gtp_analysis import AnalysisRequest, Judge, analysis_line, parse_request
+from agent.gtp_analysis import AnalysisRequest, Judge, analysis_line, parse_request, permitted
 from agent.gtp_lines import Lines
 from agent.gtp_moves import Mover, name_of
 from agent.gtp_table import Table
 from agent.gtp_text import COLOURS, GtpError, Write, response
-from agent.thinking import Limit, Thinker, Thoughts
+from agent.thinking import Limit, Report, Thinker, Thoughts
 from games.contract import GameError
 from games.position import Position
 
@@ -26,8 +26,9 @@ class Streams:
         self._commands: dict[str, Callable[[list[str], Callable[[], None], Write, Lines], None]] = {
             "lz-analyze": lambda *rest: self._analyze("lz", *rest),
             "kata-analyze": lambda *rest: self._analyze("kata", *rest),
-            "lz-genmove_analyze": lambda *rest: self._genmove_analyze("lz", *rest),
-            "kata-genmove_analyze": lambda *rest: self._genmove_analyze("kata", *rest),
+            "lz-genmove_analyze": lambda *rest: self._move_analyze("lz", self._mover.move, *rest),
+            "kata-genmove_analyze": lambda *rest: self._move_analyze("kata", self._mover.move, *rest),
+            "kata-search_analyze": lambda *rest: self._move_analyze("kata", self._mover.advice, *rest),
         }
 
     def names(self) -> list[str]:
@@ -62,23 +63,39 @@ class Streams:
         """Thinks until another line comes, and tells of it every so often."""
         colour, request = self._request(dialect, arguments)
         position, player = self._mover.turned(colour), self._thinker()
+        limit = Limit(seconds=ANALYSIS_S, actions=_only(request, position))
         begin()
         report = self._reporter(request, position, write)
-        limit = Limit(seconds=ANALYSIS_S)
         report(player.think(position, limit, should_stop=lines.is_ready, report=report), last=True)
         lines.wait()
 
-    def _genmove_analyze(
-        self, dialect: Dialect, arguments: list[str], begin: Callable[[], None], write: Write, lines: Lines
+    def _move_analyze(
+        self,
+        dialect: Dialect,
+        move: Callable[[int, Report, frozenset[int] | None], str],
+        arguments: list[str],
+        begin: Callable[[], None],
+        write: Write,
+        lines: Lines,
     ) -> None:
-        """Makes a move as `genmove` does, and tells of it every so often."""
+        """Makes a move as `genmove` does, or finds one as `reg_genmove` does, and tells of it every so often."""
         colour, request = self._request(dialect, arguments)
-        position = self._table.position
+        position, only = self._table.position, None
         if not position.is_over:
             position = self._mover.turned(colour)
+            only = _only(request, position)
         self._thinker()
         begin()
-        write(f"play {self._mover.move(colour, self._reporter(request, position, write))}\n")
+        report, latest = self._reporter(request, position, write), list[Thoughts]()
+
+        def watch(thoughts: Thoughts) -> None:
+            latest[:] = [thoughts]
+            report(thoughts)
+
+        name = move(colour, watch, only)
+        for thoughts in latest:
+            report(thoughts, last=True)
+        write(f"play {name}\n")
 
     def _request(self, dialect: Dialect, arguments: list[str]) -> tuple[int, AnalysisRequest]:
         """The colour, by default the one to move, and what is asked for."""
@@ -97,7 +114,10 @@ class Streams:
         return self._table.player
 
     def _reporter(self, request: AnalysisRequest, position: Position, write: Write) -> Callable[..., None]:
-        """What writes thoughts where the interval is over, and the `last` ones unless they were written."""
+        """What writes thoughts where the interval is over, and the `last` ones unless they were written.
+
+        Nothing is written before a move was tried: interfaces divide by the visits of all.
+        """
         position, game = position.copy(), position.game
         territory = getattr(self._table.player, "territory", None)
         judge: Judge | None = None if territory is None else territory.estimate
@@ -107,10 +127,20 @@ class Streams:
             nonlocal written
             now_s = self._now()
             if written is not None:
-                is_due = now_s - written[0] >= request.interval_s or last
-                if not is_due or written[1].visits == thoughts.visits:
+                is_due, told = now_s - written[0] >= request.interval_s or last, written[1]
+                is_new = (told.visits, told.lines[0].action) != (thoughts.visits, thoughts.lines[0].action)
+                if not (is_due and is_new):
                     return
-            written = now_s, thoughts
-            write(analysis_line(request, position, thoughts, lambda move: name_of(game, move), judge) + "\n")
+            if line := analysis_line(request, position, thoughts, lambda move: name_of(game, move), judge):
+                written = now_s, thoughts
+                write(line + "\n")
 
         return report
+
+
+def _only(request: AnalysisRequest, position: Position) -> frozenset[int] | None:
+    """The actions that a request leaves to the side to move; None: all."""
+    try:
+        return permitted(request, position)
+    except ValueError as error:
+        raise GtpError(str(error)) from None

@@ -5,17 +5,19 @@ where nobody plays it nothing is changed.
 
 GTP's controllers may have a side move twice in a row, and moves made after two passes. In games with passes the other
 side passes in between, and a game that passes ended goes on from before them; one `undo` takes back what one command
-has played.
+has played. What Go's rules have for training, an end after three moves for each point, they have not for such games:
+these go on under a larger limit before a search could see the end, unless the game was given a limit of its own.
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from agent.gtp_text import COLOUR_NAMES
-from agent.manners import is_end_by_passes, placed_stones
-from agent.parameters import changed, has_parameter
+from agent.manners import placed_stones, turned
+from agent.parameters import changed, has_parameter, playable_komi
 from agent.players import Player, PlayerFor
 from games.contract import Game, GameError
 from games.position import Position
@@ -40,6 +42,16 @@ class Table:
         self._comments: list[tuple[Position, str]] = []  # the positions after each of them, and what is said of them
         self.plain_game = game
         """The game without the handicap that commands have given."""
+        self._komi: float | None = None  # as it was told
+
+    @property
+    def komi(self) -> float:
+        """The points that White gets for moving second, exactly as they were told; 0 in games without komi."""
+        game, told = self.position.game, self._komi
+        own = float(getattr(game, "komi", 0.0))
+        if told is None or not has_parameter(game, "komi") or float(playable_komi(game, told)) != own:
+            return own  # a record may have said another since
+        return told
 
     @property
     def player(self) -> Player:
@@ -53,7 +65,7 @@ class Table:
     @property
     def has_sgf(self) -> bool:
         """Whether SGF holds such games."""
-        from agent.sgf import NUMBERS
+        from agent.sgf_games import NUMBERS
 
         return self.plain_game.name in NUMBERS
 
@@ -83,7 +95,7 @@ class Table:
 
         Raises GameError where the game is over, or it is the other side's turn and it cannot pass.
         """
-        return turned(self.position, colour)
+        return _turned(self.position, colour)
 
     def play(self, colour: int, action: int, comment: str = "") -> None:
         """Plays a legal action of `turned(colour)`. `comment`: what the record says of it."""
@@ -92,6 +104,7 @@ class Table:
         self._moves.append((colour, action))
         self.position = following
         self._comments.append((following, comment))
+        self._go_on()
 
     def undo(self) -> bool:
         """Takes back what the last command played, or the last move of a record; False where there is none.
@@ -126,15 +139,40 @@ class Table:
         known = {name: value for name, value in parameters.items() if has_parameter(self.plain_game, name)}
         if not known:
             return
-        plain, comments, first = changed(self.plain_game, **known), self._comments, self._first
-        base = replayed(changed(self.position.game, **known), self._base.actions)
-        positions, moves = [base], self._moves
+        plain = changed(self.plain_game, **known)
+        self._play_by(changed(self.position.game, **known))
+        self.plain_game = plain
+
+    def _play_by(self, game: Game) -> None:
+        """Plays on by this game's rules. Raises GameError where they forbid what was played, or nobody plays it."""
+        moves, comments, first = self._moves, self._comments, self._first
+        positions = [replayed(game, self._base.actions)]
         for colour, action in moves:
             positions.append(after_turn(positions[-1], colour, action))
-        self._take(base)
-        self.plain_game, self._moves, self._first = plain, moves, first
+        self._take(positions[0])
+        self._moves, self._first = moves, first
         self._earlier, self.position = positions[:-1], positions[-1]
         self._comments = [(position, text) for position, (_, text) in zip(positions[1:], comments, strict=True)]
+
+    def _go_on(self) -> None:
+        """Gives a game that nears a limit which nobody asked for a larger one; see the module's docstring."""
+        if getattr(self.plain_game, "limit", None) != 0:
+            return
+        game = self.position.game
+        cells = game.shape[0] * game.shape[1]
+        if len(self.position.actions) + cells > game.max_plies:
+            with contextlib.suppress(GameError):  # nobody plays that, or it is the largest limit that there is
+                self._play_by(changed(game, limit=str(game.max_plies + 3 * cells)))
+
+    def set_komi(self, komi: float) -> None:
+        """Plays on with this komi, or the nearest one that the rules can have; see `komi`."""
+        if has_parameter(self.plain_game, "komi"):
+            self.set_parameters(komi=playable_komi(self.plain_game, komi))
+            self._komi = komi
+
+    def exactly(self, points: float) -> float:
+        """The first player's points less the second's by the komi as it was told, from those that the rules count."""
+        return points + float(getattr(self.position.game, "komi", 0.0)) - self.komi
 
     def give_handicap(self, stones: int, placement: str) -> None:
         """Gives Black stones on an empty board: `fixed`, where the rules have them; `free`, as his first moves."""
@@ -148,14 +186,22 @@ class Table:
         self._take(position)
 
     def handicap_points(self, stones: int) -> list[str]:
-        """Good points for so many stones, or fewer: those that the rules have for a fixed handicap."""
+        """Good points for so many stones, or fewer: those that the rules have for a fixed handicap; on boards that are
+        too small for one, the points next to the corners, in the corners where there is no room beside them."""
         for count in range(min(stones, MOST_FIXED_STONES), 1, -1):
             with contextlib.suppress(GameError):
                 return black_points(Position(changed(self.plain_game, handicap=str(count), placement="fixed")))
-        raise GameError(f"{self.plain_game.label} has no points for {stones} stones")
+        size = self.plain_game.shape[0]
+        low = 1 if size > 3 else 0
+        high = size - 1 - low
+        corners = ((low, high), (high, low), (high, high), (low, low))
+        return [self.plain_game.cell_to_text(row * size + column) for row, column in corners[:stones]]
 
-    def load_sgf(self, path: str, moves: int | None) -> None:
-        """The position of a record after so many moves, by default all. The record says the game's parameters."""
+    def load_sgf(self, path: str, moves: int | None, warn: Callable[[str], object] = lambda line: None) -> None:
+        """The position of a record after so many moves, by default all.
+
+        The record says the game's size and, where it has some, komi and rules. `warn`: see `agent.sgf.from_sgf`.
+        """
         from agent.sgf import from_sgf
 
         file = Path(path)
@@ -167,17 +213,18 @@ class Table:
             raise GameError(f"{path}: cannot be read: {error}") from None
         if not is_sound:
             raise GameError(f"{path}: expected an SGF file of at most {MAX_SGF_BYTES} bytes")
-        record = from_sgf(data, None, path)
+        record = from_sgf(data, None, path, base=self.plain_game, warn=warn)
         if record.game.name != self.plain_game.name:
             raise GameError(f"{path}: a record of {record.game.name}, expected one of {self.plain_game.name}")
         first = max(record.setup, placed_stones(record.game))  # stones set up are no moves of the file
         self._take(replayed(record.game, record.actions if moves is None else record.actions[: first + moves]))
         self._first = min(first, len(self.position.actions))
         # What only this game has does not stay for the next one.
-        own = {"handicap": "0", "limit": "0"}
+        own = {"handicap": "0", "limit": str(getattr(self.plain_game, "limit", 0))}
         self.plain_game = changed(
             record.game, **{name: value for name, value in own.items() if has_parameter(record.game, name)}
         )
+        self._go_on()
 
     def close(self) -> None:
         """Ends players that are other programs."""
@@ -197,33 +244,18 @@ class Table:
         self._moves, self._earlier, self._comments, self._first = [], [], [], 0
 
 
-def turned(position: Position, colour: int) -> Position:
-    """The position with this colour to move; see `Table.turned`."""
-    if is_end_by_passes(position):
-        position = position.copy()
-        position.undo()
-        position.undo()
-    if position.is_over:
-        raise GameError("the game is over")
-    if position.player == colour:
-        return position
-    waiting, position = position, position.copy()
-    movers = position.movers()
-    if movers and movers[-1] == colour and position.moves_text()[-1] == "pass":
-        position.undo()  # another pass would end the game
-        return position
-    try:
-        position.play_text("pass")
-    except GameError:
-        raise GameError(f"{COLOUR_NAMES[waiting.player]} is to move") from None
-    return position
-
-
 def after_turn(position: Position, colour: int, action: int) -> Position:
     """A new position: the one after the colour's action, which may not have been to move. Raises GameError."""
-    following = turned(position, colour).copy()
+    following = _turned(position, colour).copy()
     following.play(action)
     return following
+
+
+def _turned(position: Position, colour: int) -> Position:
+    found = turned(position, colour)
+    if found is None:
+        raise GameError("the game is over" if position.is_over else f"{COLOUR_NAMES[position.player]} is to move")
+    return found
 
 
 def black_points(position: Position) -> list[str]:

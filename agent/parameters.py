@@ -1,6 +1,7 @@
 """A game with other parameters than it has."""
 
 import dataclasses
+import math
 
 from games.contract import Game, parse_parameters
 
@@ -14,3 +15,13 @@ def changed(game: Game, **parameters: str) -> Game:
 def has_parameter(game: Game, name: str) -> bool:
     """Whether the rules have a parameter of this name."""
     return any(field.name == name for field in dataclasses.fields(game))
+
+
+def playable_komi(game: Game, komi: float) -> str:
+    """The komi nearest to this one that the game's rules can have, as it is written: they count half points.
+
+    Without komi scores are whole, so that by any number between two of them the same side wins as by the half.
+    """
+    limits = next(field.metadata for field in dataclasses.fields(game) if field.name == "komi")
+    halves = komi if 2 * komi % 1 == 0 else math.floor(komi) + 0.5
+    return f"{min(max(halves, limits['low']), limits['high']):g}"

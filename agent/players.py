@@ -166,7 +166,8 @@ class PolicyPlayer:
     ) -> Thoughts:
         """See `agent.thinking.Thinker`; one evaluation is all there is to it, whatever the limit."""
         start_s = time.monotonic()
-        thoughts = self._thoughts(position, _win_draw_loss(self.outcomes, position))
+        only = None if limit is None else limit.actions
+        thoughts = self._thoughts(position, _win_draw_loss(self.outcomes, position), only)
         thoughts = replace(thoughts, seconds=time.monotonic() - start_s)
         if report is not None:
             report(thoughts)
@@ -179,8 +180,15 @@ class PolicyPlayer:
     def forget(self) -> None:
         """See `agent.thinking.Thinker`; it keeps nothing."""
 
-    def _thoughts(self, position: Position, wdl: tuple[float, float, float] | None = None) -> Thoughts:
+    def _thoughts(
+        self,
+        position: Position,
+        wdl: tuple[float, float, float] | None = None,
+        only: frozenset[int] | None = None,
+    ) -> Thoughts:
         actions = _legal(position)
+        if only is not None:
+            actions = actions[np.isin(actions, list(only))]
         logits, values = self._evaluate(self._game.planes(position.state)[None])
         weights = np.exp(logits[0][actions] - logits[0][actions].max())
         priors = weights / weights.sum()
@@ -199,8 +207,8 @@ class SearchPlayer:
     """A tree search with an evaluator: a network, or random playouts.
 
     The tree is kept from move to move: where a position follows from the last one searched, what was found below it
-    is searched on. Any other position starts afresh. Where the game has manners (see `agent.manners`) these have the
-    last word on passing. Not for two threads at once.
+    is searched on. Any other position starts afresh, and so does a search of some of the actions, which is not kept.
+    Where the game has manners (see `agent.manners`) these have the last word on passing. Not for two threads at once.
     """
 
     def __init__(
@@ -289,6 +297,7 @@ class SearchPlayer:
 
     def pick(self, thoughts: Thoughts) -> int:
         """See `agent.thinking.Thinker`. Raises ResignationError where it gives the game up."""
+        self._patience.count()
         if thoughts.is_hopeless:
             raise ResignationError(f"{self.name} resigns")
         return _drawn(thoughts, self._temperature, self._random)
@@ -325,12 +334,15 @@ class SearchPlayer:
         _legal(position)
         self._make_room(limit)
         search, moves, goal = self._search, list(position.actions), limit.simulations or TIMED_SIMULATIONS
-        if self._searched is not None and moves[: len(self._searched)] == self._searched:
-            for action in moves[len(self._searched) :]:
+        kept = self._searched if limit.actions is None else None
+        if kept is not None and moves[: len(kept)] == kept:
+            for action in moves[len(kept) :]:
                 search.advance(action)
                 self._changes = []
         else:
             search.start(position.state[None])
+            if limit.actions is not None:
+                search.restrict(limit.actions)
             self._changes = []
         self._searched = None  # until all is well: an evaluation that fails leaves the tree half done
 
@@ -354,7 +366,7 @@ class SearchPlayer:
                 break
         if look is not None:
             look(search)
-        self._searched = moves
+        self._searched = moves if limit.actions is None else None
 
     def _note_change(self, search: "Search") -> None:
         """Keeps the history of what it would play."""

@@ -69,8 +69,7 @@ def has_playouts(game: Game) -> bool:
 
 def _komi(game: Game) -> float:
     """What White gets beside the board's points."""
-    bonus = getattr(game, "handicap", 0) if getattr(game, "rules", "") == "chinese" else 0
-    return float(getattr(game, "komi", 0.0) + bonus)
+    return float(getattr(game, "komi", 0.0) + getattr(game, "handicap_bonus", 0))
 
 
 @kernel

@@ -5,44 +5,41 @@ with several games the first. What SGF cannot say of the game (Gomoku's stones i
 in a property of Keima's own, KEIMA[gomoku:size=9,win=4], which other programs keep or ignore.
 
 Stones set up before the first move become moves, too, with passes between them where one side has more; the record
-says how many they are. Moves after two passes, as where players did not agree on what is dead, go on from before these.
+says how many they are. Where a side moves twice in a row the other one passes in between. Moves after two passes, as
+where players did not agree on what is dead, go on from before these.
 """
 
 import contextlib
-import dataclasses
-import math
 import re
+from collections.abc import Callable
 
 from sgfmill.sgf import Node, Sgf_game
 
-from agent.manners import is_end_by_passes, placed_stones
+from agent.manners import is_end_by_passes, placed_stones, turned
 from agent.parameters import changed
 from agent.records import RESULTS, GameRecord, one_line
-from games import load as load_game
+from agent.sgf_games import (
+    COLOURS,
+    KEIMA,
+    NUMBERS,
+    Point,
+    black_cells,
+    cell_of,
+    colour_of,
+    first_move,
+    first_player,
+    game_of_file,
+    raw_text,
+    setup_stones,
+    text_of,
+)
 from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError
 from games.position import Position
 
-NUMBERS = {"go": b"1", "gomoku": b"4"}
-"""SGF's numbers of the games it is read and written for here."""
-_COLOURS = ("b", "w")  # by player: Black, who begins, is the first
 _ENDINGS = {"R": "resignation", "T": "time", "F": "forfeit"}
 _PASS = "pass"
 _NO_LIBERTY = "stones set up before the first move: some have no liberty"
-_KEIMA = "KEIMA"
-_RULES = {  # SGF's RU, as far as files agree on the names, and what it means in Go's parameters
-    "japanese": {"rules": "japanese", "ko": "simple"},
-    "jp": {"rules": "japanese", "ko": "simple"},
-    "korean": {"rules": "japanese", "ko": "simple"},
-    "chinese": {"rules": "chinese"},
-    "cn": {"rules": "chinese"},
-    "aga": {"rules": "chinese", "ko": "situational"},
-    "tromp-taylor": {"rules": "tromp-taylor"},
-    "nz": {"ko": "situational", "suicide": "yes"},
-    "new zealand": {"ko": "situational", "suicide": "yes"},
-    "goe": {"rules": "chinese", "suicide": "yes"},
-    "ing": {"rules": "chinese", "suicide": "yes"},
-}
-_NAMES_OF_RULES = {"japanese": "Japanese", "chinese": "Chinese", "tromp-taylor": "Tromp-Taylor"}
+_NAMES_OF_RULES = {"japanese": "Japanese", "chinese": "Chinese", "tromp-taylor": "Tromp-Taylor", "aga": "AGA"}
 """How RU is written."""
 
 
@@ -55,7 +52,7 @@ def to_sgf(record: GameRecord) -> bytes:
     root = file.get_root()
     root.set_raw("GM", NUMBERS[game.name])
     root.set("AP", ("Keima", "1"))
-    root.set(_KEIMA, game.label)
+    root.set(KEIMA, game.label)
     if hasattr(game, "komi"):
         root.set("KM", game.komi)
     if rules := _NAMES_OF_RULES.get(getattr(game, "rules", "")):
@@ -80,24 +77,35 @@ def to_sgf(record: GameRecord) -> bytes:
         position.play(action)
         if ply > before:
             node = file.extend_main_sequence()
-            node.set_move(_COLOURS[player], _point(game, action))
+            node.set_move(COLOURS[player], _point(game, action))
             if ply in record.comments:
                 node.set("C", record.comments[ply])
     return bytes(file.serialise())
 
 
-def from_sgf(data: bytes, game: Game | None = None, source: str = "record") -> GameRecord:
-    """Reads SGF; see `agent.records.load`. Raises GameError, saying which move is wrong, and why."""
+def from_sgf(
+    data: bytes,
+    game: Game | None = None,
+    source: str = "record",
+    *,
+    base: Game | None = None,
+    warn: Callable[[str], object] = lambda line: None,
+) -> GameRecord:
+    """Reads SGF; see `agent.records.load`. Raises GameError, saying which move is wrong, and why.
+
+    base: the game whose komi and rules hold where the file says none; by default the game's own defaults do. warn: is
+    told of rules that the file names and nobody here knows.
+    """
     try:
         # Some programs write the size of a square board twice.
         data = re.sub(rb"\bSZ\s*\[\s*([0-9]+)\s*:\s*\1\s*\]", rb"SZ[\1]", data)
         file = Sgf_game.from_bytes(data, override_encoding=_encoding(data))
         nodes = file.get_main_sequence()
-        found = _game_of_file(file, game)
+        found = game_of_file(file, game, base, lambda line: warn(f"{source}: {line}"))
         try:
             return _read_nodes(found, nodes)
         except GameError:
-            if game is not None or _KEIMA in file.get_root().properties() or getattr(found, "ko", "") != "positional":
+            if game is not None or KEIMA in file.get_root().properties() or getattr(found, "ko", "") != "positional":
                 raise
             with contextlib.suppress(GameError):  # most files are of games without superko, and do not say so
                 return _read_nodes(changed(found, ko="simple"), nodes)
@@ -124,138 +132,30 @@ def _encoding(data: bytes) -> str | None:
     return "UTF-8"
 
 
-def _text(node: Node, name: str) -> str:
-    try:
-        return str(node.get(name))
-    except KeyError:
-        return ""
-
-
-def _game_of_file(file: Sgf_game, game: Game | None) -> Game:
-    """The game that the file is of, its parameters from it. Raises GameError where that is not `game`, or is none."""
-    root = file.get_root()
-    number = root.get_raw("GM").strip() if root.has_property("GM") else b"1"
-    name = next((name for name, its_number in NUMBERS.items() if its_number == number), None)
-    if name is None:
-        raise GameError(f"expected Go (GM[1]) or Gomoku (GM[4]), got GM[{number.decode('ascii', 'replace')[:20]}]")
-    # Keima's own property holds more; in it must be the same game, since a record must not name a file to run.
-    label = root.get_raw(_KEIMA).decode("utf-8", "replace") if root.has_property(_KEIMA) else ""
-    if label.partition(":")[0] == name:
-        found = load_game(label)
-    elif game is not None and game.name == name:
-        found = game  # what the file does not say, as the rules in detail, is the caller's
-    else:
-        found = _game_of_properties(name, file)
-    if found.shape[0] != file.get_size():
-        raise GameError(f"a board of size {file.get_size()}, expected {found.shape[0]}, that of {found.label}")
-    if game is not None and game.label != found.label:
-        raise GameError(f"a record of {found.label}, expected one of {game.label}")
-    return found if game is None else game
-
-
-def _game_of_properties(name: str, file: Sgf_game) -> Game:
-    root, nodes = file.get_root(), file.get_main_sequence()
-    known = {field.name for field in dataclasses.fields(load_game(name))}
-    size = file.get_size()
-    parameters = {"size": str(size)}
-    komi = _komi(root)
-    if komi is not None:
-        parameters["komi"] = f"{komi:g}"
-    parameters |= _RULES.get(_text(root, "RU").strip().lower(), {})
-    black, white, _ = root.get_setup_stones()
-    longest = sum(_colour(node) is not None for node in nodes) + 2 * max(len(black), len(white))
-    if longest > 3 * size**2:
-        parameters["limit"] = str(longest)
-    handicap = _handicap(root, nodes)
-    if handicap < 2:  # one stone is no more than the right to move first
-        return _load(name, parameters, known)
-    parameters["handicap"] = str(handicap)
-    with contextlib.suppress(GameError):  # more stones than there are fixed points
-        fixed = _load(name, {**parameters, "placement": "fixed"}, known)
-        stones = {_cell(fixed, point) for point in black}
-        if stones == _black_cells(fixed) or (not stones and _first_colour(nodes) != "b"):
-            return fixed
-    return _load(name, {**parameters, "placement": "free"}, known)
-
-
-def _load(name: str, parameters: dict[str, str], known: set[str]) -> Game:
-    return load_game(f"{name}:" + ",".join(f"{key}={value}" for key, value in parameters.items() if key in known))
-
-
-def _number(node: Node, name: str) -> float | None:
-    """A property's number; None where there is none. Raises ValueError for what is not one."""
-    text = _raw(node, name).strip().replace(",", ".")
-    if not text:
-        return None
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{name}: expected a number, got {text}")
-    return number
-
-
-def _komi(root: Node) -> float | None:
-    """White's compensation in points; None where the file does not say.
-
-    Fox's server writes hundredths (KM[650] is 6.5), and where komi is told in stones, as it is in China, half of the
-    points (KM[375], elsewhere KM[3.75], is 7.5): quarters tell that.
-    """
-    komi = _number(root, "KM")
-    if komi is None:
-        return None
-    if komi % 1 == 0 and abs(komi) >= 100:
-        komi /= 100
-    return 2 * komi if (4 * komi) % 2 == 1 else komi
-
-
-def _raw(node: Node, name: str) -> str:
-    return node.get_raw(name).decode("ascii", "replace") if node.has_property(name) else ""
-
-
-def _handicap(root: Node, nodes: list[Node]) -> int:
-    """How many stones Black was given; 0 where the stones set up are a position rather than that."""
-    black, white, empty = root.get_setup_stones()
-    said = _number(root, "HA")
-    if white or empty:
-        return 0
-    if not black:  # it places them by its first moves
-        return int(said or 0)
-    if said is None and _first_colour(nodes) == "b":
-        return 0
-    return len(black) if said in (None, len(black)) else 0
-
-
-def _first_colour(nodes: list[Node]) -> str | None:
-    """Whose the first move is; None where there is none."""
-    return next((colour for node in nodes if (colour := _colour(node)) is not None), None)
-
-
-def _colour(node: Node) -> str | None:
-    return next((colour for colour in _COLOURS if node.has_property(colour.upper())), None)
-
-
 def _read_nodes(game: Game, nodes: list[Node]) -> GameRecord:
     root = nodes[0]
     position, comments = Position(game), dict[int, list[str]]()
     placed = _set_up(position, nodes)
-    for node in nodes:
-        if node is not root and node.has_setup_stones():
+    before_moves = first_move(nodes)
+    for number, node in enumerate(nodes):
+        if number > before_moves and node.has_setup_stones():
             raise GameError(f"stones set up after move {len(position.actions)}; expected moves alone")
-        colour = _colour(node)
+        colour = colour_of(node)
         if colour is not None:
-            _play(position, colour, _move_of(node, position))
+            position = _after_move(position, colour, _move_of(node, position))
             # Where the game went on from before two passes, what was said of these is said of the move before.
             for ply in [ply for ply in comments if ply >= len(position.actions)]:
                 comments.setdefault(len(position.actions) - 1, []).extend(comments.pop(ply))
-        if comment := _text(node, "C"):
+        if comment := text_of(node, "C"):
             comments.setdefault(len(position.actions), []).append(comment)
-    result, ending = _result_from_sgf(_text(root, "RE"), position)
+    result, ending = _result_from_sgf(text_of(root, "RE"), position)
     return GameRecord(
         game,
         position.actions,
-        (_text(root, "PB"), _text(root, "PW")),
+        (text_of(root, "PB"), text_of(root, "PW")),
         result,
         {ply: "\n".join(texts) for ply, texts in comments.items()},
-        _text(root, "DT") or None,
+        text_of(root, "DT") or None,
         ending,
         setup=placed,
     )
@@ -269,33 +169,35 @@ def _set_stones(root: Node, position: Position, *, is_setup: bool) -> None:
         if cells:
             root.set(name, [_point(position.game, cell) for cell in cells])
     if is_setup:
-        root.set("PL", _COLOURS[position.player])
+        root.set("PL", COLOURS[position.player])
 
 
 def _set_up(position: Position, nodes: list[Node]) -> int:
     """Plays the stones set up before the first move; returns how many moves that takes, beside a handicap's."""
-    game, root = position.game, nodes[0]
-    black, white, _ = ({_cell(game, point) for point in points} for points in root.get_setup_stones())
-    missing = [sorted(black - _black_cells(game)), sorted(white)]
-    free = placed_stones(game)
+    game = position.game
+    black, white = ({cell_of(game, point) for point in points} for points in setup_stones(nodes))
+    missing = [sorted(black - black_cells(game)), sorted(white)]
+    free, first = placed_stones(game), first_player(nodes)
+    passing = game.shape[0] * game.shape[1]
     if not white and (not missing[0] or len(missing[0]) == free):
         for cell in missing[0]:
             position.play(cell)
-        if not root.has_property("PL") or position.player == _turn(root, nodes):
+        if first in (None, position.player) or passing not in position.legal_actions():
             return 0
+        position.play(passing)
+        return len(position.actions)
     _expect_passes(position, free)
-    passing = game.shape[0] * game.shape[1]
     left = [iter(cells) for cells in missing]
     try:
         for _ in range(2 * max(map(len, missing))):  # nobody passes twice in a row: the other side has stones then
-            if _has_all(position, black | _black_cells(game), white):
+            if _has_all(position, black | black_cells(game), white):
                 break
             position.play(next(left[position.player], passing))
-        if position.player != _turn(root, nodes):
+        if position.player != (first or 0):
             position.play(passing)
     except GameError:
         raise GameError(_NO_LIBERTY) from None
-    if not _has_all(position, black | _black_cells(game), white):
+    if not _has_all(position, black | black_cells(game), white):
         raise GameError(_NO_LIBERTY)
     return len(position.actions)
 
@@ -313,33 +215,27 @@ def _expect_passes(position: Position, free: int) -> None:
         raise GameError("stones set up before the first move, which only Go's may be, and only its handicap freely")
 
 
-def _turn(root: Node, nodes: list[Node]) -> int:
-    """Whose turn it is after stones were set up: as the file says, else the first to move."""
-    said = _raw(root, "PL").strip().lower()[:1] or _first_colour(nodes) or "b"
-    return _COLOURS.index(said) if said in _COLOURS else 0
-
-
-def _move_of(node: Node, position: Position) -> tuple[int, int] | None:
+def _move_of(node: Node, position: Position) -> Point | None:
     try:
         return node.get_move()[1]  # type: ignore[no-any-return]
     except ValueError:
-        number, written = len(position.actions) + 1, _raw(node, (_colour(node) or "").upper())
+        number, written = len(position.actions) + 1, raw_text(node, (colour_of(node) or "").upper())
         raise GameError(f"move {number}: expected a point of the board or a pass, got {written[:20]!r}") from None
 
 
-def _play(position: Position, colour: str, point: tuple[int, int] | None) -> None:
-    game, number = position.game, len(position.actions) + 1
-    action = _cell(game, point)
-    if is_end_by_passes(position):
-        if point is None:  # some rules have a third pass
-            return
-        position.undo()
-        position.undo()
-    if position.is_over:
+def _after_move(position: Position, colour: str, point: Point | None) -> Position:
+    """The position, which may be changed, after a move."""
+    game, player, number = position.game, COLOURS.index(colour), len(position.actions) + 1
+    action = cell_of(game, point)
+    if is_end_by_passes(position) and point is None:  # some rules have a third pass
+        return position
+    following = turned(position, player)
+    if following is None and position.is_over:
         raise GameError(f"move {number}: the game was over before it")
-    if _COLOURS[position.player] != colour:
+    if following is None:
         mover = game.players[position.player]
-        raise GameError(f"move {number}: it is {mover}'s turn, the move is {game.players[_COLOURS.index(colour)]}'s")
+        raise GameError(f"move {number}: it is {mover}'s turn, the move is {game.players[player]}'s")
+    position = following
     try:
         if action not in position.legal_actions():
             written = _PASS if point is None else game.cell_to_text(action)
@@ -348,22 +244,13 @@ def _play(position: Position, colour: str, point: tuple[int, int] | None) -> Non
         position.play(action)
     except GameError as error:
         raise GameError(f"move {number}: {error}") from None
+    return position
 
 
-def _black_cells(game: Game) -> set[int]:
-    """Where Black has stones before the first move."""
-    return {int(cell) for cell in (game.board(game.new_state()) == 1).reshape(-1).nonzero()[0]}
-
-
-def _point(game: Game, action: int) -> tuple[int, int] | None:
+def _point(game: Game, action: int) -> Point | None:
     """An action as sgfmill's (row, column), row 0 the lowest; None for a pass."""
     height, width = game.shape
     return None if action == height * width else (height - 1 - action // width, action % width)
-
-
-def _cell(game: Game, point: tuple[int, int] | None) -> int:
-    height, width = game.shape
-    return height * width if point is None else (height - 1 - point[0]) * width + point[1]
 
 
 def _result_to_sgf(record: GameRecord) -> str:

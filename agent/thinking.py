@@ -26,7 +26,7 @@ REPORT_EVERY_S = 0.075
 
 @dataclass(frozen=True)
 class Limit:
-    """What a move may cost; the search ends with whatever is reached first. At least one of them is set.
+    """What a move may cost; the search ends with whatever is reached first. At least one of the first two is set.
 
     Raises GameError for a limit that allows nothing, or none at all.
     """
@@ -35,6 +35,8 @@ class Limit:
     """Visits of the position, those kept from earlier searches among them."""
     seconds: float | None = None
     """Wall time. The batch of evaluations that is under way when it is up is waited for."""
+    actions: frozenset[int] | None = None
+    """The only actions that are looked at, one of which is legal; None: every legal one."""
 
     def __post_init__(self) -> None:
         if self.simulations is None and self.seconds is None:

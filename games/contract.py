@@ -393,7 +393,9 @@ def parse_parameters(game_class: type[Game], text: str) -> Game:
         if key not in fields:
             known = ", ".join(fields) or "none"
             raise GameError(f"{game_class.name}: unknown parameter {key!r}; it has: {known}")
-        values[key] = _parse_parameter(game_class.name, fields[key], raw.strip())
+        value = _parse_parameter(game_class.name, fields[key], raw.strip())
+        if values.setdefault(key, value) != value:
+            raise GameError(f"{game_class.name}: {key} is given twice, as {values[key]} and as {value}")
     game = game_class(**values)
     _check_facts(game)
     return game

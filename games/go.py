@@ -34,13 +34,13 @@ from games.contract import (
     parameter,
 )
 
-TROMP_TAYLOR, CHINESE, JAPANESE = 0, 1, 2
+TROMP_TAYLOR, CHINESE, JAPANESE, AGA = 0, 1, 2, 3
 POSITIONAL, SITUATIONAL, SIMPLE = 0, 1, 2
 FIXED, FREE = 0, 1
 BLACK, WHITE, NOBODY = 0, 1, 2
 
 SIZE, RULE, KO_RULE, SUICIDE, LIMIT = 1, 2, 3, 4, 5
-KOMI = 6  # in half points, with what Chinese rules give for handicap stones
+KOMI = 6  # in half points, with what White gets for handicap stones
 PLACING = 7  # handicap stones that Black has still to place
 PLIES = 8
 PASSES = 9  # in a row, up to now
@@ -85,9 +85,10 @@ NUM_PLANES = TO_PLACE + 1
 class Go(Game):
     """Go. Moves are points, a1 in the bottom left corner, without a column i; or `pass`.
 
-    Rules. What counts: `tromp-taylor` and `chinese` count area, the stones on the board and the empty points that only
-    one side's stones reach; all stones count as alive, so dead ones have to be captured, which costs nothing. `chinese`
-    gives White a point for each handicap stone, too. `japanese` counts territory and prisoners, and nothing for stones;
+    Rules. What counts: `tromp-taylor`, `chinese` and `aga` count area, the stones on the board and the empty points
+    that only one side's stones reach; all stones count as alive, so dead ones have to be captured, which costs nothing.
+    White gets a point for each handicap stone by `chinese` rules, for each but the first by `aga`, as the American,
+    British and French ones have it. `japanese` counts territory and prisoners, and nothing for stones;
     stones inside the opponent's unconditionally alive territory are taken off first, as prisoners, and other dead
     stones by who knows them, with `without`. Under every rule a game that reaches `limit` is counted as it stands.
 
@@ -102,7 +103,9 @@ class Go(Game):
 
     size: int = parameter(9, "rows and columns", 2, 19)
     komi: float = parameter(7.5, "points that White gets for moving second", -400, 400)
-    rules: str = parameter("tromp-taylor", "what counts in the end", choices=("tromp-taylor", "chinese", "japanese"))
+    rules: str = parameter(
+        "tromp-taylor", "what counts in the end", choices=("tromp-taylor", "chinese", "japanese", "aga")
+    )
     ko: str = parameter("positional", "what is not repeated", choices=("positional", "situational", "simple"))
     suicide: str = parameter("no", "whether one may capture one's own stones", choices=("no", "yes"))
     handicap: int = parameter(0, "stones that Black begins with, 0 or from 2", 0, 360)
@@ -144,6 +147,11 @@ class Go(Game):
     def state_size(self):
         boards_and_grids = (self.size + 2) * (NUM_BITBOARDS + NUM_GRIDS * (self.size + 1))
         return BITBOARDS + boards_and_grids + FILTER_WORDS + self.max_plies + 1
+
+    @property
+    def handicap_bonus(self):
+        """Points that White gets for handicap stones."""
+        return {"chinese": self.handicap, "aga": max(self.handicap - 1, 0)}.get(self.rules, 0)
 
     @property
     def max_score(self):
@@ -505,7 +513,11 @@ def reset(state, parameters):
     state[:] = 0
     state[SIZE], state[RULE], state[KO_RULE], state[SUICIDE] = size, rules, ko, suicide
     state[LIMIT] = limit if limit > 0 else 3 * size * size
-    state[KOMI] = komi + (2 * handicap if rules == CHINESE else 0)
+    if rules == CHINESE:
+        komi += 2 * handicap
+    elif rules == AGA and handicap > 0:
+        komi += 2 * (handicap - 1)
+    state[KOMI] = komi
     state[RECIPROCAL] = 65536 // (size + 1) + 1
     state[RECENT:BITBOARDS] = NONE
     for player in range(2):
@@ -595,7 +607,7 @@ def outcome(state):
 
 @kernel
 def score(state):
-    """Half points, komi and what Chinese rules give for handicap stones in it; whether the game is over or not."""
+    """Half points, komi and what White gets for handicap stones in it; whether the game is over or not."""
     areas = np.zeros((3, state[SIZE] + 2), np.int64)
     return 2 * count_points(state, areas) - state[KOMI]
 

@@ -14,7 +14,7 @@ the saturated score s (see selection.saturated_score). Games that are finished i
 who wins anyway wins by more, and who loses anyway by less. What is proven is the result alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -252,6 +252,16 @@ class Search:
         self._forest.root_states[:] = states
         k = self._kernels
         _start_trees(k.legal_actions, k.outcome, *self._forest, self.settings.simulations, self._actions)
+
+    def restrict(self, actions: Iterable[int]) -> None:
+        """Has only these of the legal actions searched at the only tree's root, which `start` has just planted."""
+        root, edges = self._forest.nodes[0, ROOT], self._forest.edges[0]
+        first, count = int(root["first_edge"]), int(root["num_edges"])
+        kept = edges[first : first + count][np.isin(edges["action"][first : first + count], list(actions))]
+        if len(kept) == 0:
+            raise ValueError("restrict: expected a legal action, got none")
+        edges[first : first + len(kept)] = kept
+        root["num_edges"] = len(kept)
 
     def advance(self, action: int) -> None:
         """Plays `action` at the root of the only tree, keeping what was searched below it.

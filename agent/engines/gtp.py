@@ -314,7 +314,7 @@ class GtpPlayer:
 def kgs_rules(game: Game) -> str | None:
     """What KGS's extension of the protocol calls a game's rules, the nearest ones; None for a game without such."""
     rules = getattr(game, "rules", None)
-    if rules is None or rules == "japanese":
+    if rules in (None, "japanese", "aga"):
         return rules
     return "new_zealand" if getattr(game, "suicide", "no") == "yes" else "chinese"
 

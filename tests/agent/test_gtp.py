@@ -1,5 +1,6 @@
 """GTP by transcripts, and by thousands of lines that no controller would send."""
 
+import importlib.metadata
 import random
 import shlex
 import sys
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from agent.clock import LATENCY_S
+from agent.clock import LATENCY_S, LEAST_S
 from agent.engines.process import LineProcess
 from agent.gtp import GtpEngine, serve
 from agent.gtp_analysis import lower_bound
@@ -207,6 +208,19 @@ def test_othello_passes_and_counts():
     )
 
 
+def test_the_version_is_the_packages_unless_another_is_asked_for():
+    assert engine("connect4").handle("version") == f"= {importlib.metadata.version('keima')}\n\n"
+    asked_for = GtpEngine(load("connect4"), lambda game: FirstMove(), version="0.17 of\n\nnobody")
+    assert asked_for.handle("version") == "= 0.17 of nobody\n\n"
+
+
+def test_what_controllers_ask_beside_the_game():
+    gtp = engine("connect4")
+    assert gtp.handle("7 stop") == "=7\n\n"
+    answer = gtp.handle("cputime") or ""
+    assert float(answer.removeprefix("= ")) > 0
+
+
 def test_lines_are_preprocessed_as_the_protocol_asks():
     gtp = engine("connect4")
     assert gtp.handle("") is None
@@ -362,6 +376,20 @@ def test_a_move_with_its_analysis():
     assert answer.endswith("\nplay 1\n\n")
 
 
+def test_a_move_that_is_searched_and_not_made():
+    gtp = engine("connect4", lambda game: make_player("rollout:20", game))
+    for _ in range(2):
+        answer = gtp.handle("kata-search_analyze b 1 allow b 3 1") or ""
+        assert answer.startswith("=\ninfo move 3 visits ")
+        assert answer.endswith("\nplay 3\n\n")
+        assert gtp.position.actions == []
+
+
+def test_a_moves_analysis_is_told_at_the_end_however_long_the_interval():
+    gtp = engine("connect4", lambda game: Aloud())
+    assert served(gtp, "lz-genmove_analyze b 100000") == ("=\n" + info(1) + info(3) + "play 1\n\n")
+
+
 def test_analysis_that_cannot_be():
     gtp = engine("connect4")
     assert gtp.handle("lz-analyze b 10") == "? first has nothing to tell of its moves\n\n"
@@ -371,13 +399,26 @@ def test_analysis_that_cannot_be():
     assert gtp.handle("known_command kata-genmove_analyze") == "= true\n\n"
     assert gtp.handle("4 lz-analyze w 10") == "?4 black is to move\n\n"
     assert gtp.handle("lz-analyze b soon") == "? syntax error\n\n"
-    assert gtp.handle("lz-analyze b 1 avoid b 1 5") == "? avoid is not supported\n\n"
+    assert gtp.handle("lz-analyze b 1 avoid b 1,2,3,4,5,6,7 5") == "? no move is left\n\n"
+    assert gtp.handle("lz-genmove_analyze b 1 avoid b 8 5") == "? invalid color or coordinate\n\n"
     assert gtp.position.actions == []
     for move in "1122334":
         gtp.handle(f"play {'bw'[gtp.position.player]} {move}")
     assert gtp.position.is_over
     assert gtp.handle("lz-analyze b 10") == "? the game is over\n\n"
     assert gtp.handle("lz-genmove_analyze w 10") == "=\nplay resign\n\n"
+
+
+def test_moves_that_are_to_be_avoided_are_not_searched():
+    gtp = engine("connect4", lambda game: make_player("rollout:40", game))
+    answer = served(gtp, "lz-analyze b 0 avoid b 1,2,3,4,5 1", patience=50)
+    assert "info move 6 visits" in answer
+    assert "info move 4 visits" not in answer
+    assert (gtp.handle("lz-genmove_analyze b 1 allow b 2 1") or "").endswith("\nplay 2\n\n")
+    assert "info move 4 visits" in (gtp.handle("lz-genmove_analyze 1") or "")  # nothing of it is left
+    raw = engine("connect4", lambda game: make_player("raw", game))
+    answer = raw.handle("lz-genmove_analyze b 1 allow b 2,7 1") or ""
+    assert answer.endswith(("\nplay 2\n\n", "\nplay 7\n\n"))
 
 
 def test_what_goes_wrong_under_way_ends_the_answer_and_is_logged():
@@ -413,6 +454,10 @@ def test_time_settings_limit_moves():
     assert limits("time_settings 0 50 10", "time_left b 20 5", "genmove b") == [Limit(None, 3.2 - LATENCY_S)]
     used = limits("time_settings 84 0 0", "genmove b", "genmove w", "genmove b")
     assert used == [Limit(None, share), Limit(None, 84 / 20 - LATENCY_S), Limit(None, 83 / 20 - LATENCY_S)]
+    assert limits("time_settings 84 0 0", "time_left b -3 0", "genmove b") == [Limit(None, LEAST_S)]
+    untold = limits("time_left b 84 0", "genmove b", "time_left w 20 5", "genmove w")
+    assert untold == [Limit(None, share), Limit(None, 3.2 - LATENCY_S)]
+    assert limits("kgs-time_settings none", "time_left b 10 0", "genmove b") == [None]
     again = limits("time_settings 84 0 0", "genmove b", "clear_board", "genmove b")
     assert again == [Limit(None, share)] * 2  # a new game, a full clock
 
@@ -455,7 +500,15 @@ def test_go_with_komi_and_handicap():
         > komi 0.5
         =
         > komi 0.3
-        ? unacceptable komi
+        =
+        > get_komi
+        = 0.3
+        > komi -1e3
+        =
+        > get_komi
+        = -1000
+        > komi 0.5
+        =
         > fixed_handicap 2
         = G7 C3
         > fixed_handicap 2
@@ -529,6 +582,7 @@ def test_records(tmp_path):
     assert printed is not None
     assert printed.startswith("= (;")
     assert ";B[cc];W[dc];B[cd]" in printed.replace("\n", "")
+    assert gtp.handle("printsgf -") == printed
     assert gtp.handle(f"printsgf {file}") == "=\n\n"
     for line, moves in ((f"loadsgf {file}", 3), (f"loadsgf {file} 2", 1), (f"loadsgf {file} 99", 3)):
         assert gtp.handle("boardsize 9") == "=\n\n"
@@ -536,23 +590,42 @@ def test_records(tmp_path):
         assert len(gtp.position.actions) == moves
         assert gtp.position.game == load("go:5,komi=3.5")
     file.write_text("(;GM[1]SZ[5]AB[aa][bb]AW[cc];B[dd];W[ee])")
+    assert gtp.handle("komi 7.5") == "=\n\n"
     for line, moves in ((f"loadsgf {file}", 2), (f"loadsgf {file} 2", 1), (f"loadsgf {file} 1", 0)):
         assert gtp.handle(line) == "=\n\n"
         assert (gtp.position.game.board(gtp.position.state) > 0).sum() == 3 + moves
         for _ in range(moves):
             assert gtp.handle("undo") == "=\n\n"
         assert gtp.handle("undo") == "? cannot undo\n\n"  # what is set up stays
-    file.write_text("(;GM[1]SZ[5];B[cc];B[dd])")
+    file.write_text("(;GM[1]SZ[5];B[cc];W[cc])")
     before = gtp.position
     assert gtp.handle(f"loadsgf {file}") == "? cannot load file\n\n"
     assert gtp.handle(f"loadsgf {tmp_path / 'none'}") == "? cannot load file\n\n"
     assert gtp.handle(f"loadsgf {tmp_path}") == "? cannot load file\n\n"
     assert gtp.handle(f"loadsgf {file} x") == "? syntax error\n\n"
     assert gtp.position is before
-    assert "move 2: it is White's turn" in logged[0]
+    assert "move 2: illegal move 'c3'" in logged[0]
     assert logged[1] == f"loadsgf: {tmp_path / 'none'}: expected an SGF file of at most 1048576 bytes"
     assert (gtp.handle(f"printsgf {tmp_path / 'game.txt'}") or "").startswith("? ")
     assert engine("connect4").handle("printsgf") == "? unknown command\n\n"
+
+
+def test_what_a_record_does_not_say_stays_as_it_is(tmp_path):
+    file = tmp_path / "game.sgf"
+    logged: list[str] = []
+    gtp = GtpEngine(load("go:9,rules=japanese,komi=6.5,limit=300"), lambda game: FirstMove(), log=logged.append)
+    for said, then in (
+        ("SZ[5]", "go:5,rules=japanese,komi=6.5"),
+        ("SZ[9]KM[0.5]", "go:9,rules=japanese,komi=0.5"),
+        ("SZ[9]RU[Chinese]", "go:9,rules=chinese,komi=0.5"),
+        ("SZ[9]RU[House rules]KM[3]", "go:9,rules=chinese,komi=3"),
+    ):
+        file.write_text(f"(;GM[1]{said};B[cc])")
+        assert gtp.handle(f"loadsgf {file}") == "=\n\n"
+        assert gtp.position.game == load(then)
+        assert gtp.handle("clear_board") == "=\n\n"
+        assert gtp.position.game == load(f"{then},limit=300")
+    assert logged == [f"loadsgf: {file}: rules that are not known, 'House rules': those there were are kept"]
 
 
 def test_players_are_made_once_a_game_and_closed():
@@ -623,8 +696,10 @@ COMMANDS = [
     "loadsgf",
     "printsgf",
     "clear_cache",
+    "get_komi",
     "kata-get-rules",
     "kata-set-rules",
+    "kata-set-rule",
     "kgs-rules",
     "final_status_list",
     "kgs-genmove_cleanup",
@@ -634,6 +709,9 @@ COMMANDS = [
     "kata-analyze",
     "lz-genmove_analyze",
     "kata-genmove_analyze",
+    "kata-search_analyze",
+    "stop",
+    "cputime",
     "quit",
 ]
 ARGUMENTS = [

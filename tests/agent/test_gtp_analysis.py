@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agent.gtp_analysis import AnalysisRequest, analysis_line, lower_bound, parse_request
+from agent.gtp_analysis import AnalysisRequest, Restriction, analysis_line, lower_bound, parse_request, permitted
 from agent.territory import Estimate
 from agent.thinking import Line, Thoughts
 from games.position import position_after
@@ -31,6 +31,17 @@ THOUGHTS = Thoughts(
         ("interval 25 maxmoves 3", AnalysisRequest("kata", 0.25, 3)),
         ("12.5 minmoves 2 rootInfo true ownership true", AnalysisRequest("kata", 0.125, 1000, 2, True, True)),
         ("ownership false pvVisits true movesOwnership true", AnalysisRequest("kata")),
+        ("ownershipStdev true movesOwnershipStdev true pvEdgeVisits true noResultValue true", AnalysisRequest("kata")),
+        (
+            "50 avoid b D4,pass 1 allow W e5 30 minmoves 2",
+            AnalysisRequest(
+                *("kata", 0.5, 1000, 2),
+                restrictions=(
+                    Restriction(False, 0, frozenset({"d4", "pass"})),
+                    Restriction(True, 1, frozenset({"e5"})),
+                ),
+            ),
+        ),
     ],
 )
 def test_requests(text: str, expected: AnalysisRequest):
@@ -45,12 +56,37 @@ def test_requests(text: str, expected: AnalysisRequest):
         ("50 maxmoves many", "syntax error"),
         ("50 zap 3", "syntax error"),
         ("-5", "syntax error"),
-        ("50 avoid b a1 5", "avoid is not supported"),
+        ("50 avoid b a1", "syntax error"),
+        ("50 avoid red a1 5", "syntax error"),
+        ("50 avoid b a1 0", "syntax error"),
+        ("50 allow b a1 soon", "syntax error"),
     ],
 )
 def test_what_is_no_request(text: str, message: str):
     with pytest.raises(ValueError, match=message):
         parse_request("lz", text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("avoid w a1,b1 1", {1, 4}),
+        ("avoid w A1 1 avoid w pass 1", {1, 3}),
+        ("allow w b1,a2 1", {3}),
+        ("avoid b a1 1", None),
+    ],
+)
+def test_moves_that_are_avoided_or_allowed(text, expected):
+    """A stone of Black's on a2; b2, a1, b1 and a pass are left."""
+    found = permitted(parse_request("lz", text.split()), position_after("go:2", ["a2"]))
+    assert found == expected
+
+
+def test_moves_that_there_are_not_cannot_be_avoided():
+    for text, message in (("avoid w j9 1", "invalid color or coordinate"), ("allow w a2 1", "no move is left")):
+        with pytest.raises(ValueError, match=message):
+            permitted(parse_request("lz", text.split()), position_after("go:2", ["a2"]))
 
 
 def low(win: float, visits: int) -> int:
@@ -80,10 +116,15 @@ def test_katagos_line():
     assert analysis_line(parse_request("kata", ["maxmoves", "1"]), POSITION, THOUGHTS, str).count("info move") == 1
 
 
-def test_something_is_told_before_anything_was_tried():
+def test_nothing_is_told_before_anything_was_tried():
     early = Thoughts((Line(3, 0, None, 0.5, (3,)), Line(2, 0, None, 0.5, (2,))), 0, 0.0, 0.0, None, ((0, 3),))
-    line = analysis_line(parse_request("lz", []), POSITION, early, str)
-    assert line == "info move 4 visits 0 winrate 5000 prior 5000 lcb 0 order 0 pv 4"
+    assert analysis_line(parse_request("lz", ["minmoves", "2"]), POSITION, early, str) == ""
+
+
+def test_a_network_without_search_has_visited_its_best_move():
+    first = Thoughts((Line(3, 0, 0.5, 0.5, (3,)), Line(2, 0, None, 0.5, (2,))), 0, 0.0, 0.5, None, ((0, 3),))
+    line = analysis_line(parse_request("lz", []), POSITION, first, str)
+    assert line == f"info move 4 visits 1 winrate 7500 prior 5000 lcb {low(0.75, 1)} order 0 pv 4"
 
 
 def test_a_lower_bound_is_below_and_comes_nearer():

@@ -119,6 +119,22 @@ def test_a_game_goes_on_after_two_passes():
     )
 
 
+def test_games_know_no_limit_but_one_that_was_asked_for():
+    """By default a game in training has 75 on this board, with the passes of who is left out."""
+    fill = [f"play w {column}{row}" for column in "abcde" for row in range(5, 0, -1)][:-1]
+    lines = [*fill, "play b e1", *fill]
+    for name, is_refused in (("go:5,ko=simple", False), ("go:5,ko=simple,limit=75", True)):
+        gtp = engine(name)
+        answers = [gtp.handle(line) for line in lines]
+        assert ("? illegal move\n\n" in answers) == is_refused
+        assert (set(answers) == {"=\n\n"}) != is_refused
+        assert (len(gtp.position.actions) == 4 * len(fill)) != is_refused
+        for _ in range(3):
+            assert gtp.handle("undo") == "=\n\n"
+        assert gtp.handle("clear_board") == "=\n\n"
+        assert gtp.position.game == load(name)
+
+
 def test_rules_by_name_and_in_json():
     transcript(
         "go:5",
@@ -134,7 +150,7 @@ def test_rules_by_name_and_in_json():
         > kata-set-rules {"scoring": "AREA", "ko": "SITUATIONAL", "suicide": true, "whiteHandicapBonus": "N-1"}
         =
         > kata-get-rules
-        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"AREA","suicide":true,"tax":"NONE","whiteHandicapBonus":"N"}
+        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"AREA","suicide":true,"tax":"NONE","whiteHandicapBonus":"N-1"}
         > kata-set-rules martian
         ? unknown rules 'martian': expected one of tromp-taylor, chinese, chinese-ogs, chinese-kgs, japanese, korean, \
 aga, bga, french, new-zealand, new_zealand, or a JSON object
@@ -146,6 +162,19 @@ aga, bga, french, new-zealand, new_zealand, or a JSON object
         ? rules: suicide is true or false here, got 1
         > kata-set-rules {"hasButton": true}
         ? rules: hasButton is false here, got true
+        > kata-set-rule hasButton true
+        ? rules: hasButton is false here, got true
+        > kata-set-rule scoring TERRITORY
+        =
+        > kata-set-rule suicide false
+        =
+        > kata-get-rules
+        = {"hasButton":false,"ko":"SITUATIONAL","scoring":"TERRITORY","suicide":false,"tax":"NONE",\
+"whiteHandicapBonus":"0"}
+        > kata-set-rule friendlyPassOk true
+        ? unknown rule 'friendlyPassOk'
+        > kata-set-rule ko
+        ? syntax error
         > kgs-rules chinese
         =
         > kgs-rules ing
@@ -167,9 +196,16 @@ def test_rules_that_are_told_can_be_set_again(name):
     assert json.loads(told)["scoring"] in ("AREA", "TERRITORY")
     gtp.handle("kata-set-rules tromp-taylor")
     assert gtp.handle(f"kata-set-rules {told}") == "=\n\n"
-    assert gtp.position.game.ko == game.ko
-    assert gtp.position.game.suicide == game.suicide
-    assert (gtp.position.game.rules == "japanese") == (game.rules == "japanese")
+    assert gtp.position.game == game
+
+
+@pytest.mark.parametrize(("rules", "score"), [("chinese", "B+22.5"), ("aga", "B+23.5"), ("japanese", "B+21.5")])
+def test_what_white_gets_for_handicap_stones(rules, score):
+    """Beside the whole board by area, and by territory all of it but his three stones."""
+    gtp = engine("go:5,komi=0.5", lambda game: make_player("rollout:4", game))
+    for line in (f"kata-set-rules {rules}", "set_free_handicap b2 d4", "play w pass", "play b c3", "play w pass"):
+        assert (gtp.handle(line) or "").startswith("="), line
+    assert gtp.handle("final_score") == f"= {score}\n\n"
 
 
 @pytest.mark.parametrize("rules", ["chinese", "japanese"])
@@ -188,6 +224,19 @@ def test_dead_stones_and_the_score_without_them(rules):
         assert gtp.handle(f"play {colour} pass") == "=\n\n"
     assert gtp.handle("final_score") == "= B+4.5\n\n"
     assert gtp.handle("kgs-game_over") == "=\n\n"
+
+
+@pytest.mark.parametrize(
+    ("komi", "score"), [("4.7", "B+0.3"), ("5.2", "W+0.2"), ("5", "0"), ("1e3", "W+995"), ("-3.25", "B+8.25")]
+)
+def test_scores_are_by_the_komi_that_was_told(komi, score):
+    """Of 10 points to 5, whatever steps the rules count in; by these the same side wins."""
+    gtp = engine("go:5,rules=japanese", lambda game: Judging())
+    for line in (f"komi {komi}", *DEAD_IN_TERRITORY[:10]):
+        assert gtp.handle(line) == "=\n\n"
+    game = gtp.position.game
+    assert gtp.handle("final_score") == f"= {score}\n\n"
+    assert np.sign(game.points(gtp.position.state)) == np.sign(5 - float(komi))
 
 
 def test_tromp_taylor_counts_a_game_that_is_over_as_it_stands():
@@ -243,6 +292,18 @@ def test_a_player_who_resigns():
     assert gtp.handle("lz-genmove_analyze b 100").endswith("\nplay resign\n\n")  # type: ignore[union-attr]
 
 
+def test_advice_and_analysis_are_no_hopeless_moves():
+    """Black's position is lost, and whatever is asked about it he does not resign before his own third move."""
+    gtp = engine("go:5,komi=30.5", lambda game: make_player("rollout:10 resign=0.2", game))
+    for move in range(1, 4):
+        for line in ("reg_genmove b", "lz-analyze b 1", "reg_genmove b"):
+            answer = gtp.handle(line) or ""
+            assert answer.startswith("="), line
+            assert "resign" not in answer
+        assert (gtp.handle("genmove b") == "= resign\n\n") == (move == 3)
+        gtp.handle("play w pass")
+
+
 def test_comments_of_moves_are_in_the_record():
     gtp = engine("go:5,komi=0.5", lambda game: Judging())
     for line in ("genmove b", "play w c3", "genmove b", "undo"):
@@ -270,6 +331,16 @@ def test_a_new_game_has_a_player_who_forgets():
         assert len(forgotten) == times
 
 
+@pytest.mark.parametrize(
+    ("size", "stones", "points"), [(6, 9, "E5 B2 E2 B5"), (5, 2, "D4 B2"), (3, 3, "C3 A1 C1"), (2, 3, "B2 A1 B1")]
+)
+def test_free_handicap_on_small_boards(size, stones, points):
+    gtp = engine(f"go:{size}")
+    assert gtp.handle(f"place_free_handicap {stones}") == f"= {points}\n\n"
+    assert (gtp.position.game.board(gtp.position.state) == 1).sum() == len(points.split())
+    assert gtp.position.player == 1
+
+
 def test_sizes_that_nobody_plays():
     logged: list[str] = []
     gtp = GtpEngine(load("go:5"), lambda game: FirstMove(), log=logged.append)
@@ -291,6 +362,30 @@ def test_ownership_and_scores_in_the_analysis_of_a_player_who_knows_them():
     owners = line.rpartition(" ownership ")[2].split()
     assert len(owners) == 25
     assert all(-1 <= float(owner) <= 1 for owner in owners)
+
+
+@pytest.mark.parametrize(
+    ("komi", "moves", "before", "after"),
+    [
+        (-9.5, " ".join(f"d{row} e{row}" for row in range(1, 10)) + " pass b5", "B+1.5", "B+0.5"),
+        (
+            14.5,
+            "e5 c5 d6 c6 d4 b3 c7 g7 g5 h5 h4 h6 c3 g4 g3 h8 b4 f4 f3 h3 f5 j4 e4 e8 d8 h2 e7 e1 e2 f1 f8 b2 c2 c4 a4 "
+            "b7 b8 a6 b1 d1 a2 h4 d2 g8 e9 g2 f2 g9 a8 f6 e6 f7 c1 g1 f9 g6 a7 pass",
+            *("B+3.5", "B+3.5"),
+        ),
+    ],
+    ids=["a hopeless stone", "the opponent has passed"],
+)
+def test_a_game_that_is_won_by_territory_is_not_filled_up(komi, moves, before, after):
+    """The shipped net at work: an answer to White's last move at most, and nothing once he passes."""
+    gtp = engine(f"go:9,rules=japanese,komi={komi}", lambda game: make_player("shipped simulations=16", game))
+    for ply, move in enumerate(moves.split()):
+        assert gtp.handle(f"play {'bw'[ply % 2]} {move}") == "=\n\n"
+    assert gtp.handle("final_score") == f"= {before}\n\n"
+    answers = [gtp.handle("genmove b"), gtp.handle("play w pass"), gtp.handle("genmove b")]
+    assert answers[-1] == "= pass\n\n"
+    assert gtp.handle("final_score") == f"= {after}\n\n"
 
 
 @pytest.mark.parametrize("keima", ["b", "w"])

@@ -28,6 +28,17 @@ class Sure:
         return [Estimate(ownership.astype(np.float32), 0.0, 1.0) for _ in states]
 
 
+class Left:
+    """An estimate that is this sure that the left columns will be the first player's, then some nobody's."""
+
+    def __init__(self, columns: int, sureness: float, open_columns: int = 0) -> None:
+        row = [sureness] * columns + [0.0] * open_columns
+        self._row = row + [-sureness] * (5 - len(row))
+
+    def estimate(self, states):
+        return [Estimate(np.array(self._row * 5, np.float32), 0.0, 1.0) for _ in states]
+
+
 def lines(position: Position, *best: str) -> list[Line]:
     """All legal actions, these first, the only ones that were tried."""
     first = [position.game.text_to_action(position.state, move) for move in best]
@@ -57,6 +68,37 @@ def test_by_agreement_a_pass_wins_only_with_what_is_alive():
     ):
         position = play(Position(load(f"go:5,komi=5.5,rules={rules}")), "c3 b2 pass")
         assert chosen(position, "pass", "d4", territory=territory, value=1.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("moves", "sureness", "best", "expected"),
+    [
+        ("c1 pass", 1.0, "b2", "pass"),  # won without the dead stone, which as it stands makes all of it nobody's
+        ("c1 pass", 0.6, "b2", "pass"),
+        ("c1 pass", 0.3, "b2", "b2"),  # it may live
+        ("c1 b3", 1.0, "b2", "pass"),  # no answer is needed
+        ("c1 b3", 0.6, "b2", "b2"),
+        ("c1 b3", 1.0, "pass", "pass"),
+    ],
+)
+def test_nobody_plays_in_his_own_territory_where_that_counts(moves, sureness, best, expected):
+    """Two walls, and a stone of White's behind Black's, which was there before or is his last move."""
+    rows = ["..XO.", "..XO.", "..XO." if "b3" in moves else ".OXO.", "..XO.", "...O."]
+    position = play(set_up("go:5,komi=-0.5,rules=japanese", *rows), moves)
+    assert chosen(position, best, territory=Left(3, sureness)) == expected
+
+
+def test_where_territory_counts_a_lost_game_is_played_on_where_something_is_open():
+    rows = [".XO..", ".XO..", ".X...", ".XO..", ".XO.."]
+    for komi, expected in ((9.5, "c3"), (-9.5, "pass")):
+        position = set_up(f"go:5,komi={komi},rules=japanese", *rows)
+        for best in ("a1", "pass"):
+            assert chosen(position, best, "c3", territory=Left(2, 1.0, open_columns=1)) == expected
+    lost = play(set_up("go:5,komi=9.5,rules=japanese", *rows[:2], ".....", *rows[3:]), "b3 pass")
+    unsure = Left(2, 0.6, open_columns=1)
+    assert chosen(lost, "a1", "c3", territory=unsure) == "c3"
+    assert chosen(lost, "a1", territory=unsure) == "pass"  # he has passed: no move is needed there
+    assert chosen(set_up("go:5,komi=9.5,rules=japanese", *rows), "a1", territory=unsure) == "a1"
 
 
 def test_nobody_fills_what_is_his_for_sure():
@@ -116,6 +158,7 @@ def hopeless(patience: Patience, position: Position, *values: float | None) -> l
     said = []
     for value in values:
         said.append(patience.is_over(position, value))
+        patience.count()
         for _ in range(2):
             position.play(position.legal_actions()[0])
     return said
@@ -133,6 +176,13 @@ def test_a_game_is_given_up_after_a_few_hopeless_moves_in_a_row():
     for _ in range(5):  # the same move thought about again is one move
         assert not patience.is_over(position, -1) or len(position.actions) == 4
     assert hopeless(patience, Position(game), -1, -1) == [False, False]  # another game
+
+
+def test_positions_that_are_only_looked_at_are_no_hopeless_moves():
+    patience, position = Patience(0.05), Position(load("go:5"))
+    for _ in range(2 * HOPELESS_MOVES):
+        assert not patience.is_over(position, -1)
+        position.play(position.legal_actions()[0])
 
 
 def test_a_player_resigns_where_it_is_told_to():

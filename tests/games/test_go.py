@@ -248,12 +248,13 @@ def test_komi_is_counted_in_halves():
     assert played("go:5,komi=0", "pass pass").outcome == 2
 
 
-def test_chinese_rules_give_white_the_handicap_back():
-    points = [
-        position.game.points(position.state)
-        for position in (played(f"go:9,komi=0.5,handicap=4,rules={rules}", "pass") for rules in ("chinese", "japanese"))
-    ]
-    assert points == [81 - 0.5 - 4, 77 - 0.5]
+def test_rules_that_give_white_the_handicap_back():
+    for rules, points, bonus in (("chinese", 81 - 0.5 - 4, 4), ("aga", 81 - 0.5 - 3, 3), ("japanese", 77 - 0.5, 0)):
+        position = played(f"go:9,komi=0.5,handicap=4,rules={rules}", "pass")
+        assert position.game.points(position.state) == points
+        assert position.game.handicap_bonus == bonus
+        even = games.load(f"go:9,komi=0.5,rules={rules}")
+        assert (even.points(even.new_state()), even.handicap_bonus) == (-0.5, 0)
     assert played("go:9,komi=0.5,handicap=4", "pass").game.points(played("go:9,komi=0.5,handicap=4", "").state) == 80.5
 
 
@@ -396,7 +397,7 @@ def test_a_free_handicap_is_black_s_first_moves():
         ("go:1", "size is from 2 to 19, got 1"),
         ("go:20", "size is from 2 to 19, got 20"),
         ("go:9,komi=7.25", "komi goes in steps of 0.5"),
-        ("go:9,rules=ing", "rules is one of tromp-taylor, chinese, japanese; got 'ing'"),
+        ("go:9,rules=ing", "rules is one of tromp-taylor, chinese, japanese, aga; got 'ing'"),
         ("go:9,handicap=1", "go: fixed handicap of size 9 is 0 or from 2 to 9 stones, got 1"),
         ("go:8,handicap=5", "go: fixed handicap of size 8 is 0 or from 2 to 4 stones, got 5"),
         ("go:5,handicap=2", "go: fixed handicap of size 5 is 0 stones, got 2"),

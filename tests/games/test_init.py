@@ -157,6 +157,8 @@ def test_an_unknown_game_names_the_nearest():
         ("othello:18", "othello: size is from 4 to 16, got 18"),
         ("othello:6,7", "othello: takes 1 parameters, got '6,7'"),
         ("gomoku:sise=9", "gomoku: unknown parameter 'sise'; it has: size, win"),
+        ("gomoku:9,size=7", "gomoku: size is given twice, as 9 and as 7"),
+        ("gomoku:win=4,win=5", "gomoku: win is given twice, as 4 and as 5"),
         ("tictactoe:3", "tictactoe: takes 0 parameters, got '3'"),
         ("tictactoe:size=3", "tictactoe: unknown parameter 'size'; it has: none"),
     ],

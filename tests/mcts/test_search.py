@@ -333,6 +333,24 @@ def test_advancing_to_an_unvisited_move_starts_afresh():
     assert search.root().visits.sum() == 2
 
 
+def test_only_some_of_the_roots_actions_are_searched():
+    game = games.load("connect4")
+    search = Search(game, SearchSettings(simulations=60))
+    search.start(game.new_state())
+    search.restrict([5, 2, 99])
+    search.run(HashEvaluator(game))
+    root = search.root()
+    assert root.actions.tolist() == [2, 5]
+    assert root.visits.sum() == 60
+    assert root.priors.sum() == pytest.approx(1)
+    assert [line[0] for line in search.variations()] == [2, 5]
+    assert search.chosen_actions()[0] in (2, 5)
+    search.start(game.new_state())
+    assert len(search.root().actions) == 7
+    with pytest.raises(ValueError, match="expected a legal action"):
+        search.restrict([7])
+
+
 def test_a_full_tree_stops_and_still_answers():
     game = games.load("connect4")
     search = Search(game, SearchSettings(simulations=5000, root_policy="puct"), max_edges=200)

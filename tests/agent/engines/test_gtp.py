@@ -162,6 +162,7 @@ def test_an_engine_is_told_the_rules_by_the_names_they_have_on_kgs(tmp_path):
         [
             ("go:5", "chinese"),
             ("go:5,rules=chinese", "chinese"),
+            ("go:5,rules=aga,ko=situational", "aga"),
             ("go:5,suicide=yes", "new_zealand"),
             ("go:5,rules=japanese", "japanese"),
         ]
