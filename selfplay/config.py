@@ -191,6 +191,9 @@ class LearnerConfig(_Section):
     value_target_mix: float = Field(
         0.25, ge=0, le=1, description="Share of the search's value in the value target; the rest is the outcome."
     )
+    value_target_decay: float = Field(
+        0.0, ge=0, lt=1, description="What a ply takes off the weight of later searches in that value; 0 is this one."
+    )
     ema_decay: float = Field(
         0.998, ge=0, lt=1, description="The averaged weights that play: what a step leaves of them."
     )

@@ -26,7 +26,7 @@ from games.contract import (
     compiled_for,
     kernel,
 )
-from mcts.selection import saturated_score
+from mcts.selection import result_value, saturated_score
 from selfplay.config import TrainConfig
 from selfplay.replay import WindowArrays
 from selfplay.segment import HAS_POLICY_TARGET
@@ -84,7 +84,7 @@ def put_target(target, state, legal_actions, found, policies, start):
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.int32[::1], types.int64[::1]),
         *(types.int64[::1], types.float32[::1], types.uint8[::1], types.int8[::1], types.uint16[::1]),
         *(types.int64[::1], types.int64[::1], types.int64[:, ::1], types.int64[:, ::1]),
-        *(types.float64, types.float64),
+        *(types.float64, types.float64, types.float64),
         *(types.float32[:, :, :, ::1], types.float32[:, ::1], types.boolean[:, ::1], types.float32[:, ::1]),
         *(types.float32[:, ::1], types.float32[::1], types.float32[:, ::1]),
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.float32[:, :, ::1]),
@@ -93,7 +93,7 @@ def put_target(target, state, legal_actions, found, policies, start):
 def _fill(
     reset, legal_actions, play, encode, ownership, score, parameters, to_the_end, with_replies, score_unit,
     game_starts, game_lengths, outcomes, actions, game_of_ply, legal_starts, root_values, flags, proven, policies,
-    chosen, symmetries, cell_maps, action_maps, value_mix, score_weight,
+    chosen, symmetries, cell_maps, action_maps, value_mix, value_decay, score_weight,
     planes, policy, legal, outcome, owners, scores, replies, state, found, plain_owners, plain,
 ):  # fmt: skip
     """Replays the game of each chosen ply up to it and fills the sample's rows, turned by its symmetry."""
@@ -129,21 +129,35 @@ def _fill(
                 if symmetries[i] != 0:
                     turn(replies[i], renamed)
 
-        if to_the_end:
+        # A result that the search has proven is true; the game's own may come of a later mistake.
+        result = proven[ply] if proven[ply] != ONGOING else outcomes[game]
+        mix = value_mix if proven[ply] == ONGOING and not math.isnan(root_values[ply]) else 0.0
+        # What the searches from here on said, seen by `me`: of their values and of proven results by their weights.
+        foreseen, weight, known, left = 0.0, 0.0, 0.0, 0.0
+        if mix > 0:
+            foreseen, weight, left = (1.0 - value_decay) * root_values[ply], 1.0 - value_decay, value_decay
+        if to_the_end or left > 0:
             for k in range(next_ply, end):
+                if k > ply and left > 0:
+                    if proven[k] != ONGOING:
+                        known, left = left * result_value(proven[k], me), 0.0
+                    elif not math.isnan(root_values[k]):
+                        share = (1.0 - value_decay) * left
+                        foreseen += share * (root_values[k] if state[PLAYER] == me else -root_values[k])
+                        weight += share
+                        left -= share
                 play(state, actions[k])
+        if to_the_end:
             sign = 1.0 if me == 0 else -1.0
             ownership(state, plain_owners)
             for cell in range(len(cells)):
                 owners[i, cell] = sign * plain_owners[cells[cell]]
             scores[i] = sign * score(state) / score_unit
 
-        # A result that the search has proven is true; the game's own may come of a later mistake.
-        result = proven[ply] if proven[ply] != ONGOING else outcomes[game]
-        mix = value_mix if proven[ply] == ONGOING and not math.isnan(root_values[ply]) else 0.0
         win_less_loss, drawn = 0.0, 0.0
         if mix > 0:
-            win_less_loss = (root_values[ply] - score_weight * saturated_score(scores[i])) / (1.0 - score_weight)
+            win_less_loss = (foreseen - weight * score_weight * saturated_score(scores[i])) / (1.0 - score_weight)
+            win_less_loss += known + left * result_value(outcomes[game], me)
             win_less_loss = min(max(win_less_loss, -1.0), 1.0)
             # The search says win less loss alone. In a game that was drawn, what is neither counts as a draw.
             drawn = 1.0 - abs(win_less_loss) if result == DRAW else 0.0
@@ -162,12 +176,15 @@ class Sampler:
         *,
         augment: bool = True,
         value_mix: float = 0.0,
+        value_decay: float = 0.0,
         score_weight: float = 0.0,
         replies: bool = False,
     ) -> None:
         """augment: turn every sample by a random symmetry of the game.
 
         value_mix: how much of the value target is the search's value instead of the game's outcome, 0 to 1.
+        value_decay: lambda of the average that TD(lambda) learns from: the search's value is (1 - lambda) sum lambda^k
+        v over the searches k plies later, up to a proven result or else the game's; 0 is this search alone.
         score_weight: the networks' that searched. What the score holds of the search's value is taken out of it, as far
         as it is the game's final score: where the score was foreseen rightly on average, so is what is left.
         replies: whether to fill the replies' targets.
@@ -175,6 +192,7 @@ class Sampler:
         self.game = game
         self.seed = seed
         self.value_mix = value_mix
+        self.value_decay = value_decay
         self.score_weight = score_weight if game.has_score else 0.0
         self.replies = replies
         symmetries = game.symmetries() if augment else game.symmetries()[:1]
@@ -210,7 +228,8 @@ class Sampler:
             *(self._to_the_end, self.replies, game.score_unit),
             *(window.game_starts, window.game_lengths, window.outcomes, window.actions, window.game_of_ply),
             *(window.legal_starts, window.root_values, window.flags, window.proven, window.policies.view(np.uint16)),
-            *(plies, symmetries, self._cell_maps, self._action_maps, self.value_mix, self.score_weight),
+            *(plies, symmetries, self._cell_maps, self._action_maps),
+            *(self.value_mix, self.value_decay, self.score_weight),
             *batch,
             np.empty(game.state_size, np.int64),
             np.empty(game.max_legal, np.int32),
@@ -227,6 +246,7 @@ def samplers_of(games: Iterable[Game], config: TrainConfig) -> list[Sampler]:
             game,
             config.seed,
             value_mix=config.learner.value_target_mix,
+            value_decay=config.learner.value_target_decay,
             score_weight=config.search.score_weight,
             replies=config.network.reply_head,
         )

@@ -212,7 +212,9 @@ def symmetric(array, permutation):
     return np.array([array[j] for j in permutation])
 
 
-def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: float, score_weight: float = 0.0):
+def naive_sample(
+    game: Game, played: PlayedGame, ply: int, symmetry, value_mix: float, decay: float, score_weight: float = 0.0
+):
     """The training sample of a game's ply, as Batch's fields, from the definitions."""
     state = game.new_state()
     for action in played.actions[:ply]:
@@ -232,8 +234,10 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
             target = np.array(played.policies[ply + 1], np.float64)
             reply[game.legal(after)] = target / target.sum()
 
-    for action in played.actions[ply:]:
-        state = game.after(state, action)
+    movers = {}
+    for k in range(ply, len(played.actions)):
+        movers[k] = state[PLAYER]
+        state = game.after(state, played.actions[k])
     owners, points = np.zeros(height_width), 0.0
     if game.has_ownership:
         found = np.zeros(height_width, np.int8)
@@ -246,8 +250,16 @@ def naive_sample(game: Game, played: PlayedGame, ply: int, symmetry, value_mix: 
     outcome = np.array([result == me, result == DRAW, result == 1 - me], np.float64)
     if played.proven[ply] == ONGOING:
         score_weight = score_weight if game.has_score else 0.0
-        value = (played.root_values[ply] - score_weight * 2 / math.pi * math.atan(points / 2)) / (1 - score_weight)
-        value = max(-1, min(1, value))
+        worth = {me: 1.0, DRAW: 0.0, 1 - me: -1.0}
+        value, left = 0.0, 1.0
+        for k, mover in movers.items():
+            if played.proven[k] != ONGOING:
+                value, left = value + left * worth[played.proven[k]], 0.0
+            elif not math.isnan(played.root_values[k]):
+                utility = played.root_values[k] if mover == me else -played.root_values[k]
+                win = (utility - score_weight * 2 / math.pi * math.atan(points / 2)) / (1 - score_weight)
+                value, left = value + left * (1 - decay) * win, left * decay
+        value = max(-1, min(1, value + left * worth[played.outcome]))
         searched = np.array([1 + value, 0, 1 - value]) / 2
         if result == DRAW:  # no more of it is won or lost than the search says
             searched = np.array([max(value, 0), 1 - abs(value), max(-value, 0)])

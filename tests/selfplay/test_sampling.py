@@ -61,12 +61,15 @@ def segment_of(game, actions, **changes):
     return dataclasses.replace(segment, **changes)
 
 
-@pytest.mark.parametrize(("value_mix", "score_weight"), [(0.0, 0.1), (0.25, 0.0), (1.0, 0.3)])
+@pytest.mark.parametrize(
+    ("value_mix", "decay", "score_weight"),
+    [(0.0, 0.0, 0.1), (0.0, 0.5, 0.0), (0.25, 0.0, 0.0), (1.0, 0.0, 0.3), (0.5, 0.8, 0.2), (1.0, 0.6, 0.0)],
+)
 @pytest.mark.parametrize("name", GAMES)
-def test_every_sample_is_its_slow_twin(name, value_mix, score_weight):
+def test_every_sample_is_its_slow_twin(name, value_mix, decay, score_weight):
     game, segment = play(name)
     window = window_of(segment)
-    sampler = Sampler(game, seed=1, value_mix=value_mix, score_weight=score_weight, replies=True)
+    sampler = Sampler(game, seed=1, value_mix=value_mix, value_decay=decay, score_weight=score_weight, replies=True)
     symmetries = game.symmetries()
     random = np.random.default_rng(2)
     plies = random.choice(window.training_plies, min(80, len(window.training_plies)), replace=False)
@@ -77,7 +80,7 @@ def test_every_sample_is_its_slow_twin(name, value_mix, score_weight):
         index = int(window.game_of_ply[ply])
         own_ply = int(ply - window.game_starts[index])
         planes, policy, legal, outcome, owners, points, reply = naive_sample(
-            game, taken_apart[index], own_ply, symmetries[turned], value_mix, score_weight
+            game, taken_apart[index], own_ply, symmetries[turned], value_mix, decay, score_weight
         )
         np.testing.assert_array_equal(batch.planes[i], planes)
         np.testing.assert_allclose(batch.policy[i], policy, atol=1e-6)
