@@ -4,6 +4,7 @@ Where `keima` begins: agent's commands join the same table, and nothing imports 
 when it runs; see agent/command_line.py.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -75,24 +76,22 @@ def train(
     else:
         folder = _new_run_folder(Path(config.game.partition(":")[0]).stem)
     # Hidden files alone are what a run leaves that was killed before it was one.
-    if folder.exists() and (not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir())):
+    is_taken = folder.exists() and (not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir()))
+    if is_taken:
+        from selfplay.run_folder import is_run
+
+        if not is_run(folder):
+            raise GameError(f"{folder} exists and is no run's folder: name another with --run")
         if not overwrite:
             raise GameError(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
             )
-        from selfplay.run import delete_run
-        from selfplay.start import lies_in, load_start
-
-        load_start(config)  # before anything is lost
-        if lies_in(config, folder):
-            raise GameError(f"{folder}: holds the net to begin with; give the new run another name with --run")
-        delete_run(folder)
     with shown(LOADING) as begin:
         from selfplay.plan import settled
         from selfplay.run import train as train_run
 
         config = settled(config, begin)
-    return 0 if train_run(config, folder, minutes) else INTERRUPTED
+    return 0 if train_run(config, folder, minutes, replace=is_taken) else INTERRUPTED
 
 
 @app.command
@@ -423,14 +422,16 @@ def rate(
 
 
 def _run_folder(text: str, *, must_exist: bool) -> Path:
-    """The folder of a run given by name or by path."""
+    """The folder of a run given by name or by path; with `must_exist` one that is there, else one that may be made."""
     from games.contract import GameError
 
     path = Path(text).expanduser()
-    folder = path if path.is_dir() or len(path.parts) > 1 else RUNS / text
+    folder = path if path.is_dir() or os.sep in text else RUNS / text
     if must_exist and not folder.is_dir():
         known = sorted(p.name for p in RUNS.glob("*") if p.is_dir())
         raise GameError(f"no run {text!r}; under {RUNS}/ there is: {', '.join(known) or 'none'}")
+    if not must_exist and Path.cwd().is_relative_to(folder.resolve()):
+        raise GameError(f"--run {text}: expected a name, or a folder of the run's own, not the one that you are in")
     return folder
 
 

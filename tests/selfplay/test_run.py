@@ -287,7 +287,7 @@ def test_what_cannot_be_begun_with_leaves_no_run(folder):
 
 def test_a_run_belongs_to_one_process(folder):
     folder.mkdir()
-    with run_module._lock(folder):
+    with run_module.lock(folder):
         with pytest.raises(GameError, match="this run is being trained by another process"):
             train(tiny(folder), folder)
         (folder / "config.toml").touch()
