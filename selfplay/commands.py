@@ -307,10 +307,13 @@ def tournament(
 
     if file is None and config is None and (game is None or report or merge):
         raise GameError("tournament: expected a game and players, or --file FILE; see `keima tournament --help`")
+    if report and merge:
+        raise GameError("--report plays nothing and adds nothing: expected it without --merge")
     with shown(LOADING) as tell:
         from games import load
         from selfplay.tournament.report import parse_anchors, standings, tell_of
-        from selfplay.tournament.tournament import begin, how_to_go_on
+        from selfplay.tournament.store import Store
+        from selfplay.tournament.tournament import begin, how_to_go_on, test_of
 
         anchors, loaded = parse_anchors(anchor or []), None
         left_out: tuple[str, ...] = ()
@@ -343,24 +346,32 @@ def tournament(
                 if file is None or not file.exists():
                     raise
                 players = (game, *players)  # the file knows the game, and this is one more who plays
-        found = begin(
-            file or _new_tournament(loaded.name if loaded else ""),
-            loaded,
-            players,
-            merge=merge or [],
-            limits={**limits, "checkpoints": checkpoints},
-            workers=workers,
-            backend=backend,
-            **settings,
-        )
-        if not report:
+        if report:
+            assert file is not None
+            with Store(file, loaded, read_only=True) as store:
+                told = standings(store, anchors), test_of(store)
+        else:
+            found = begin(
+                file or _new_tournament(loaded.name if loaded else ""),
+                loaded,
+                players,
+                merge=merge or [],
+                limits={**limits, "checkpoints": checkpoints},
+                workers=workers,
+                backend=backend,
+                anchors=anchors,
+                **settings,
+            )
             found.prepare(tell)
+    if report:
+        tell_of(*told, output, as_json=as_json)
+        return 0
     for line in left_out:
         print(line, file=sys.stderr)
     with found:
-        done = report or found.play()
+        done = found.play()
         if found.store.num_games():
-            tell_of(standings(found.store, anchors), found.test, output, as_json=as_json)
+            tell_of(standings(found.store, anchors), test_of(found.store), output, as_json=as_json)
         if not done:
             print(
                 f"stopped; nothing that was over is lost, and this goes on: {how_to_go_on(found.store.path)}",
