@@ -418,7 +418,7 @@ class TrainingRun:
             game=self.game.label,
             rules_version=self.game.rules_version,
             network=self.learner.player.config.model_dump(),
-            run=self.folder.name,
+            run="".join(character for character in self.folder.name if character.isprintable())[:200],
             step=self.learner.step,
             games=self.games,
             strength=self._figures,
@@ -539,6 +539,10 @@ class TrainingRun:
     def _say_farewell(self) -> None:
         model, game = self.folder / MODEL_FILE, self.game.spec
         print()
+        if self.games == 0:
+            print("No game was finished in this time, so nothing was learnt.")
+            print(f"Go on:    {command_here('keima')} train --resume {self.folder} --minutes 20")
+            return
         if self.strengths:
             print(f"Strength: {self.strengths[-1][2]}.")
         print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")

@@ -24,7 +24,7 @@ from selfplay.processes import available_cores
 from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
 from selfplay.tournament.driver import Driver, Finished
 from selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
-from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings
+from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings, check_plies
 from selfplay.tournament.ratings import check_anchors
 from selfplay.tournament.referee import Referee
 from selfplay.tournament.schedule import (
@@ -118,7 +118,10 @@ class Tournament:
         backend: what runs the networks; by default the fastest sound one.
         """
         if len(entrants) < 2:
-            raise GameError("a tournament: expected at least two players")
+            raise GameError(
+                f"a tournament: expected at least two players, got {', '.join(e.text for e in entrants) or 'none'}; "
+                "equal ones count once"
+            )
         if settings.sprt is not None and len(entrants) != 2:
             raise GameError(f"--sprt is for two players, got {len(entrants)}")
         self.store = store
@@ -317,6 +320,10 @@ def begin(
     command that is wrong.
     """
     fresh = not path.exists()
+    if backend is not None:
+        from agent.inference import check_backend  # imports torch
+
+        check_backend(backend)
     if game is not None:
         enter(texts, game, **(limits or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -336,6 +343,8 @@ def begin(
             )
         if settings.sprt is not None and given.get("games") is None and "games" not in store.settings:
             settings = settings.changed(games=SPRT_GAMES)
+        if given.get("opening_plies") is not None and settings.book is None:
+            check_plies(store.game, settings.opening_plies)
         settings.openings(store.game)
         known = [player.text for player in store.players()] if everybody else []
         entrants = enter([*known, *texts], store.game, **(limits or {}))

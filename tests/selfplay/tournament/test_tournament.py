@@ -337,6 +337,12 @@ def test_a_gauntlet_and_adaptive_pairing(tmp_path):
     ("arguments", "message"),
     [
         (["connect4", "random"], "expected at least two players"),
+        (["connect4", "random", "random"], "expected at least two players, got random; equal ones count once"),
+        (["connect4", "random", "raw", "--backend", "zzz"], "backend zzz is none of Keima's: expected one of"),
+        (["connect4", "random", "rollout:5", "--backend", "zzz"], "backend zzz is none of Keima's: expected one of"),
+        (["connect4", "random", "raw", "--opening-plies", "1000"], "--opening-plies 1000: expected fewer: games"),
+        (["tictactoe", "random", "rollout:5", "--opening-plies", "8"], "--opening-plies 8: expected fewer: games of"),
+        (["connect4", "random", "raw", "--output", "/dev/null/x"], "expected a folder, but /dev/null is none"),
         (["connect4", "random", "rollout:5", "--games", "3"], "expected an even number"),
         (["connect4", "random", "rollout:5", "raw", "--sprt", "0", "5"], "--sprt is for two players, got 3"),
         (["connect4", "random", "rollout:5", "--sprt", "5", "0"], "expected elo0 below elo1"),
