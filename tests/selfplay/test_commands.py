@@ -147,7 +147,7 @@ def test_help_of_the_doctor_explains_every_option(capsys):
     [
         ("doctor tictactoo", "unknown game 'tictactoo' (did you mean tictactoe?)"),
         ("doctor othello:7", "othello: size is an even number, got 7"),
-        ("doctor tictactoe --games 0", 'invalid value "0" for --games'),
+        ("doctor tictactoe --games 0", "--games: expected a whole number from 1 to 1000000, got '0'"),
     ],
 )
 def test_bad_input_is_not_for_the_doctor(capsys, line: str, message: str):
