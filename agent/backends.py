@@ -8,6 +8,7 @@ difference is judged by games (see the README).
 import contextlib
 import hashlib
 import json
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.inference import Evaluator, available_backends, default_backend, make_evaluator, random_positions_planes
+from agent.inference import Evaluator, available_backends, make_evaluator, random_positions_planes
 from agent.network import Network
 from agent.storage import write_atomically
 from games import cache_folder
@@ -30,6 +31,8 @@ MAX_POLICY_DISTANCE = 0.05
 """Sound: its policies are at most this far from float32's, see `distances_from_float32`."""
 MAX_VALUE_DISTANCE = 0.05
 """Sound: and its values this far."""
+REFERENCE = "torch-f32"
+"""The backend that the others are held against; it can run everywhere."""
 ROUNDS = 4
 """Backends are timed in turns, and the best turn of each counts: other work on the machine slows some turns."""
 ROUND_SECONDS = 0.1
@@ -44,12 +47,15 @@ class Choice:
     rates: dict[str, float]
     """Evaluations a second of one thread, by backend, the fastest first."""
     unsound: dict[str, tuple[float, float]]
-    """Faster backends that were passed over: their mean distances from float32, of policies and of values."""
+    """Faster backends that were passed over: their mean distances from float32, of policies and of values; infinite
+    where they gave no answer."""
 
     def __str__(self) -> str:
         rates = ", ".join(f"{backend} {rate:,.0f}" for backend, rate in self.rates.items())
         passed_over = "".join(
             f"; {backend} is too imprecise for this net (policies {policy:.3f} off, values {value:.3f})"
+            if math.isfinite(policy)
+            else f"; {backend} fails on this net"
             for backend, (policy, value) in self.unsound.items()
         )
         return f"inference by {self.backend}{passed_over}; evaluations a second of a thread: {rates}"
@@ -75,22 +81,36 @@ def fastest_sound(game: Game, network: Network, rates: dict[str, float]) -> Choi
     """The first sound backend for this network; rates: evaluations a second by backend, the fastest first."""
     unsound: dict[str, tuple[float, float]] = {}
     for backend in rates:
-        distances = distances_from_float32(game, network, backend)
+        try:
+            distances = distances_from_float32(game, network, backend)
+        except Exception:
+            distances = math.inf, math.inf
         if distances[0] <= MAX_POLICY_DISTANCE and distances[1] <= MAX_VALUE_DISTANCE:
             return Choice(backend, rates, unsound)
         unsound[backend] = distances
-    return Choice(default_backend(), rates, unsound)  # not even float32: the network's answers are not numbers
+    return Choice(REFERENCE, rates, unsound)  # not even that: the network's answers are not numbers, as it will say
 
 
 def measure_rates(game: Game, network: Network, batch_size: int) -> dict[str, float]:
-    """Evaluations a second of every available backend, for one thread and batches of that size; the fastest first."""
+    """Evaluations a second of every available backend, for one thread and batches of that size; the fastest first.
+
+    Backends that fail on this network, whatever it is that they raise, are left out. Raises GameError where
+    REFERENCE does.
+    """
     batch = random_positions_planes(game, batch_size, seed=1)
+    evaluators: dict[str, Evaluator] = {}
+    rates = dict.fromkeys(available_backends(), 0.0)
     with one_thread():
-        evaluators = {backend: make_evaluator(game, network, backend, batch_size) for backend in available_backends()}
-        rates = dict.fromkeys(evaluators, 0.0)
         for _ in range(ROUNDS):
-            for backend, evaluator in evaluators.items():
-                rates[backend] = max(rates[backend], _rate(evaluator, batch))
+            for backend in list(rates):
+                try:
+                    if backend not in evaluators:
+                        evaluators[backend] = make_evaluator(game, network, backend, batch_size)
+                    rates[backend] = max(rates[backend], _rate(evaluators[backend], batch))
+                except Exception:
+                    if backend == REFERENCE:
+                        raise
+                    del rates[backend]
     return dict(sorted(rates.items(), key=lambda item: -item[1]))
 
 
@@ -100,7 +120,7 @@ def distances_from_float32(game: Game, network: Network, backend: str) -> tuple[
     The total variation distance between policies over all actions, 0 to 1, and the distance of values, 0 to 2.
     """
     planes = random_positions_planes(game, TEST_POSITIONS, seed=1)
-    exact, found = (make_evaluator(game, network, name)(planes) for name in ("torch-f32", backend))
+    exact, found = (make_evaluator(game, network, name)(planes) for name in (REFERENCE, backend))
     policies = [torch.softmax(torch.from_numpy(logits), 1).numpy() for logits, _ in (exact, found)]
     policy = 0.5 * np.abs(policies[0] - policies[1]).sum(1).mean()
     return float(policy), float(np.abs(exact[1] - found[1]).mean())

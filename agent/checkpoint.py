@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import pydantic
 import torch
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -30,22 +31,37 @@ MODEL_FILE = "model.safetensors"
 """The newest averaged network in a run's folder; what actors play with and what a user is pointed to."""
 
 
+MAX_REASON = 300
+"""Characters of a message that a checkpoint's maker may have had a hand in."""
+
+
 class CheckpointError(GameError):
     """A checkpoint cannot be used. The message is for the user."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("printable", "expected printable characters")
+    return text
+
+
+_Count = Annotated[int, Field(ge=0, le=10**15)]
+_Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]  # shown on terminals
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Metadata:
     """What a checkpoint says of itself."""
 
-    game: str  # the game's label, parameters included
-    rules_version: int
+    game: Annotated[str, Field(max_length=1000)]  # the game's label, parameters included
+    rules_version: _Count
     network: dict[str, Any]  # NetworkConfig
-    run: str = ""
-    step: int = 0  # training steps behind it
-    games: int = 0  # self-play games behind it
+    run: _Text = ""
+    step: _Count = 0  # training steps behind it
+    games: _Count = 0  # self-play games behind it
     strength: dict[str, float] = field(default_factory=dict)  # measured figures by name
-    score_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the network's: it plays as it was trained
+    # The network's: it plays as it was trained.
+    score_weight: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,8 +143,15 @@ def _parse_metadata(path: Path, values: dict[str, Any]) -> Metadata:
     try:
         return Metadata(**values)
     except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:1])
-        raise CheckpointError(f"{path}: its metadata is not what it should be: {' '.join(what.split())}") from None
+        raise _unfit_metadata(path, "", error) from None
+
+
+def _unfit_metadata(path: Path, within: str, error: ValidationError) -> CheckpointError:
+    """The first thing that is wrong, and where."""
+    first = error.errors()[0]
+    place = ".".join([*([within] if within else []), *map(str, first["loc"])])
+    what = " ".join(f"{place}: {first['msg']}".split())
+    return CheckpointError(f"{path}: its metadata is not what it should be: {what[:MAX_REASON]}")
 
 
 def load_checkpoint(path: str | Path, game: Game | None = None) -> Checkpoint:
@@ -157,12 +180,19 @@ def load_checkpoint(path: str | Path, game: Game | None = None) -> Checkpoint:
     if metadata.game != game.label and game.policy_planes == 0:
         raise CheckpointError(f"{file}: expected a checkpoint of {game.label}, got one of {metadata.game!r}")
     try:
-        network = _build(game, NetworkConfig(**metadata.network), tensors)
-    except (ValidationError, ValueError, RuntimeError, TypeError) as error:
+        config = NetworkConfig(**metadata.network)
+    except ValidationError as error:
+        raise _unfit_metadata(file, "network", error) from None
+    try:
+        network = _build(game, config, tensors)
+    except (ValueError, RuntimeError, TypeError) as error:
         reason = _one_line(error)
         raise CheckpointError(f"{file}: its weights do not fit the network it describes ({reason})") from None
-    if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
-        raise CheckpointError(f"{file}: some of its weights are not numbers; use a checkpoint made before that")
+    for name, tensor in network.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{file}: some of its weights are not numbers; use a checkpoint made before that")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise CheckpointError(f"{file}: {name}: expected variances, got some below 0; use another checkpoint")
     network.score_weight = metadata.score_weight
     return Checkpoint(network.eval(), metadata, game, file)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
-from agent.command_line import Flag, Json, Seconds, Seed, Simulations, app, shown
+from agent.command_line import Flag, Json, Seconds, Seed, Simulations, Within, app, shown
 from agent.interrupts import ended_by_interrupts
 
 
@@ -20,13 +19,16 @@ def games() -> None:
     """List the games, with their parameters."""
     import dataclasses
     import inspect
+    import textwrap
 
     from games import load, names
 
     shown = [load(name) for name in names()]
     width = max(len(game.name) for game in shown)
     for game in shown:
-        print(f"{game.name:<{width}}  {inspect.getdoc(type(game)) or ''}".rstrip())
+        # A description of several lines stands beside the name.
+        described = textwrap.indent(inspect.getdoc(type(game)) or "", " " * (width + 2))
+        print(f"{game.name:<{width + 2}}{described.lstrip()}".rstrip())
         for field in dataclasses.fields(game):
             meta = field.metadata
             accepted = " or ".join(meta["choices"]) or f"{meta['low']} to {meta['high']}"
@@ -43,7 +45,7 @@ def evaluate(
     *,
     model: str | None = None,
     positions: str | None = None,
-    simulations: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 64,
+    simulations: Annotated[int, Parameter(validator=Within(0, 1_000_000))] = 64,
     as_json: Json = False,
 ) -> None:
     """Measure how well a net plays against exact results.
@@ -101,7 +103,7 @@ def play(
     *,
     model: str | None = None,
     opponent: str | None = None,
-    elo: Annotated[int | None, Parameter(validator=Number(gte=-10_000, lte=10_000))] = None,
+    elo: Annotated[int | None, Parameter(validator=Within(-10_000, 10_000))] = None,
     simulations: Simulations = None,
     seconds: Seconds = None,
     side: Literal["first", "second", "both"] | None = None,
@@ -241,6 +243,7 @@ def export(
         model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
         output: The file to write, .onnx; by default beside the checkpoint.
     """
+    from agent.storage import check_folder, write_atomically
     from games.contract import GameError
 
     if output is not None:
@@ -249,6 +252,9 @@ def export(
             raise GameError(f"--output: expected a name that ends in .onnx, got {output}")
         if not output.parent.is_dir():
             raise GameError(f"--output {output}: no such folder as {output.parent}")
+        if output.is_dir():
+            raise GameError(f"--output {output}: expected a file, but it is a folder")
+        check_folder(output.parent, "--output")
     with ended_by_interrupts(), shown("writing and comparing the network"):
         from agent.checkpoint import find_checkpoint, load_checkpoint
         from agent.export import TOLERANCE
@@ -259,8 +265,6 @@ def export(
         loaded = load(game)
         checkpoint = load_checkpoint(find_checkpoint(model, loaded), loaded)
         exported = export_network(checkpoint)
-    from agent.storage import write_atomically
-
     # The shipped net lies where Keima is installed: nothing of the user's belongs there.
     beside = checkpoint.path if checkpoint.path != shipped_net(loaded) else Path(checkpoint.path.name)
     output = output or beside.with_suffix(".onnx")

@@ -149,13 +149,19 @@ def read_positions(path: Path, game: Game) -> list[ScoredPosition]:
 def find_positions(name: str | None, game: Game) -> Path | None:
     """The file of scored positions that is meant: a path, or the name of one that is shipped, as connect4_judging.
 
-    None is the one that comes with the game and its usual parameters; the answer is None where none does.
+    None is the one that comes with the game and its usual parameters; the answer is None where none does. Raises
+    GameError for those of another game.
     """
     if name is None:
         path = _shipped_file(game.name)
         return path if game.spec == game.name and path.is_file() else None
     path, shipped = Path(name).expanduser(), _shipped_file(name)
-    return shipped if shipped.is_file() and not path.exists() else path
+    if path.exists() or not shipped.is_file():
+        return path
+    owner = name.partition("_")[0]
+    if owner != game.name:
+        raise GameError(f"{name}: these are positions of {owner}, expected positions of {game.name}")
+    return shipped
 
 
 def _shipped_file(name: str) -> Path:

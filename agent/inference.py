@@ -190,7 +190,9 @@ def checked(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """An evaluator's answers as they are. Raises GameError where one is not a number."""
     # A sum is not finite if any term is not, and takes no memory. A search would follow NaN nowhere and not come back.
-    if not (np.isfinite(logits.sum()) and np.isfinite(values.sum())):
+    with np.errstate(all="ignore"):  # what numpy would warn of is what is asked here
+        are_finite = np.isfinite(logits.sum()) and np.isfinite(values.sum())
+    if not are_finite:
         raise GameError(NOT_NUMBERS)
     return logits, values
 

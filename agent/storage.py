@@ -52,6 +52,15 @@ def telling_of_full_disk(path: Path, size: int, remedy: str = RESUME) -> Iterato
         ) from error
 
 
+def check_folder(path: Path, option: str) -> None:
+    """Raises GameError where a folder that an option asks for cannot be made or written to; makes nothing."""
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise GameError(f"{option} {path}: expected a folder, but {nearest} is none")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise GameError(f"{option} {path}: expected a folder that can be written to, but {nearest} cannot")
+
+
 def _write_and_sync(path: Path, data: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:

@@ -263,8 +263,10 @@ def loaded_text(session: Session) -> str:
 def read_setting(setting: Setting) -> tuple[Game, GameRecord | None]:
     """The game, its rules compiled, and the record to begin with. Raises GameError."""
     game = load(setting.game_text)
+    # First the record: one of another game is refused before anything is compiled.
+    record = None if setting.record is None else load_record(setting.record, game)
     _ = game.kernels
-    return game, None if setting.record is None else load_record(setting.record, game)
+    return game, record
 
 
 def play(setting: Setting, *, plain: bool = False) -> None:

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from games.contract import Game, GameError
 
 _FOLDER = Path(__file__).parent
+_BY_PATH = "keima_game_"
+"""What the names of modules begin with that are games given by path."""
 
 
 def cache_folder() -> Path:
@@ -52,8 +55,8 @@ def game_class_name(path: Path) -> str | None:
     Raises GameError for a file that is not Python.
     """
     try:
-        statements = ast.parse(path.read_text(), path.name).body
-    except (SyntaxError, ValueError) as error:  # ValueError: it is no text
+        statements = ast.parse(path.read_text(encoding="utf-8"), path.name).body
+    except (SyntaxError, ValueError) as error:  # the latter for null bytes, and what is no text
         raise _game_error(path, error) from error
     for statement in statements:
         if isinstance(statement, ast.ClassDef) and any(
@@ -63,11 +66,30 @@ def game_class_name(path: Path) -> str | None:
     return None
 
 
-def _game_error(path: Path, error: Exception) -> "GameError":
+def _game_error(path: Path, error: BaseException) -> "GameError":
     """Whatever reading or running a game file raised, in one line for the user."""
     from games.contract import GameError  # here, since listing the games must not cost the import of numba
 
-    return GameError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}")
+    if isinstance(error, UnicodeDecodeError):
+        return GameError(f"{path}: expected Python in UTF-8, got something that is not a text file")
+    lines = [line for file, line in _places(error) if file == str(path)]
+    where = f"{path}, line {lines[-1]}" if lines else str(path)
+    return GameError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _places(error: BaseException) -> list[tuple[str, int]]:
+    """The files and lines that an exception has come through, the one that raised it last."""
+    return [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+
+
+def blamed_on_game(error: BaseException) -> str | None:
+    """What to say of an exception that a game file of the user's has raised; None for any other."""
+    files = [str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(_BY_PATH)]
+    places = [file for file, _ in _places(error)]
+    found = [file for file in files if file in places]
+    if not found and places[-1:] == [str(_FOLDER / "contract.py")]:
+        found = files[-1:]  # what fails in the contract itself fails for what the game has handed to it
+    return f"{_game_error(Path(found[-1]), error)}; see `keima doctor {found[-1]}`" if found else None
 
 
 @functools.cache
@@ -99,6 +121,15 @@ def load(text: str) -> "Game":
 
     A path is code and is run. Raises GameError with a message for the user.
     """
+    from games.contract import check_sizes
+
+    game = find(text)
+    check_sizes(game)
+    return game
+
+
+def find(text: str) -> "Game":
+    """As `load`, but without a look at the game's sizes: for the doctor, who says more of them."""
     from games.contract import GameError, parse_parameters
 
     name, _, parameters = text.strip().partition(":")
@@ -110,7 +141,7 @@ def load(text: str) -> "Game":
         class_name = game_class_name(path)
         if class_name is None:
             raise GameError(f"{path}: expected a class derived from Game, found none")
-        name, module_name = path.stem, f"keima_game_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+        name, module_name = path.stem, f"{_BY_PATH}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     else:
         if name not in names():
             close = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
@@ -122,7 +153,7 @@ def load(text: str) -> "Game":
         module = _module_of_file(path, module_name) if by_path else importlib.import_module(module_name)
     except GameError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _game_error(path, error) from error
     game_class = getattr(module, class_name)
     game_class.name, game_class.source = name, str(path) if by_path else name

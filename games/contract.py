@@ -384,7 +384,9 @@ def parse_parameters(game_class: type[Game], text: str) -> Game:
     """A game from the part after the colon: `9`, `19,komi=7.5`, `size=6`. Raises GameError."""
     fields = {f.name: f for f in dataclasses.fields(game_class)}
     values: dict[str, Any] = {}
-    for position, item in enumerate(part.strip() for part in text.split(",") if part.strip()):
+    for position, item in enumerate(part.strip() for part in text.split(",")) if text.strip() else ():
+        if not item:
+            raise GameError(f"{game_class.name}: expected parameters with a comma between each two, got {text!r}")
         key, equals, raw = item.partition("=")
         if not equals:
             if position >= len(fields):
@@ -411,6 +413,20 @@ def _check_facts(game: Game) -> None:
             getattr(game, fact)
         except NotImplementedError:
             raise GameError(f"{game.name}: expected class {name} to say its {fact}, found nothing") from None
+
+
+def check_sizes(game: Game) -> None:
+    """Raises GameError for sizes that nothing can be allocated for. The doctor says more, and looks at all the rest."""
+    rows_and_columns = game.shape if isinstance(game.shape, tuple) and len(game.shape) == 2 else (0, 0)
+    least = {"num_planes": 1, "num_actions": 1, "state_size": 1, "max_plies": 1, "max_legal": 1, "policy_planes": 0}
+    sizes = [(fact, getattr(game, fact), low) for fact, low in least.items()]
+    for fact, value, low in (*sizes, *(("shape", size, 1) for size in rows_and_columns)):
+        if not isinstance(value, (int, np.integer)) or value < low:
+            expected = "two whole numbers, rows and columns" if fact == "shape" else f"a whole number from {low}"
+            raise GameError(
+                f"{game.name}: its {fact} is {getattr(game, fact)!r}: expected {expected}; see `keima doctor "
+                f"{game.source}`"
+            )
 
 
 def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:

@@ -4,15 +4,15 @@ Where `keima` begins: agent's commands join the same table, and nothing imports 
 when it runs; see agent/command_line.py.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 import agent.commands  # noqa: F401 - they join the table
-from agent.command_line import Flag, Json, Seed, Simulations, app, main, shown
+from agent.command_line import MOST_SEED, Flag, Json, Seconds, Seed, Simulations, Within, app, main, shown
 from agent.interrupts import INTERRUPTED, ended_by_interrupts
 
 __all__ = ["app", "main"]
@@ -22,6 +22,9 @@ RUNS = Path("runs")
 LOADING = "loading; the first time, compiling the search"
 FOUND_ERRORS = 1
 """What the doctor answers where a game breaks the contract."""
+
+MIN_MINUTES, MAX_MINUTES = 0.0001, 1_000_000
+"""How long one may ask to train."""
 
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)]
 
@@ -33,8 +36,8 @@ def train(
     /,
     *,
     run: str | None = None,
-    minutes: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=2**63))] = None,
+    minutes: Annotated[float | None, Parameter(validator=Within(MIN_MINUTES, MAX_MINUTES))] = None,
+    seed: Annotated[int | None, Parameter(validator=Within(0, MOST_SEED))] = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     settings: Settings = None,
     resume: str | None = None,
@@ -67,6 +70,11 @@ def train(
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
     from selfplay.config import load_config
 
+    said = {"--seed": ("seed", seed), "--from": ("start_from", start), "--minutes": ("run.minutes", minutes)}
+    for option, (name, value) in said.items():
+        for setting in settings or []:
+            if value is not None and setting.partition("=")[0].strip() == name:
+                raise GameError(f"{option} {value} and --set {setting} say the same: expected one of them")
     named = {"seed": seed, "start_from": None if start is None else repr(start)}
     given = [f"{name}={value}" for name, value in named.items() if value is not None]
     config = load_config(game, [*(settings or []), *given])
@@ -75,24 +83,22 @@ def train(
     else:
         folder = _new_run_folder(Path(config.game.partition(":")[0]).stem)
     # Hidden files alone are what a run leaves that was killed before it was one.
-    if folder.exists() and (not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir())):
+    is_taken = folder.exists() and (not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir()))
+    if is_taken:
+        from selfplay.run_folder import is_run
+
+        if not is_run(folder):
+            raise GameError(f"{folder} exists and is no run's folder: name another with --run")
         if not overwrite:
             raise GameError(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
             )
-        from selfplay.run import delete_run
-        from selfplay.start import lies_in, load_start
-
-        load_start(config)  # before anything is lost
-        if lies_in(config, folder):
-            raise GameError(f"{folder}: holds the net to begin with; give the new run another name with --run")
-        delete_run(folder)
     with shown(LOADING) as begin:
         from selfplay.plan import settled
         from selfplay.run import train as train_run
 
         config = settled(config, begin)
-    return 0 if train_run(config, folder, minutes) else INTERRUPTED
+    return 0 if train_run(config, folder, minutes, replace=is_taken) else INTERRUPTED
 
 
 @app.command
@@ -142,7 +148,7 @@ def doctor(
     /,
     *,
     quick: Annotated[bool, Flag] = False,
-    games: Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000))] = 200,
+    games: Annotated[int, Parameter(validator=Within(1, 1_000_000))] = 200,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
@@ -180,7 +186,7 @@ def bench(
     *,
     model: str | None = None,
     settings: Settings = None,
-    seconds: Annotated[float, Parameter(validator=Number(gt=0, lte=600))] = 1.0,
+    seconds: Annotated[float, Parameter(validator=Within(0.001, 600))] = 1.0,
     quick: Annotated[bool, Flag] = False,
     profile: Path | None = None,
     as_json: Json = False,
@@ -198,15 +204,18 @@ def bench(
     """
     import json
 
+    from agent.storage import check_folder
     from selfplay.config import load_config
 
+    if profile is not None:
+        profile = profile.expanduser()
+        check_folder(profile, "--profile")
     config = load_config(game, settings or [])
     with shown(LOADING) as begin:
         from selfplay.bench import measure
         from selfplay.bench_report import in_words
         from selfplay.plan import settled
 
-        profile = profile.expanduser() if profile is not None else None
         config = settled(config, begin)
         result = measure(
             config, model=model, seconds=seconds / 4 if quick else seconds, quick=quick, profile=profile, tell=begin
@@ -254,21 +263,21 @@ def tournament(
     /,
     *players: str,
     file: Path | None = None,
-    games: Annotated[int | None, Parameter(validator=Number(gte=2, lte=1_000_000))] = None,
+    games: Annotated[int | None, Parameter(validator=Within(2, 1_000_000))] = None,
     config: str | None = None,
     pairing: Literal["round-robin", "gauntlet", "adaptive"] | None = None,
     sides: Literal["both", "first", "second"] | None = None,
-    opening_plies: Annotated[int | None, Parameter(validator=Number(gte=0, lte=1000))] = None,
+    opening_plies: Annotated[int | None, Parameter(validator=Within(0, 1000))] = None,
     book: Path | None = None,
-    sprt: tuple[float, float] | None = None,
+    sprt: Annotated[tuple[float, float] | None, Flag] = None,
     simulations: Simulations = None,
-    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    nodes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    seconds: Seconds = None,
+    nodes: Annotated[int | None, Parameter(validator=Within(1, 10**15))] = None,
     referee: str | None = None,
-    checkpoints: Annotated[int, Parameter(validator=Number(gte=2, lte=1000))] = 8,
-    workers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1024))] = None,
+    checkpoints: Annotated[int, Parameter(validator=Within(2, 1000))] = 8,
+    workers: Annotated[int | None, Parameter(validator=Within(1, 1024))] = None,
     backend: str | None = None,
-    seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=2**63))] = None,
+    seed: Annotated[int | None, Parameter(validator=Within(0, MOST_SEED))] = None,
     anchor: Annotated[list[str] | None, Parameter(negative="", show_default=False)] = None,
     merge: Annotated[list[Path] | None, Parameter(negative="", show_default=False)] = None,
     report: Annotated[bool, Flag] = False,
@@ -308,10 +317,14 @@ def tournament(
 
     if file is None and config is None and (game is None or report or merge):
         raise GameError("tournament: expected a game and players, or --file FILE; see `keima tournament --help`")
+    if report and merge:
+        raise GameError("--report plays nothing and adds nothing: expected it without --merge")
     with shown(LOADING) as tell:
+        from agent.storage import check_folder
         from games import load
         from selfplay.tournament.report import parse_anchors, standings, tell_of
-        from selfplay.tournament.tournament import begin, how_to_go_on
+        from selfplay.tournament.store import Store
+        from selfplay.tournament.tournament import begin, how_to_go_on, test_of
 
         anchors, loaded = parse_anchors(anchor or []), None
         left_out: tuple[str, ...] = ()
@@ -344,24 +357,35 @@ def tournament(
                 if file is None or not file.exists():
                     raise
                 players = (game, *players)  # the file knows the game, and this is one more who plays
-        found = begin(
-            file or _new_tournament(loaded.name if loaded else ""),
-            loaded,
-            players,
-            merge=merge or [],
-            limits={**limits, "checkpoints": checkpoints},
-            workers=workers,
-            backend=backend,
-            **settings,
-        )
-        if not report:
+        if output is not None:
+            output = output.expanduser()
+            check_folder(output, "--output")
+        if report:
+            assert file is not None
+            with Store(file, loaded, read_only=True) as store:
+                told = standings(store, anchors), test_of(store)
+        else:
+            found = begin(
+                file or _new_tournament(loaded.name if loaded else ""),
+                loaded,
+                players,
+                merge=merge or [],
+                limits={**limits, "checkpoints": checkpoints},
+                workers=workers,
+                backend=backend,
+                anchors=anchors,
+                **settings,
+            )
             found.prepare(tell)
+    if report:
+        tell_of(*told, output, as_json=as_json)
+        return 0
     for line in left_out:
         print(line, file=sys.stderr)
     with found:
-        done = report or found.play()
+        done = found.play()
         if found.store.num_games():
-            tell_of(standings(found.store, anchors), found.test, output, as_json=as_json)
+            tell_of(standings(found.store, anchors), test_of(found.store), output, as_json=as_json)
         if not done:
             print(
                 f"stopped; nothing that was over is lost, and this goes on: {how_to_go_on(found.store.path)}",
@@ -376,11 +400,11 @@ def rate(
     run: str,
     /,
     *,
-    simulations: Annotated[int, Parameter(validator=Number(gte=0, lte=1_000_000))] = 64,
-    checkpoints: Annotated[int, Parameter(validator=Number(gte=2, lte=1000))] = 8,
-    games: Annotated[int | None, Parameter(validator=Number(gte=2, lte=1_000_000))] = None,
+    simulations: Annotated[int, Parameter(validator=Within(0, 1_000_000))] = 64,
+    checkpoints: Annotated[int, Parameter(validator=Within(2, 1000))] = 8,
+    games: Annotated[int | None, Parameter(validator=Within(2, 1_000_000))] = None,
     against: Annotated[list[str] | None, Parameter(negative="", show_default=False)] = None,
-    workers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1024))] = None,
+    workers: Annotated[int | None, Parameter(validator=Within(1, 1024))] = None,
     as_json: Json = False,
 ) -> int:
     """Put a run's checkpoints on a ladder, while it trains or after: Elo against training time, for TensorBoard too.
@@ -423,14 +447,16 @@ def rate(
 
 
 def _run_folder(text: str, *, must_exist: bool) -> Path:
-    """The folder of a run given by name or by path."""
+    """The folder of a run given by name or by path; with `must_exist` one that is there, else one that may be made."""
     from games.contract import GameError
 
     path = Path(text).expanduser()
-    folder = path if path.is_dir() or len(path.parts) > 1 else RUNS / text
+    folder = path if path.is_dir() or os.sep in text else RUNS / text
     if must_exist and not folder.is_dir():
         known = sorted(p.name for p in RUNS.glob("*") if p.is_dir())
         raise GameError(f"no run {text!r}; under {RUNS}/ there is: {', '.join(known) or 'none'}")
+    if not must_exist and Path.cwd().is_relative_to(folder.resolve()):
+        raise GameError(f"--run {text}: expected a name, or a folder of the run's own, not the one that you are in")
     return folder
 
 

@@ -3,24 +3,12 @@
 The learner is a fold over segments of games. Each segment joins the replay window and allows a fixed number of
 training steps (`samples_per_position`); a step's batch depends only on the seed, its number and the window, and what
 depends on the time (the learning rate's schedule, the network's growth) on when the segment came in, which is kept
-with it. So a run
-that is killed and resumed makes the steps it had not saved over again, the same ones: nothing is lost but the games
-under way. What is saved is said: a line of progress.jsonl is written after the state it speaks of is on disk.
-
-A run's folder:
-
-    config.toml             every option, as the run uses it
-    learner.safetensors     the learner's state and the run's counters
-    model.safetensors       the newest averaged network: what to play with
-    start.safetensors       the net it began with, where it began with one
-    checkpoints/            that network at earlier times
-    games/                  the replay store
-    weights/                the newest averaged networks, numbered, for the actors; passing
-    tensorboard/, progress.jsonl, run.log
+with it. So a run that is killed and resumed makes the steps it had not saved over again, the same ones: nothing is
+lost but the games under way. What is saved is said: a line of progress.jsonl is written after the state it speaks of
+is on disk. What else is in the folder says selfplay/run_folder.py.
 """
 
 import contextlib
-import fcntl
 import math
 import os
 import shutil
@@ -30,14 +18,13 @@ import time
 from collections import deque
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
 
 from agent.backends import choose_backend
 from agent.checkpoint import MODEL_FILE, Checkpoint, CheckpointError, Metadata, read_metadata, save_checkpoint
-from agent.inference import make_evaluator
+from agent.inference import check_backend, make_evaluator
 from agent.interrupts import stopped_in_order
 from agent.network import Network
 from agent.storage import remove_unfinished, write_atomically
@@ -62,14 +49,12 @@ from selfplay.pool import ActorPool, num_actors
 from selfplay.processes import available_cores
 from selfplay.replay import ReplayStore
 from selfplay.report import Rates, Report, calibration, figures, game_as_text
+from selfplay.run_folder import CONFIG_FILE, LOG_FILE, STATE_FILE, delete_run, lock
 from selfplay.sampling import Batch, samplers_of
 from selfplay.segment import DamagedSegment, Segment
-from selfplay.start import in_words, keep_start, kept_start, load_start
+from selfplay.start import in_words, keep_start, kept_start, lies_in, load_start
 from selfplay.strength import StrengthMeter
 
-CONFIG_FILE = "config.toml"
-STATE_FILE = "learner.safetensors"
-LOG_FILE = "run.log"
 MAX_PENDING = 4
 """Segments that may wait for the learner; then the actors are not listened to, and so wait themselves."""
 KEPT_WEIGHTS = 4
@@ -85,16 +70,23 @@ class _Interrupted(BaseException):
     """Raised by the first Ctrl-C where work may be broken off; elsewhere it is only noted."""
 
 
-def train(config: TrainConfig, folder: Path, minutes: float | None = None) -> bool:
-    """Starts a run in `folder`, which must not hold one; see `TrainingRun.go` for what is returned.
+def train(config: TrainConfig, folder: Path, minutes: float | None = None, *, replace: bool = False) -> bool:
+    """Starts a run in `folder`; see `TrainingRun.go` for what is returned.
 
-    minutes: in place of the config's.
+    minutes: in place of the config's. replace: whether the run that is in `folder` is deleted first; otherwise there
+    must be none. Raises GameError for what cannot begin, before anything is lost.
     """
     if minutes is not None:
         config = config.model_copy(update={"run": config.run.model_copy(update={"minutes": minutes})})
     start = load_start(config)
+    if config.selfplay.backend != "auto":
+        check_backend(config.selfplay.backend)
+    if replace:
+        if lies_in(config, folder):
+            raise GameError(f"{folder}: holds the net to begin with; give the new run another name with --run")
+        delete_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with lock(folder):
         if (folder / CONFIG_FILE).exists():
             raise GameError(f"{folder}: holds a run: go on with --resume {folder}, or name another")
         if start is not None:
@@ -107,16 +99,8 @@ def resume(folder: Path, minutes: float | None = None) -> bool:
     """Goes on with the run in `folder` to the end of its minutes, or for `minutes` more."""
     if not (folder / CONFIG_FILE).is_file():
         raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}")
-    with _lock(folder):
+    with lock(folder):
         return TrainingRun(folder, load_config(str(folder / CONFIG_FILE))).go(minutes)
-
-
-def delete_run(folder: Path) -> None:
-    """Deletes a run to make room for another. Raises GameError for one being trained, and for a folder that is none."""
-    if not (folder / CONFIG_FILE).is_file():
-        raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}; nothing was deleted")
-    with _lock(folder):
-        shutil.rmtree(folder)
 
 
 class TrainingRun:
@@ -434,7 +418,7 @@ class TrainingRun:
             game=self.game.label,
             rules_version=self.game.rules_version,
             network=self.learner.player.config.model_dump(),
-            run=self.folder.name,
+            run="".join(character for character in self.folder.name if character.isprintable())[:200],
             step=self.learner.step,
             games=self.games,
             strength=self._figures,
@@ -555,6 +539,10 @@ class TrainingRun:
     def _say_farewell(self) -> None:
         model, game = self.folder / MODEL_FILE, self.game.spec
         print()
+        if self.games == 0:
+            print("No game was finished in this time, so nothing was learnt.")
+            print(f"Go on:    {command_here('keima')} train --resume {self.folder} --minutes 20")
+            return
         if self.strengths:
             print(f"Strength: {self.strengths[-1][2]}.")
         print(f"Net:      {model} (step {self.learner.step}, {self.games:,} games, {self.elapsed_s / 60:.1f} minutes)")
@@ -586,13 +574,3 @@ def command_here(name: str) -> str:
     """How to call one of this environment's commands: with its path where the environment is not activated."""
     path = Path(sysconfig.get_path("scripts")) / name
     return name if shutil.which(name) or not path.is_file() else os.path.relpath(path)
-
-
-def _lock(folder: Path) -> IO[str]:
-    """Holds the run's folder for this process as long as the returned file is open."""
-    file = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise GameError(f"{folder}: this run is being trained by another process") from None
-    return file

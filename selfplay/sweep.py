@@ -38,7 +38,8 @@ from selfplay.ablation import Ablation, to_markdown
 from selfplay.config import TrainConfig, load_config, options, to_toml
 from selfplay.hyperparameters import Search
 from selfplay.panel import Panel, Progress, duration
-from selfplay.run import CONFIG_FILE, STATE_FILE, command_here
+from selfplay.run import command_here
+from selfplay.run_folder import CONFIG_FILE, STATE_FILE
 from selfplay.sweep_config import Overrides, SweepConfig, parse_sweep, read_sweep
 from selfplay.trial import (
     BAD_INPUT,

@@ -160,6 +160,8 @@ def shipped_sweeps() -> list[str]:
 def parse_sweep(text: str, source: str) -> SweepConfig:
     """The config that a text is, with every trial it may lead to checked. Raises GameError, in one line."""
     values = parse_toml(source, text)
+    if "game" in values and set(values) <= set(TrainConfig.model_fields):
+        raise ConfigError(f"{source}: expected a sweep's config, but it is one for `keima train {source}`")
     for name in ("set", "space"):
         if isinstance(values.get(name), dict):
             values[name] = _flat(values[name])

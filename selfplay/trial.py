@@ -35,7 +35,8 @@ from mcts.search import Evaluate, SearchSettings, choose_actions
 from selfplay.config import load_config
 from selfplay.processes import available_cores
 from selfplay.report import PROGRESS_FILE
-from selfplay.run import CONFIG_FILE, AlreadyTrained, resume
+from selfplay.run import AlreadyTrained, resume
+from selfplay.run_folder import CONFIG_FILE
 from selfplay.sweep_config import Measure
 from selfplay.tournament.contestants import NetworkContestant, PlayoutContestant
 from selfplay.tournament.match import play_match

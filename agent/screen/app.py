@@ -25,6 +25,7 @@ from agent.choice import Setting
 from agent.progress import LOADER
 from agent.screen import style
 from agent.screen.dialogs import Answers, HelpScreen, StartDialog
+from games import blamed_on_game
 
 if TYPE_CHECKING:
     from agent.records import GameRecord
@@ -90,7 +91,10 @@ class CommandLine(Input):
 
 
 class KeimaApp(App[None]):
-    """One window. `run` returns when the user leaves; `problem` is then what made it impossible to play."""
+    """One window. `run` returns when the user leaves; `problem` is then what made it impossible to play.
+
+    `is_interrupted`: whether it was by Ctrl-C that the user left.
+    """
 
     class Call(Message):
         """Has the screen's thread call a function; any thread may post it."""
@@ -104,20 +108,21 @@ class KeimaApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help"),
-        Binding("f2", "line('analyse')", "Analysis"),
+        # With 80 columns all that are shown have room: hence short words, and PgUp and PgDn in the help alone.
+        Binding("f2", "line('analyse')", "Think"),
         Binding("f3", "heat", "Heat"),
         Binding("f4", "line('hint')", "Hint"),
-        Binding("f5", "line('explain')", "Explain"),
+        Binding("f5", "line('explain')", "Why"),
         Binding("f6", "line('undo')", "Undo"),
-        Binding("pageup", "line('back')", "Back", key_display="PgUp", priority=True),
-        Binding("pagedown", "line('forward')", "On", key_display="PgDn", priority=True),
+        Binding("pageup", "line('back')", show=False, priority=True),
+        Binding("pagedown", "line('forward')", show=False, priority=True),
         Binding("ctrl+home", "line('start')", show=False),
         Binding("ctrl+end", "line('end')", show=False),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+s", "type('save')", "Save", priority=True),
         Binding("ctrl+o", "type('load')", "Open", priority=True),
         Binding("ctrl+q", "quit", "Leave", priority=True),
-        Binding("ctrl+c", "quit", show=False, priority=True),
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
 
     def __init__(self, setting: Setting, *, is_chosen: bool) -> None:
@@ -125,6 +130,7 @@ class KeimaApp(App[None]):
         self._coloured = "NO_COLOR" not in os.environ
         super().__init__(ansi_color=not self._coloured)  # textual leaves colours out of the terminal's own alone
         self.problem: Exception | None = None
+        self.is_interrupted = False
         self.table: Table | None = None
         self._setting = setting
         self._is_chosen = is_chosen
@@ -153,7 +159,7 @@ class KeimaApp(App[None]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with contextlib.suppress(RuntimeError, ValueError):  # elsewhere than in the main thread
-                loop.add_signal_handler(number, self.exit)
+                loop.add_signal_handler(number, self.action_interrupt if number == signal.SIGINT else self.exit)
         if not self._is_chosen:
             self._open_dialog(Answers(), self._answered_first)
 
@@ -245,6 +251,17 @@ class KeimaApp(App[None]):
     async def action_quit(self) -> None:
         self.exit()
 
+    def action_interrupt(self) -> None:
+        self.is_interrupted = True
+        self.exit()
+
+    def _handle_exception(self, error: Exception) -> None:
+        # What a user's own game has raised is told in one line, once the screen is the terminal's again.
+        if blamed_on_game(error) is None:
+            super()._handle_exception(error)
+        else:
+            self._give_up(error)
+
     def _post(self, function: Callable[[], None]) -> None:
         """Has the screen's thread call a function; for any thread."""
         self.post_message(self.Call(function))
@@ -333,10 +350,15 @@ class KeimaApp(App[None]):
 
 
 def play(setting: Setting, *, is_chosen: bool) -> None:
-    """Plays on the whole screen until the user leaves. Raises GameError for what makes it impossible."""
+    """Plays on the whole screen until the user leaves.
+
+    Raises GameError for what makes it impossible, and KeyboardInterrupt where the user leaves by Ctrl-C.
+    """
     for name in ("COLUMNS", "LINES"):  # where they are set, they would count for more than the window's size
         os.environ.pop(name, None)
     app = KeimaApp(setting, is_chosen=is_chosen)
     app.run()
     if app.problem is not None:
         raise app.problem
+    if app.is_interrupted:
+        raise KeyboardInterrupt

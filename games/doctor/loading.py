@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
-from games import load, names
+from games import find, names
 from games.contract import (
     OPTIONAL_KERNELS,
     SIGNATURES,
@@ -55,9 +55,9 @@ def load_game(text: str) -> Game:
     path = Path(name).expanduser().resolve()
     known = path.is_file() if name.endswith(".py") else name in names()
     if not known:
-        load(text)  # it says what is wrong with the input
+        find(text)  # it says what is wrong with the input
     try:
-        game = load(name)
+        game = find(name)
     except Exception as error:
         raise Unloadable(_loading_finding(path, error)) from error
     return parse_parameters(type(game), parameters) if parameters else game

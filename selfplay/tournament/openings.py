@@ -54,7 +54,7 @@ class RandomOpenings:
         while self._plies > 0:
             repeated = None
             for _ in range(ATTEMPTS):
-                drawn = self._random_moves(self._plies)
+                drawn = self.random_moves(self._plies)
                 if drawn is None:
                     continue
                 opening, state = drawn
@@ -67,7 +67,7 @@ class RandomOpenings:
             self._plies -= 1  # games are so short
         return ()
 
-    def _random_moves(self, plies: int) -> tuple[Opening, State] | None:
+    def random_moves(self, plies: int) -> tuple[Opening, State] | None:
         """Random moves and where they lead to; None where that is decided."""
         state = self._game.new_state()
         actions: list[int] = []
@@ -77,6 +77,13 @@ class RandomOpenings:
             actions.append(int(self._random.choice(self._game.legal(state))))
             self._game.kernels.play(state, actions[-1])
         return None if is_decided(self._game, state) else (tuple(actions), state)
+
+
+def check_plies(game: Game, plies: int) -> None:
+    """Raises GameError where games are so short that no opening of so many random moves is found."""
+    openings = RandomOpenings(game, plies, seed=0)
+    if plies > game.max_plies or all(openings.random_moves(plies) is None for _ in range(ATTEMPTS)):
+        raise GameError(f"--opening-plies {plies}: expected fewer: games of {game.spec} are decided by then")
 
 
 class BookOpenings:

@@ -171,7 +171,7 @@ def rate(
     names = list(dict.fromkeys(name for pair in counts for name in pair))
     if not names:
         raise GameError("no games to rate")
-    _check_anchors(anchors, [*names, *unplayed])
+    check_anchors(anchors, [*names, *unplayed])
     groups = _groups(names, counts)
     fit = _Fit.of(names, counts, _strength_basis(names, groups, anchors, centre or ()), anchors)
     elo, covariance, (low, high) = fit.strengths(), fit.covariance(), fit.intervals()
@@ -347,7 +347,8 @@ def _collect(results: Iterable[PairResult]) -> tuple[Counts, tuple[str, ...]]:
     return played, tuple(dict.fromkeys(name for pair in counts for name in pair if name not in rated))
 
 
-def _check_anchors(anchors: Mapping[str, float], names: Sequence[str]) -> None:
+def check_anchors(anchors: Mapping[str, float], names: Sequence[str]) -> None:
+    """Raises GameError for an anchor of nobody, or one that is no Elo."""
     for name, elo in anchors.items():
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)

@@ -16,7 +16,7 @@ from games.contract import SECOND_WINS, GameError
 from selfplay.tournament import ladder, plots
 from selfplay.tournament.contestants import Thinking
 from selfplay.tournament.levels import levels_toml, make_levels
-from selfplay.tournament.ratings import Ratings, Tally, bounded_players, rate, tally
+from selfplay.tournament.ratings import Ratings, Tally, bounded_players, check_anchors, rate, tally
 from selfplay.tournament.sprt import SprtState
 from selfplay.tournament.store import Store, StoredGame
 
@@ -140,6 +140,8 @@ def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Stand
     anchors: Elo that players, by name or text, are to keep. Raises GameError where there is no game yet.
     """
     players = {player.id: player for player in store.players()}
+    fixed = store.by_name(anchors or {})
+    check_anchors(fixed, [player.name for player in players.values()])
     games = list(store.games())
     if not games:
         raise GameError(f"{store.path}: no games yet")
@@ -152,8 +154,8 @@ def standings(store: Store, anchors: Mapping[str, float] | None = None) -> Stand
         )
         for game in games
     )
-    known = {player.text: player.name for player in players.values()}
-    fixed = {known.get(name, name): elo for name, elo in (anchors or {}).items()}
+    played = {name for result in results.results for name in (result.first, result.second)}
+    fixed = {name: elo for name, elo in fixed.items() if name in played}
     return Standings(
         game=store.game.label,
         names=tuple(player.name for player in players.values()),

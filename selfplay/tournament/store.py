@@ -15,7 +15,7 @@ import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -109,15 +109,19 @@ class Store:
     def __init__(self, path: Path, game: Game | None = None, *, read_only: bool = False) -> None:
         """Opens `path`, or makes it where there is none, for `game`; None takes the game that it is of.
 
-        Raises GameError for another game's file, one that is no tournament's, and one that is in use.
+        read_only: nothing is written, and a tournament that is being played may be looked at. Raises GameError for
+        another game's file, one that is no tournament's, and one that is in use.
         """
         self.path = path
-        existed = path.exists() and path.stat().st_size > 0
+        existed = path.exists()
         if not existed and (game is None or read_only):
             raise GameError(f"{path}: no such tournament")
+        if existed and (not path.is_file() or path.stat().st_size == 0):  # which SQLite would make a database of
+            what = "is empty: delete it, or name another" if path.is_file() else "is no file"
+            raise GameError(f"{path}: expected a tournament's file, but it {what}")
         self._lock = None if read_only else _lock(path)
         try:
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database = sqlite3.connect(_address(path, read_only), isolation_level=None, uri=True)
             self._open(game, existed)
         except sqlite3.Error as error:
             self.close()
@@ -164,6 +168,11 @@ class Store:
         """In the order they came."""
         rows = self._database.execute("SELECT id, text, name, weights FROM players ORDER BY id")
         return [StoredPlayer(*row) for row in rows]
+
+    def by_name(self, values: Mapping[str, float]) -> dict[str, float]:
+        """What is said of players, who may be called by their texts, by their names."""
+        names = {player.text: player.name for player in self.players()}
+        return {names.get(name, name): value for name, value in values.items()}
 
     def begin_session(self, about: dict[str, Any]) -> int:
         """A start of the tournament; its number, which games are recorded with."""
@@ -350,6 +359,16 @@ def line_digest(game: Game, actions: Iterable[int], opening: int) -> str:
 
 OUTCOMES = {FIRST_WINS: "first", SECOND_WINS: "second", DRAW: "draw"}
 """What the file's numbers mean; they are those of games.contract."""
+
+
+def _address(path: Path, read_only: bool) -> str:
+    """How SQLite is told of the file."""
+    if not read_only:
+        return path.absolute().as_uri()
+    # Whoever writes to it has a log beside it. Where there is none, even a reader would make one and leave it there,
+    # unless the file is said to be unchanging.
+    in_use = path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?{'mode=ro' if in_use else 'immutable=1'}"
 
 
 def _lock(path: Path) -> IO[str]:

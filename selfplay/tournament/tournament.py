@@ -24,7 +24,8 @@ from selfplay.processes import available_cores
 from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
 from selfplay.tournament.driver import Driver, Finished
 from selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
-from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings
+from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings, check_plies
+from selfplay.tournament.ratings import check_anchors
 from selfplay.tournament.referee import Referee
 from selfplay.tournament.schedule import (
     AdaptiveSchedule,
@@ -37,7 +38,7 @@ from selfplay.tournament.schedule import (
     round_robin,
 )
 from selfplay.tournament.sprt import Sprt, SprtState, Verdict, count_pairs
-from selfplay.tournament.store import Store, StoredGame, line_digest
+from selfplay.tournament.store import Store, StoredGame, StoredPlayer, line_digest
 from selfplay.tournament.worker import WorkerTask
 
 DEFAULT_GAMES = 20
@@ -117,7 +118,10 @@ class Tournament:
         backend: what runs the networks; by default the fastest sound one.
         """
         if len(entrants) < 2:
-            raise GameError("a tournament: expected at least two players")
+            raise GameError(
+                f"a tournament: expected at least two players, got {', '.join(e.text for e in entrants) or 'none'}; "
+                "equal ones count once"
+            )
         if settings.sprt is not None and len(entrants) != 2:
             raise GameError(f"--sprt is for two players, got {len(entrants)}")
         self.store = store
@@ -176,15 +180,6 @@ class Tournament:
             show(driver)
         return _is_over(schedule)
 
-    @property
-    def test(self) -> SprtState | None:
-        """Where the test between the two players stands; None where none was asked for."""
-        if self._settings.sprt is None:
-            return None
-        schedule, _ = self._schedule()
-        assert isinstance(schedule, SprtSchedule)
-        return _state_of(Sprt(*self._settings.sprt), schedule.pairs)
-
     def __enter__(self) -> Self:
         return self
 
@@ -197,28 +192,15 @@ class Tournament:
         """What is to be played, and the games there are between those who play."""
         openings, settings = self._settings.openings(self._game), self._settings
         numbers = list(range(len(self._entrants)))
-        results = self._results()
+        results = _results(self.store, self._players)
         history = [result.pairing for result in results]
         if settings.sprt is not None:
-            test = Sprt(*settings.sprt)
-            return SprtSchedule(partial(_is_decided, test), settings.games, openings, results), history
+            return _sprt_schedule(settings, openings, results), history
         if settings.pairing == "adaptive":
             total = settings.games * len(round_robin(numbers))
             return AdaptiveSchedule(numbers, total, openings, results), history
         pairs = round_robin(numbers) if settings.pairing == "round-robin" else gauntlet(numbers)
         return FixedSchedule(pairs, settings.games, openings, history, settings.sides), history
-
-    def _results(self) -> list[Result]:
-        number = {player.id: i for i, player in enumerate(self._players)}
-        openings: dict[tuple[str, ...], tuple[int, ...]] = {}
-        results = []
-        for game in self.store.games():
-            if game.first in number and game.second in number:
-                moves = game.moves[: game.opening]
-                if moves not in openings:
-                    openings[moves] = tuple(position_after(self._game, list(moves)).actions)
-                results.append(Result(Pairing(number[game.first], number[game.second], openings[moves]), game.outcome))
-        return results
 
     def _tables(self) -> int:
         if any(entrant.is_timed for entrant in self._entrants):
@@ -324,6 +306,7 @@ def begin(
     *,
     everybody: bool = True,
     merge: Sequence[Path] = (),
+    anchors: Mapping[str, float] | None = None,
     limits: Mapping[str, Any] | None = None,
     workers: int | None = None,
     backend: str | None = None,
@@ -332,10 +315,15 @@ def begin(
     """A tournament with a file that is new or has been played before.
 
     everybody: whether the file's players take part, too. merge: files whose players and games are added first.
-    limits: for `lineup.enter`. given: settings to change; None leaves what the file says. Raises GameError, and a file
-    that is not there yet is not made by a command that is wrong.
+    anchors: for `report.standings`, to be wrong before anything is played. limits: for `lineup.enter`. given: settings
+    to change; None leaves what the file says. Raises GameError, and a file that is not there yet is not made by a
+    command that is wrong.
     """
     fresh = not path.exists()
+    if backend is not None:
+        from agent.inference import check_backend  # imports torch
+
+        check_backend(backend)
     if game is not None:
         enter(texts, game, **(limits or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -355,10 +343,13 @@ def begin(
             )
         if settings.sprt is not None and given.get("games") is None and "games" not in store.settings:
             settings = settings.changed(games=SPRT_GAMES)
+        if given.get("opening_plies") is not None and settings.book is None:
+            check_plies(store.game, settings.opening_plies)
         settings.openings(store.game)
         known = [player.text for player in store.players()] if everybody else []
         entrants = enter([*known, *texts], store.game, **(limits or {}))
         tournament = Tournament(store, settings, entrants, workers=workers, backend=backend)
+        check_anchors(store.by_name(anchors or {}), [player.name for player in store.players()])
         store.save_settings(dataclasses.asdict(settings))
         return tournament
     except BaseException:
@@ -366,6 +357,34 @@ def begin(
         if fresh:
             path.unlink(missing_ok=True)
         raise
+
+
+def test_of(store: Store) -> SprtState | None:
+    """Where the test between a tournament's two players stands; None where none was asked for. Raises GameError."""
+    settings, players = Settings.from_json(store.settings), store.players()
+    if settings.sprt is None or len(players) != 2:
+        return None
+    schedule = _sprt_schedule(settings, settings.openings(store.game), _results(store, players))
+    return _state_of(Sprt(*settings.sprt), schedule.pairs)
+
+
+def _sprt_schedule(settings: Settings, openings: Openings, results: Sequence[Result]) -> SprtSchedule:
+    assert settings.sprt is not None
+    return SprtSchedule(partial(_is_decided, Sprt(*settings.sprt)), settings.games, openings, results)
+
+
+def _results(store: Store, players: Sequence[StoredPlayer]) -> list[Result]:
+    """The games between these players, who have numbers in this order."""
+    number = {player.id: i for i, player in enumerate(players)}
+    openings: dict[tuple[str, ...], tuple[int, ...]] = {}
+    results = []
+    for game in store.games():
+        if game.first in number and game.second in number:
+            moves = game.moves[: game.opening]
+            if moves not in openings:
+                openings[moves] = tuple(position_after(store.game, list(moves)).actions)
+            results.append(Result(Pairing(number[game.first], number[game.second], openings[moves]), game.outcome))
+    return results
 
 
 def _is_over(schedule: Schedule) -> bool:

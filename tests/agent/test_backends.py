@@ -1,6 +1,7 @@
 """Which backend is chosen: the fastest that is sound, from a measurement that is kept."""
 
 import typing
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from agent.backends import Choice, choose_backend, distances_from_float32, measu
 from agent.inference import BACKENDS, available_backends, default_backend, make_evaluator
 from agent.network import Network
 from agent.network_config import NetworkConfig
+from games.contract import GameError
 from selfplay.config import Backend
 
 GAME = games.load("tictactoe")
@@ -100,6 +102,34 @@ def test_an_imprecise_backend_is_passed_over_and_named(network, monkeypatch):
     assert choice.unsound["openvino-int8"][1] == pytest.approx(0.2, abs=0.02)
     assert "inference by openvino-f32; openvino-int8 is too imprecise for this net" in str(choice)
     assert "openvino-int8 300, openvino-f32 200" in str(choice)
+
+
+def test_a_backend_that_fails_is_no_choice(network, monkeypatch):
+    exact = backends.make_evaluator
+
+    def make(game, network, backend=None, batch_size=None):
+        if backend == "openvino-int8":
+            raise RuntimeError("Check 'validate' failed\nat src/core")
+        return exact(game, network, backend, batch_size)
+
+    monkeypatch.setattr(backends, "make_evaluator", make)
+    rates = measure_rates(GAME, network, 16)
+    assert set(rates) == {*available_backends()} - {"openvino-int8"}
+    choice = backends.fastest_sound(GAME, network, {"openvino-int8": 300.0, "torch-f32": 100.0})
+    assert choice.backend == "torch-f32"
+    assert "openvino-int8 fails on this net" in str(choice)
+
+
+def test_a_network_that_nothing_can_run_is_told_of(network):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(3e38)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(GameError, match="answers are not numbers"):
+            measure_rates(GAME, network, 16)
+    choice = backends.fastest_sound(GAME, network, dict.fromkeys(available_backends(), 1.0))
+    assert choice.backend == "torch-f32"
 
 
 def test_distances(network):

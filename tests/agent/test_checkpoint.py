@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -430,8 +431,43 @@ def test_hostile_sizes_take_no_memory(path, network):
     saved(path)
     rewrite_metadata(path, network=SMALL.model_dump() | network)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert "do not fit the network it describes" in refusal(path)
+    assert re.search("do not fit the network it describes|not what it should be: network", refusal(path))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; asked for are 6 GB and more
+
+
+def test_what_is_wrong_with_a_networks_sizes_is_said(path):
+    saved(path)
+    rewrite_metadata(path, network=SMALL.model_dump() | {"channels": 2, "nosuch": 1})
+    assert "its metadata is not what it should be: network.channels: Input should be greater than" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("run", "\x1b[2J", "run: expected printable characters"),
+        ("run", "a\nb", "run: expected printable characters"),
+        ("run", "a" * 100_000, "run: String should have at most 200 characters"),
+        ("game", "a" * 100_000, "game: String should have at most"),
+        ("step", -5, "step: Input should be greater than or equal to 0"),
+        ("step", 10**400, "step: Input should be less than or equal to"),
+        ("games", -1, "games: "),
+        ("score_weight", float("nan"), "score_weight: Input should be a finite number"),
+    ],
+)
+def test_metadata_that_cannot_be(path, name, value, place):
+    saved(path)
+    rewrite_metadata(path, **{name: value})
+    said = refusal(path)
+    assert f"its metadata is not what it should be: {place}" in said
+    assert len(said) < 600
+
+
+def test_variances_below_zero_are_refused(path):
+    game = games.load("tictactoe")
+    network = make_network(game)
+    network.state_dict()["stem.norm.running_var"].fill_(-1)
+    save_checkpoint(path, network, metadata_of(game))
+    assert "stem.norm.running_var: expected variances, got some below 0" in refusal(path)
 
 
 def test_tensors_missing_renamed_or_added(path):

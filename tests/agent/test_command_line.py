@@ -56,10 +56,19 @@ def test_version(capsys):
     [
         ("trian", 'unknown command "trian". Did you mean "train"?'),
         ("play connect4 --simulation 3", "unknown option: --simulation. Did you mean --simulations?"),
-        ("play", 'command "play" parameter GAME requires an argument'),
-        ("play connect4 --simulations -1", 'invalid value "-1" for --simulations'),
-        ("play connect4 --simulations many", 'unable to convert "many" into int'),
-        ("play connect4 --side left", 'invalid value "left" for --side. Choose from: "first", "second"'),
+        ("play", "expected GAME; see `keima play --help`"),
+        ("play connect4 --simulations -1", "--simulations: expected a whole number from 0 to 1000000, got '-1'"),
+        ("play connect4 --simulations many", "--simulations: expected a whole number, got 'many'"),
+        ("play connect4 --side left", "--side: expected first, second or both, got 'left'"),
+        ("play connect4 --simulations", "--simulations: expected a value"),
+        ("play connect4 --seconds nan", "--seconds: expected a number from 0.001 to 86400, got 'nan'"),
+        ("play connect4 --side both --side both", "--side: expected once, got it again"),
+        ("play connect4 --plain=maybe", "--plain: expected yes or no, got 'maybe'"),
+        ("games extra", "unexpected: extra; see `keima games --help`"),
+        ("tournament connect4 --sprt 3", "--sprt: expected 2 values, got 1"),
+        ("tournament connect4 --empty-sprt", "unknown option: --empty-sprt"),
+        ("tournament connect4 random raw --seconds inf", "--seconds: expected a number from 0.001 to 86400, got 'inf'"),
+        ("train connect4 --minutes inf", "--minutes: expected a number from 0.0001 to 1000000, got 'inf'"),
         ("play connect4 --model a --opponent random", "expected --model or --opponent, got both"),
         ("play connect4 --model no/such", "no/such: no such checkpoint or run folder"),
         ("play tictactoe --elo 1200", "--elo: no ratings are shipped for tictactoe; choose by --simulations"),
@@ -71,14 +80,22 @@ def test_version(capsys):
         ("gtp conect4", "unknown game 'conect4' (did you mean connect4?)"),
         ("gtp connect4 --opponent rolout", "did you mean rollout?"),
         ("train", "expected a game or a config file, or --resume RUN"),
-        ("train connect4 --minutes 0", 'invalid value "0.0" for --minutes'),
+        ("train connect4 --minutes 0", "--minutes: expected a number from 0.0001 to 1000000, got '0'"),
         ("train connect4 --resume x", "--resume goes on with the run's own settings"),
+        ("train connect4 --set game=othello", "--set game=othello: the game is said already, connect4"),
+        ("train connect4 --set seed=1 --seed 2", "--seed 2 and --set seed=1 say the same: expected one of them"),
+        ("train connect4 --set run.minutes=1 --minutes 2", "--minutes 2.0 and --set run.minutes=1 say the same"),
+        ("train connect4 --set start_from=a --from b", "--from b and --set start_from=a say the same"),
+        ("play go:komi=7.5,komi=8", "go: komi is said twice"),
+        ("evaluate othello --positions connect4", "connect4: these are positions of connect4, expected positions of"),
+        ("export connect4 --output /dev/null/x.onnx", "no such folder as /dev/null"),
+        ("bench connect4 --profile /dev/null", "--profile /dev/null: expected a folder, but /dev/null is none"),
         ("train --resume x", "no run 'x'; under runs/ there is: none"),
         ("train connect4 --set search.simulation=8", "unknown option search.simulation; the nearest there is: search."),
         ("train connect4 --set search.simulations=few", 'expected a whole number, got "few"'),
         ("train nosuch.toml", "nosuch.toml: no such config file"),
         ("evaluate connect4 --positions nosuch.txt", "nosuch.txt"),
-        ("evaluate connect4 --simulations -1", 'invalid value "-1" for --simulations'),
+        ("evaluate connect4 --simulations -1", "--simulations: expected a whole number from"),
     ],
 )
 def test_bad_usage_is_told_in_one_line(capsys, monkeypatch, tmp_path, line: str, message: str):
@@ -88,6 +105,29 @@ def test_bad_usage_is_told_in_one_line(capsys, monkeypatch, tmp_path, line: str,
     assert said.startswith("keima: ")
     assert said.count("\n") == 1
     assert message in said
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        (["train", "connect4", "--run", ""], "--run: "),
+        (["train", "connect4", "--run="], "--run: "),
+        (["train", "connect4", "--from", " "], "--from: "),
+        (["evaluate", "connect4", "--positions", ""], "--positions: "),
+        (["export", "connect4", "--output", ""], "--output: "),
+        (["tournament", "connect4", "random", "raw", "--file", ""], "--file: "),
+        (["sweep", ""], ""),
+        ([""], ""),
+    ],
+)
+def test_an_empty_text_is_nothing_that_is_wanted(capsys, line: list[str], place: str):
+    assert main(line) == 2
+    assert capsys.readouterr().err == f"keima: {place}expected a value, got an empty text\n"
+
+
+def test_what_a_message_quotes_does_not_speak_to_the_terminal(capsys):
+    assert main(["play", "a\x1b[2J\nb"]) == 2
+    assert "unknown game 'a\\x1b[2J" in capsys.readouterr().err
 
 
 def test_defects_are_not_hidden(monkeypatch):
@@ -128,6 +168,33 @@ def test_closed_output(tmp_path, line: list[str]):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "keima: the output was closed before its end"
     assert "Traceback" not in done.stderr
+
+
+def test_without_streams(tmp_path):
+    """A closed stderr leaves stdout alone; a closed stdout is told of."""
+    said = subprocess.run(["sh", "-c", f"{KEIMA} trian 2>&-"], cwd=tmp_path, capture_output=True, timeout=HANGS_S)
+    assert (said.returncode, said.stdout) == (2, b"")
+    said = subprocess.run(["sh", "-c", f"{KEIMA} games >&-"], cwd=tmp_path, capture_output=True, timeout=HANGS_S)
+    assert (said.returncode, said.stderr) == (2, b"keima: the output was closed before its end\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("    raise ValueError('boom\\nboom')", "mine.py, line 103: ValueError: boom boom; see `keima doctor"),
+        ("    import sys; sys.exit(3)", "mine.py, line 103: SystemExit: 3; see `keima doctor"),
+        ("    return [[9] * 3] * 3", "mine.py: IndexError: string index out of range; see `keima doctor"),
+    ],
+)
+def test_what_a_game_of_ones_own_raises_is_its_fault(tmp_path, capsys, code: str, message: str):
+    rules = (Path(__file__).parents[2] / "games" / "tictactoe.py").read_text()
+    lines = [*rules.splitlines(), *[""] * 100][:101]
+    (tmp_path / "mine.py").write_text("\n".join([*lines, "def fail(self, state):", code, "TicTacToe.board = fail"]))
+    assert main(["play", str(tmp_path / "mine.py"), "--side", "both", "--plain"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"keima: {tmp_path}")
+    assert said.count("\n") == 1
+    assert message in said
 
 
 def test_the_command_that_is_tested_is_the_one_installed_here():

@@ -28,6 +28,8 @@ def test_games_lists_every_game_with_its_parameters(capsys):
     for name in names():
         assert re.search(rf"^{name} +\S", text, re.MULTILINE)
     assert "size=8: rows and columns, an even number (4 to 16)" in text
+    listed = text.partition("\n\nParameters follow")[0]
+    assert {line.split()[0] for line in listed.splitlines() if line[:1].strip()} == set(names())
 
 
 def test_corrupt_checkpoint(tmp_path, checkpoint):

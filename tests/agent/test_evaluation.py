@@ -58,6 +58,8 @@ def test_positions_are_named_by_their_path_or_what_they_are_called(tmp_path, mon
     assert find_positions("connect4_judging", CONNECT4) == JUDGING
     assert len(read_positions(JUDGING, CONNECT4)) == 2000
     assert find_positions("nosuch", CONNECT4) == Path("nosuch")
+    with pytest.raises(GameError, match="these are positions of connect4, expected positions of othello"):
+        find_positions("connect4_judging", load("othello"))
     Path("connect4").touch()  # one's own comes first
     assert find_positions("connect4", CONNECT4) == Path("connect4")
 

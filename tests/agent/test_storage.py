@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agent import storage
-from agent.storage import StorageFull, remove_unfinished, write_atomically
+from agent.storage import StorageFull, check_folder, remove_unfinished, write_atomically
 from games.contract import GameError
 
 
@@ -108,3 +108,15 @@ def test_kill_never_leaves_a_half_file(tmp_path):
         assert len(set(data)) == 1
         remove_unfinished(tmp_path)
         assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_folder_that_cannot_be_made_is_known_before(tmp_path, monkeypatch):
+    check_folder(tmp_path / "a" / "b", "--output")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "b"):
+        with pytest.raises(GameError, match=f"--output {path}: expected a folder, but {tmp_path / 'file'} is none"):
+            check_folder(path, "--output")
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: False)  # as root, all can be written to
+    with pytest.raises(GameError, match="expected a folder that can be written to"):
+        check_folder(tmp_path / "a", "--output")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -159,6 +159,8 @@ def test_an_unknown_game_names_the_nearest():
         ("gomoku:sise=9", "gomoku: unknown parameter 'sise'; it has: size, win"),
         ("gomoku:9,size=7", "gomoku: size is given twice, as 9 and as 7"),
         ("gomoku:win=4,win=5", "gomoku: win is given twice, as 4 and as 5"),
+        ("go:9,,", "go: expected parameters with a comma between each two, got '9,,'"),
+        ("othello:6,", "othello: expected parameters with a comma between each two, got '6,'"),
         ("tictactoe:3", "tictactoe: takes 0 parameters, got '3'"),
         ("tictactoe:size=3", "tictactoe: unknown parameter 'size'; it has: none"),
     ],
@@ -222,6 +224,14 @@ def edited(*replacements):
         (edited(("def play(state, action)", "def play(state)")), "play does not compile: Signature mismatch: 2 arg"),
         (edited(("state[1] -= 1", "state.heap -= 1")), "play does not compile: Unknown attribute 'heap' of type array"),
         (edited(("@dataclass(frozen=True)\n", "")), "expected @dataclass(frozen=True) above class Countdown, "),
+        ("from games.contract import Game\nraise SystemExit(3)\nclass A(Game): pass\n", "line 2: SystemExit: 3"),
+        (edited(("num_actions = 1", "num_actions = 'two'")), "its num_actions is 'two': expected a whole number"),
+        (edited(("num_actions = 1", "num_actions = 0")), "its num_actions is 0: expected a whole number from 1; see"),
+        (edited(("state_size = 2", "state_size = -2")), "its state_size is -2: expected a whole number from 1"),
+        (edited(("state_size = 2", "state_size = 2.5")), "its state_size is 2.5: expected a whole number from 1"),
+        (edited(("    state_size = 2\n", "    state_size = 2\n    policy_planes = -1\n")), "its policy_planes is -1"),
+        (edited(("shape = (1, 1)", "shape = (1, -1)")), "its shape is (1, -1): expected two"),
+        (edited(("shape = (1, 1)", "shape = 5")), "its shape is 5: expected two whole"),
         (edited(("    state_size = 2\n", "")), "expected class Countdown to say its state_size, found nothing"),
     ],
 )
@@ -247,7 +257,7 @@ def test_a_file_that_failed_is_read_again(tmp_path):
 def test_a_file_that_is_no_text(tmp_path):
     path = tmp_path / "bad.py"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(GameError, match="UnicodeDecodeError"):
+    with pytest.raises(GameError, match="expected Python in UTF-8, got something that is not a text file"):
         games.load(str(path))
 
 

@@ -31,44 +31,83 @@ def test_unknown_setting_names_the_nearest(tmp_path):
     assert "search.simulations" in said
 
 
-def test_an_existing_run_is_not_overwritten(tmp_path):
-    model = write_checkpoint(tmp_path / "runs" / "mine" / "model.safetensors", "connect4")
-    before = model.read_bytes()
-    said = complaint(keima("train", "connect4", "--run", "mine", "--minutes", "0.1", folder=tmp_path))
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Path:
+    """The folder of a run called mine, below the one that one is in."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "mine"
+    write_checkpoint(folder / "model.safetensors", "connect4")
+    (folder / "config.toml").write_text('game = "connect4"')
+    (folder / ".lock").touch()
+    return folder
+
+
+def test_an_existing_run_is_not_overwritten(run):
+    before = (run / "model.safetensors").read_bytes()
+    said = complaint(keima("train", "connect4", "--run", "mine", "--minutes", "0.1", folder=run.parent.parent))
     assert "runs/mine exists" in said
     assert "--resume" in said
     assert "--overwrite" in said
-    assert model.read_bytes() == before
+    assert (run / "model.safetensors").read_bytes() == before
 
 
-def test_overwriting_asks_what_it_would_delete(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "runs" / "mine"
-    model = write_checkpoint(folder / "model.safetensors", "connect4")
+def test_overwriting(run, monkeypatch, capsys):
     line = ["train", "connect4", "--run", "mine", "--overwrite"]
-    assert main(line) == 2
-    assert "expected a run's folder, but it has no config.toml; nothing was deleted" in capsys.readouterr().err
-    (folder / "config.toml").write_text("")
-    with (folder / ".lock").open("w") as lock:
+    with (run / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(line) == 2
     assert "this run is being trained by another process" in capsys.readouterr().err
-    assert model.exists()
+    for refused, why in (
+        (["--from", "nosuch.safetensors"], "nosuch.safetensors: no such checkpoint"),
+        (["--from", "runs/mine"], "runs/mine: holds the net to begin with"),
+        (["--set", "selfplay.backend=cuda-f16"], "backend cuda-f16 cannot run here"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("agent.inference.available_backends", lambda: ["torch-f32"])
+            assert main([*line, "--set", "network.blocks=1", "--set", "network.channels=4", *refused]) == 2
+        assert why in capsys.readouterr().err
+    assert (run / "model.safetensors").exists()
     started = []
-    monkeypatch.setattr("selfplay.run.train", lambda config, folder, minutes: started.append((folder, minutes)) or True)
+
+    class Run:
+        def __init__(self, folder, config):
+            assert sorted(path.name for path in folder.iterdir()) == [".lock", "config.toml"]
+            started.append((folder, config.run.minutes))
+
+        def go(self):
+            return True
+
+    monkeypatch.setattr("selfplay.run.TrainingRun", Run)
     assert main([*line, "--minutes", "0.5"]) == 0
     assert started == [(Path("runs/mine"), 0.5)]
-    assert not folder.exists()
-    folder.mkdir()
-    (folder / ".lock").touch()  # all that is left where a run was killed before it had a config
+    (run / "config.toml").unlink()  # all that is left then is what a run was killed with before it had a config
     assert main(["train", "connect4", "--run", "mine"]) == 0
+
+
+def test_only_a_run_is_overwritten(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr("selfplay.run.TrainingRun")  # nothing may be begun
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.toml").write_text('game = "connect4"')
+    (tmp_path / "config.toml").write_text('game = "connect4"')
+    (tmp_path / ".lock").touch()
+    for name in ("mine", "config.toml"):
+        for overwrite in ([], ["--overwrite"]):
+            assert main(["train", "connect4", "--run", f"./{name}", *overwrite]) == 2
+            assert capsys.readouterr().err == f"keima: {name} exists and is no run's folder: name another with --run\n"
+    for name in (".", "..", str(tmp_path), str(tmp_path.parent), "mine/.."):
+        for line in (["train", "connect4", "--overwrite"], ["sweep", "ablations/connect4"]):
+            assert main([*line, "--run", name]) == 2
+            assert "a folder of the run's own, not the one that you are in" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".lock", "config.toml", "config.toml", "mine"]
 
 
 def test_a_run_without_a_name_gets_a_free_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     started = []
 
-    def train(config, folder, minutes):
+    def train(config, folder, minutes, *, replace):
+        assert not replace
         folder.mkdir(parents=True)
         started.append((config.game, config.seed, str(folder)))
         return len(started) < 3
@@ -108,7 +147,7 @@ def test_help_of_the_doctor_explains_every_option(capsys):
     [
         ("doctor tictactoo", "unknown game 'tictactoo' (did you mean tictactoe?)"),
         ("doctor othello:7", "othello: size is an even number, got 7"),
-        ("doctor tictactoe --games 0", 'invalid value "0" for --games'),
+        ("doctor tictactoe --games 0", "--games: expected a whole number from 1 to 1000000, got '0'"),
     ],
 )
 def test_bad_input_is_not_for_the_doctor(capsys, line: str, message: str):

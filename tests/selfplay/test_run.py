@@ -65,6 +65,16 @@ def test_a_run_ends_at_its_steps_and_leaves_a_net(folder, capsys):
         resume(folder)
 
 
+def test_a_run_without_a_game_does_not_pretend(folder, monkeypatch, capsys):
+    monkeypatch.setattr(run_module.TrainingRun, "_train", lambda run: None)
+    assert not train(tiny(folder), folder)
+    said = capsys.readouterr().out
+    assert "No game was finished in this time, so nothing was learnt." in said
+    assert f"keima train --resume {folder}" in said
+    assert "Net: " not in said
+    assert "Strength" not in said
+
+
 def test_a_finished_run_that_was_killed_before_it_saved_its_net_makes_up_for_it(folder, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
@@ -287,7 +297,7 @@ def test_what_cannot_be_begun_with_leaves_no_run(folder):
 
 def test_a_run_belongs_to_one_process(folder):
     folder.mkdir()
-    with run_module._lock(folder):
+    with run_module.lock(folder):
         with pytest.raises(GameError, match="this run is being trained by another process"):
             train(tiny(folder), folder)
         (folder / "config.toml").touch()

@@ -60,6 +60,11 @@ def test_a_range_is_of_the_options_kind():
     assert isinstance(config.space["network.blocks"].high, int)
 
 
+def test_a_config_to_train_with_is_no_sweeps():
+    with pytest.raises(GameError, match="expected a sweep's config, but it is one for `keima train mine"):
+        parse_sweep('game = "connect4"\n[run]\nminutes = 5', "mine.toml")
+
+
 def test_a_sweep_has_one_objective():
     assert sweep().measure.target == 64
     assert sweep("measure.simulations = [16, 0]").measure.target == 0

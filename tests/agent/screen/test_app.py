@@ -18,9 +18,11 @@ from agent import players
 from agent.choice import Choice, Setting
 from agent.manners import ResignationError
 from agent.screen.app import KeimaApp
+from agent.screen.app import play as play_on_screen
 from agent.screen.dialogs import HelpScreen, StartDialog
 from agent.screen.panels import Graph
 from agent.thinking import Line, Thoughts
+from games import blamed_on_game
 from games.contract import GameError
 
 HANGS_S = 120
@@ -469,6 +471,37 @@ def test_leaving_at_once(key):
                 await pilot.press(key)
                 await until(pilot, lambda app=app: app._exit)
                 assert app.problem is None
+                assert app.is_interrupted == (key == "ctrl+c")
+
+    asyncio.run(play())
+
+
+def test_ctrl_c_is_told_to_who_began_it(monkeypatch):
+    monkeypatch.setattr(KeimaApp, "run", KeimaApp.action_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        play_on_screen(Setting("tictactoe", (None, None), Choice()), is_chosen=True)
+
+
+def test_a_game_that_fails_ends_it(tmp_path):
+    rules = (Path(__file__).parents[3] / "games" / "tictactoe.py").read_text()
+    file = tmp_path / "mine.py"
+    file.write_text(f"{rules}\n\ndef fail(self, state):\n    raise ValueError('boom')\n\nTicTacToe.board = fail\n")
+
+    async def play():
+        app = KeimaApp(Setting(str(file), (None, None), Choice()), is_chosen=True)
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: app._exit)
+        assert "ValueError: boom" in blamed_on_game(app.problem)
+
+    asyncio.run(play())
+
+
+def test_the_keys_have_room_on_a_narrow_terminal():
+    async def play():
+        async with table_of("tictactoe", size=(80, 24)) as (pilot, _):
+            shown = {key.description: key.region for key in pilot.app.query("FooterKey")}
+            assert {"Help", "New", "Save", "Open", "Leave"} <= set(shown)
+            assert max(region.right for region in shown.values()) <= 80
 
     asyncio.run(play())
 

@@ -1,6 +1,7 @@
 """A tournament's file: what goes in comes out, two files make one, and nothing else is taken for one."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -217,10 +218,35 @@ def test_a_file_whose_making_was_cut_short_is_made_anew(tmp_path, connect4):
     cut.close()
     with Store(path, connect4) as store:
         assert store.num_games() == 0
-    path.unlink()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_is_there_is_not_made_a_tournament_of(tmp_path, connect4, read_only: bool):
+    path = tmp_path / "t.sqlite"
     path.touch()
+    with pytest.raises(GameError, match="expected a tournament's file, but it is empty: delete it, or name another"):
+        Store(path, connect4, read_only=read_only)
+    assert path.read_bytes() == b""
+    for folder in (tmp_path, Path("/")):
+        with pytest.raises(GameError, match="expected a tournament's file, but it is no file"):
+            Store(folder, connect4, read_only=read_only)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_reading_writes_nothing(tmp_path, connect4):
+    path = tmp_path / "50% #1?.sqlite"
     with Store(path, connect4) as store:
-        assert store.num_games() == 0
+        store.add_player("random", "random", "")
+        before = sorted(tmp_path.iterdir()), path.read_bytes()
+        with Store(path, read_only=True) as reader:  # what is not in the file yet, but in the log beside it
+            assert [player.name for player in reader.players()] == ["random"]
+        assert (sorted(tmp_path.iterdir()), path.read_bytes()) == before
+    with Store(path, read_only=True) as reader:
+        assert len(reader.players()) == 1
+        assert list(tmp_path.iterdir()) == [path]
+        with pytest.raises(sqlite3.OperationalError):
+            reader.save_settings({})
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_lines_are_the_same_where_play_is(connect4):

@@ -136,6 +136,26 @@ def test_every_pair_plays_and_later_players_join(tmp_path, capsys):
     assert {"ladder.txt", "ladder.json", "ladder.csv", "cross.csv"} <= {f.name for f in (tmp_path / "out").iterdir()}
 
 
+def test_a_report_writes_nothing_even_of_a_tournament_under_way(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "t.sqlite"
+    line = ["tournament", "--file", str(path), "--report"]
+    assert commands.main(line) == 2
+    assert "no such tournament" in capsys.readouterr().err
+    with begin(path, games.load("tictactoe"), ["random", "rollout:5 name=Ada"], games=4, workers=1) as tournament:
+        for anchors, message in ([], "no games yet"), (["--anchor", "Adda=0"], "no such player (did you mean 'Ada'?)"):
+            assert commands.main([*line, *anchors]) == 2
+            assert message in capsys.readouterr().err
+        tournament.prepare(lambda stage: None)
+        assert tournament.play()
+        before = path.read_bytes()
+        monkeypatch.setattr("selfplay.tournament.tournament.enter", None)  # its players need not be there any more
+        assert commands.main([*line, "--anchor", "Ada=100", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["games"] == 4
+        assert path.read_bytes() == before
+    assert commands.main([*line, "--merge", "other.sqlite"]) == 2
+    assert "--report plays nothing and adds nothing: expected it without --merge" in capsys.readouterr().err
+
+
 def test_the_same_seed_gives_the_same_games(tmp_path):
     def lines(name, **options):
         _, played = play(tmp_path / name, "connect4", ["random", "rollout:20", "alphabeta:2"], games=6, **options)
@@ -317,12 +337,21 @@ def test_a_gauntlet_and_adaptive_pairing(tmp_path):
     ("arguments", "message"),
     [
         (["connect4", "random"], "expected at least two players"),
+        (["connect4", "random", "random"], "expected at least two players, got random; equal ones count once"),
+        (["connect4", "random", "raw", "--backend", "zzz"], "backend zzz is none of Keima's: expected one of"),
+        (["connect4", "random", "rollout:5", "--backend", "zzz"], "backend zzz is none of Keima's: expected one of"),
+        (["connect4", "random", "raw", "--opening-plies", "1000"], "--opening-plies 1000: expected fewer: games"),
+        (["tictactoe", "random", "rollout:5", "--opening-plies", "8"], "--opening-plies 8: expected fewer: games of"),
+        (["connect4", "random", "raw", "--output", "/dev/null/x"], "expected a folder, but /dev/null is none"),
         (["connect4", "random", "rollout:5", "--games", "3"], "expected an even number"),
         (["connect4", "random", "rollout:5", "raw", "--sprt", "0", "5"], "--sprt is for two players, got 3"),
         (["connect4", "random", "rollout:5", "--sprt", "5", "0"], "expected elo0 below elo1"),
         (["connect4", "random", "rolout:5"], "no player 'rolout:5'"),
         (["connect4", "random", "rollout:5", "--book", "none.txt"], "none.txt: expected a book of openings"),
         (["connect4", "random", "rollout:5", "--anchor", "random"], "--anchor: expected NAME=ELO"),
+        (["connect4", "random", "rollout:5", "--anchor", "rndom=0"], "no such player (did you mean 'random'?)"),
+        (["connect4", "random", "rollout:5", "--file", "/"], "/: expected a tournament's file, but it is no file"),
+        (["connect4", "random", "rollout:5", "--file", "."], "expected a tournament's file, but it is no file"),
         (["bogus", "random", "rollout:5"], "unknown game"),
         (["connect4", "random", "rollout:5", "--referee", "gtp:x"], "connect4 needs none"),
         (["go:5", "random", "rollout:5", "--referee", "random"], "expected a program that speaks GTP"),
