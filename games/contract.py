@@ -397,7 +397,7 @@ def parse_parameters(game_class: type[Game], text: str) -> Game:
             raise GameError(f"{game_class.name}: unknown parameter {key!r}; it has: {known}")
         value = _parse_parameter(game_class.name, fields[key], raw.strip())
         if values.setdefault(key, value) != value:
-            raise GameError(f"{game_class.name}: {key} is given twice, as {values[key]} and as {value}")
+            raise GameError(f"{game_class.name}: {key} is said twice, as {values[key]} and as {value}")
     game = game_class(**values)
     _check_facts(game)
     return game
