@@ -70,11 +70,12 @@ def train(
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
     from selfplay.config import load_config
 
-    said = {"--seed": ("seed", seed), "--from": ("start_from", start), "--minutes": ("run.minutes", minutes)}
-    for option, (name, value) in said.items():
-        for setting in settings or []:
-            if value is not None and setting.partition("=")[0].strip() == name:
-                raise GameError(f"{option} {value} and --set {setting} say the same: expected one of them")
+    said = {"seed": ("--seed ", seed), "start_from": ("--from ", start), "run.minutes": ("--minutes ", minutes)}
+    said["game"] = ("the argument ", None if game.endswith(".toml") else game)
+    for setting in settings or []:
+        option, value = said.get(setting.partition("=")[0].strip(), ("", None))
+        if value is not None:
+            raise GameError(f"{option}{value} and --set {setting} say the same: expected one of them")
     named = {"seed": seed, "start_from": None if start is None else repr(start)}
     given = [f"{name}={value}" for name, value in named.items() if value is not None]
     config = load_config(game, [*(settings or []), *given])

@@ -290,8 +290,6 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
     sources: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
-        if key == "game" and "game" in values and not game_or_path.endswith(".toml"):
-            raise ConfigError(f"--set {override}: the game is said already, {game_or_path}: expected it there alone")
         section, _, name = key.rpartition(".")
         table = values.setdefault(section, {}) if section else values
         if isinstance(table, dict):  # else the file is at fault, and validation says so

@@ -243,7 +243,7 @@ def test_auto_becomes_what_the_plan_chooses(given):
 
 def test_train_hands_a_run_numbers(given, monkeypatch, tmp_path):
     trained = []
-    monkeypatch.setattr(run_module, "train", lambda config, folder, minutes: trained.append(config) or True)
+    monkeypatch.setattr(run_module, "train", lambda config, *_, **__: trained.append(config) or True)
     monkeypatch.chdir(tmp_path)
     assert commands.main(["train", "tictactoe", "--set", "selfplay.slots=auto"]) == 0
     assert (trained[0].selfplay.slots, trained[0].selfplay.actors) == (64, 4)

@@ -618,7 +618,7 @@ def test_a_whole_game_in_a_real_terminal(tmux):
     terminal.type("a3\n")
     terminal.wait_for("X wins")
     terminal.press("C-c")
-    shown = terminal.wait_for("code 0")
+    shown = terminal.wait_for("code 130")
     assert "Keima  tictactoe" not in shown  # the terminal is as it was
     terminal.type("echo still $((20 + 3))\n")
     terminal.wait_for("still 23")
