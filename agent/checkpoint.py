@@ -31,6 +31,8 @@ MODEL_FILE = "model.safetensors"
 """The newest averaged network in a run's folder; what actors play with and what a user is pointed to."""
 
 
+MAX_NAME = 200
+"""Characters of a run's name."""
 MAX_REASON = 300
 """Characters of a message that a checkpoint's maker may have had a hand in."""
 
@@ -46,7 +48,7 @@ def _printable(text: str) -> str:
 
 
 _Count = Annotated[int, Field(ge=0, le=10**15)]
-_Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]  # shown on terminals
+_Text = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_printable)]  # shown on terminals
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -183,12 +183,11 @@ def _choose(trees, nodes, edges, root_states, root_noise, schedule, rng, setting
             chosen[b] = edges[b, nodes[b, ROOT]["first_edge"] + k]["action"]
 
 
-@compiled(types.float64(*(*FOREST_TYPES, _settings, _int, types.float64[::1])))
-def _improve(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, b, policy):
+@compiled(types.float64(*(*FOREST_TYPES, _settings, _int, types.float64[::1], types.float64[::1])))
+def _improve(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, b, policy, scratch):
     """Fills policy[:n] with tree b's improved policy over the root's n edges; returns the root's value."""
-    value = root_value(nodes[b], edges[b], settings[0], policy)
     write_improved_policy(edges[b], nodes[b, ROOT], settings[0], policy)
-    return value
+    return root_value(nodes[b], edges[b], settings[0], policy, scratch)
 
 
 @compiled(
@@ -332,7 +331,7 @@ class Search:
             values[i] = result_value(int(results[i]), player)
         policy = np.zeros(self.game.max_legal)
         if count:
-            value = _improve(*self._forest, self._record, tree, policy)
+            value = _improve(*self._forest, self._record, tree, policy, self._scratch)
         else:
             value = result_value(proven, player) if proven != ONGOING else 0.0
         return RootSummary(

@@ -153,30 +153,25 @@ def write_improved_policy(edges, node, settings, policy):
 
 
 @search_kernel
-def root_value(nodes, edges, settings, scratch):
+def root_value(nodes, edges, settings, policy, q):
     """What the search has found the root to be worth, in [-1, 1] for its side to move: the result where one is proven.
 
     PUCT: the mean of all simulations. Gumbel: sum pi'(a) Q(a) with completed Q, what the root is worth to one who plays
     the policy that the search teaches. The mean would be far below that, for half of a Gumbel root's simulations are
     the first ones of moves drawn with noise.
+
+    policy: a Gumbel root's improved policy; q: scratch [max_legal].
     """
     node = nodes[ROOT]
     if node["result"] != ONGOING:
         return result_value(node["result"], node["player"])
     if settings["root_policy"] != GUMBEL:
         return node["value_sum"] / max(node["visits"], 1)
-    first, count = node["first_edge"], node["num_edges"]
-    _, most = write_completed_q(edges, node, settings, scratch)
-    scale = (settings["c_visit"] + most) * settings["c_scale"]
-    highest = _NEVER
-    for k in range(count):
-        highest = max(highest, edges[first + k]["logit"] + scale * scratch[k])
-    q, normalizer = 0.0, 0.0
-    for k in range(count):
-        share = math.exp(edges[first + k]["logit"] + scale * scratch[k] - highest)
-        q += share * scratch[k]
-        normalizer += share
-    return 2.0 * q / normalizer - 1.0
+    write_completed_q(edges, node, settings, q)
+    expected = 0.0
+    for k in range(node["num_edges"]):
+        expected += policy[k] * q[k]
+    return 2.0 * expected - 1.0
 
 
 @search_kernel

@@ -269,7 +269,7 @@ def surprise_of(nodes, edges, target):
 
 
 @search_kernel
-def make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch):
+def make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch, q):
     """Records the searched position, with its targets where it was searched in full, and plays the move on `state`."""
     root = nodes[ROOT]
     first, count, player = root["first_edge"], root["num_edges"], root["player"]
@@ -286,8 +286,8 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
         action = edges[first + chosen]["action"]
         write_ply(ply, action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
     else:
-        value = root_value(nodes, edges, settings, scratch)
         write_policy_target(nodes, edges, settings, scratch)
+        value = root_value(nodes, edges, settings, scratch, q)
         surprise, flags = 0.0, FAST_SEARCH
         if slot["kind"] == FULL:
             surprise, flags = surprise_of(nodes, edges, scratch), HAS_POLICY_TARGET
@@ -326,7 +326,7 @@ SIMULATIONS, LOOK_UPS, HITS = 0, 1, 2
 
 _SLOTS_TYPE = types.Array(numba.from_dtype(SLOT), 1, "C")
 _PLAY_SETTINGS_TYPE = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
-_SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1]))
+_SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1], types.float64[::1]))
 
 
 @compiled(
@@ -348,7 +348,7 @@ def _step(
     whose games the cache knows every position rests after a few until the next step, its row left as it was.
     """
     play_settings, rng = all_play_settings[0], forest.rng
-    two_states, actions, scratch = scratch_arrays
+    two_states, actions, scratch, q = scratch_arrays
     moves = 0
     for b in range(len(slots)):
         slot, tree, nodes, edges = slots[b], forest.trees[b], forest.nodes[b], forest.edges[b]
@@ -387,7 +387,7 @@ def _step(
                         continue
                 slot["leaf"] = leaf
                 continue
-            make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch)
+            make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch, q)
             moves += 1
             record = games.records[slot["record"]]
             result = outcome(state)
@@ -449,6 +449,7 @@ class SelfPlay:
         self._scratch = (
             np.zeros((2, game.state_size), np.int64),
             np.zeros(game.max_legal, np.int32),
+            np.zeros(game.max_legal, np.float64),
             np.zeros(game.max_legal, np.float64),
         )
         self._parameters = game.parameter_row()

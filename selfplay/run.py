@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from agent.backends import choose_backend
-from agent.checkpoint import MODEL_FILE, Checkpoint, CheckpointError, Metadata, read_metadata, save_checkpoint
+from agent.checkpoint import MAX_NAME, MODEL_FILE, Checkpoint, CheckpointError, Metadata, read_metadata, save_checkpoint
 from agent.inference import check_backend, make_evaluator
 from agent.interrupts import stopped_in_order
 from agent.network import Network
@@ -418,7 +418,7 @@ class TrainingRun:
             game=self.game.label,
             rules_version=self.game.rules_version,
             network=self.learner.player.config.model_dump(),
-            run="".join(character for character in self.folder.name if character.isprintable())[:200],
+            run="".join(character for character in self.folder.name if character.isprintable())[:MAX_NAME],
             step=self.learner.step,
             games=self.games,
             strength=self._figures,
