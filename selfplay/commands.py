@@ -97,8 +97,9 @@ def train(
     with shown(LOADING) as begin:
         from selfplay.plan import settled
         from selfplay.run import train as train_run
+        from selfplay.start import grown_for_start
 
-        config = settled(config, begin)
+        config = settled(grown_for_start(config), begin)
     return 0 if train_run(config, folder, minutes, replace=is_taken) else INTERRUPTED
 
 

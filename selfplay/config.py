@@ -346,11 +346,15 @@ def _check_growth(config: TrainConfig, source: str, sources: Mapping[str, str]) 
         wanted, least = getattr(growth, name), getattr(network, name)
         if growth.at_share and 0 < wanted < least:
             where = sources.get(f"growth.{name}", source)
-            raise ConfigError(f"{where}: growth.{name}: expected at least network.{name}, {least}, got {wanted}")
+            raise ConfigError(
+                f"{where}: growth.{name}: expected at least network.{name}, {least}, got {wanted}; growth.at_share=0 "
+                "lets the network be as it is"
+            )
     if growth.at_share and growth.network(network) == network:
         where = sources.get("growth.at_share", source)
         raise ConfigError(
-            f"{where}: growth.at_share: expected growth.blocks or growth.channels larger than the network's"
+            f"{where}: growth.at_share: expected growth.blocks or growth.channels larger than the network's, or 0, "
+            "which lets it be as it is"
         )
 
 

@@ -7,6 +7,9 @@ How fast a run gets on is a balance. All actors together play P positions a seco
 thread of the learner makes S samples a second, of which a position asks for r. Where the learner has a core or a GPU
 to itself, min(P, S / r) positions a second come of it. Where it shares the actors' cores, a position takes C / P
 seconds of a core to play and r / S to learn: C / (C / P + r / S) come of it, and not more than S / r.
+
+A run whose network grows is measured with the network that it begins with. Afterwards it is taken to be slower as that
+network's evaluations are faster than the grown one's.
 """
 
 import dataclasses
@@ -50,6 +53,23 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """Training positions a second of a run, which change when its network grows."""
+
+    positions_per_s: float
+    grown_positions_per_s: float  # the same where it does not grow
+    grows_after_minutes: float
+
+    def positions_after(self, minutes: float) -> float:
+        early = min(minutes, self.grows_after_minutes)
+        return 60 * (early * self.positions_per_s + (minutes - early) * self.grown_positions_per_s)
+
+    def minutes_until(self, positions: float) -> float:
+        early = min(positions, self.positions_after(self.grows_after_minutes))
+        return early / self.positions_per_s / 60 + (positions - early) / self.grown_positions_per_s / 60
+
+
+@dataclass(frozen=True)
 class Forecast:
     """When a strength is reached. None where the curve ends before that."""
 
@@ -68,10 +88,10 @@ class Plan:
     measured: Measured
     choices: list[Choice]
     network: str  # in words: the config's, and what others would cost
-    positions_per_s: float  # of a run with the config, "auto" replaced by the choices
+    pace: Pace  # of a run with the config, "auto" replaced by the choices
     positions_in_its_minutes: float
     minutes: float  # the config's
-    learner_share: float  # of a thread's time, at that rate
+    learner_share: float  # of a thread's time, at first
     curve: str  # what was measured where, in words; empty where there is none
     forecasts: list[Forecast]
     notes: list[str]
@@ -122,9 +142,9 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
     rates = {rate_.actors: balanced(measured, rate_.actors, used_batch, ratio) for rate_ in measured.actors}
     actors = choose_actors(rates)
     used_actors = actors if config.selfplay.actors == "auto" else config.selfplay.actors
-    positions_per_s = rates[used_actors]
+    pace = pace_of(config, measured, rates[used_actors])
     learner = learner_rate(measured, used_actors, used_batch)
-    positions = positions_per_s * 60 * config.run.minutes
+    positions = pace.positions_after(config.run.minutes)
     window = config.replay.window(int(positions))
     bytes_left = MEMORY_SHARE * measured.memory_bytes
     bytes_left -= used_actors * (measured.actor_peak_bytes or 0) + (measured.learner_peak_bytes or 0)
@@ -162,13 +182,13 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
         machine=machine(),
         measured=measured,
         choices=choices,
-        network=_network_in_words(config, measured, curves, positions_per_s),
-        positions_per_s=positions_per_s,
+        network=_network_in_words(config, measured, curves, pace),
+        pace=pace,
         positions_in_its_minutes=positions,
         minutes=config.run.minutes,
-        learner_share=positions_per_s * ratio / learner,
+        learner_share=pace.positions_per_s * ratio / learner,
         curve=curve.measured if curve is not None else "",
-        forecasts=forecasts(curve, positions_per_s) if curve is not None else [],
+        forecasts=forecasts(curve, pace) if curve is not None else [],
         notes=[*_notes(game, used, curve, curves), *_busy(measured)],
     )
 
@@ -210,13 +230,23 @@ def balanced(measured: Measured, actors: int, batch_size: int, samples_per_posit
     return min(shared, learnt)
 
 
-def forecasts(curve: Curve, positions_per_s: float) -> list[Forecast]:
-    """When each of the curve's levels is reached at this speed."""
+def pace_of(config: TrainConfig, measured: Measured, positions_per_s: float) -> Pace:
+    """The pace of a run that begins with so many positions a second; see the module's docstring."""
+    if not config.growth.at_share:
+        return Pace(positions_per_s, positions_per_s, config.run.minutes)
+    speeds = {(found.blocks, found.channels): found.evaluations_per_s for found in measured.networks}
+    grown = config.growth.network(config.network)
+    slower = speeds[grown.blocks, grown.channels] / speeds[config.network.blocks, config.network.channels]
+    return Pace(positions_per_s, positions_per_s * slower, config.growth.at_share * config.run.minutes)
+
+
+def forecasts(curve: Curve, pace: Pace) -> list[Forecast]:
+    """When each of the curve's levels is reached at this pace."""
     found = []
     for strength in curve.strength:
         for level in strength.levels:
             positions = curve.positions_for(strength, level)
-            minutes = None if positions is None else positions / positions_per_s / 60
+            minutes = None if positions is None else pace.minutes_until(positions)
             found.append(Forecast(strength.name, level, positions, minutes))
     return found
 
@@ -244,9 +274,7 @@ def _why_batch(measured: Measured, batch_size: int) -> str:
     return f"the smallest within {BATCH_TOLERANCE:.0%} of the fastest; samples/s of a thread with {tried}"
 
 
-def _network_in_words(
-    config: TrainConfig, measured: Measured, curves: tuple[Curve, ...], positions_per_s: float
-) -> str:
+def _network_in_words(config: TrainConfig, measured: Measured, curves: tuple[Curve, ...], pace: Pace) -> str:
     own, *others = measured.networks
     costs = ", ".join(
         f"{found.blocks} x {found.channels} {found.evaluations_per_s / own.evaluations_per_s:.2f} times"
@@ -262,7 +290,7 @@ def _network_in_words(
         if speed is None:
             continue
         strength: Strength = curve.strength[0]
-        positions = positions_per_s * speed / own.evaluations_per_s * 60 * minutes
+        positions = pace.positions_after(minutes) * speed / own.evaluations_per_s
         expected[size] = strength.name, curve.share_after(strength, positions)
     if len(expected) < 2:
         return f"{text}. What another net would be worth, no curve says: the config's stays"

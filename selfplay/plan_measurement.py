@@ -87,7 +87,7 @@ class Measured:
     slots: list[SlotsRate]
     actors: list[ActorsRate]
     learner: list[LearnerRate]
-    networks: list[NetworkRate]  # the config's first
+    networks: list[NetworkRate]  # the config's first; also what it grows to
     actor_peak_bytes: int | None
     learner_peak_bytes: int | None
     window_bytes_a_position: float
@@ -167,11 +167,12 @@ def measure(game: Game, config: TrainConfig, tell: Tell) -> Measured:
 
 
 def _network_rates(game: Game, config: TrainConfig, backend: str, slots: int, tell: Tell) -> list[NetworkRate]:
-    """The config's network, those that curves were published of, and one of half and of twice the channels."""
+    """The config's network, what it grows to, those of published curves, one of half and one of twice the channels."""
     tell("measuring smaller and larger networks")
     own = config.network
     sizes = [(own.blocks, own.channels), (own.blocks, max(4, own.channels // 2)), (own.blocks, 2 * own.channels)]
-    sizes += [sizes_of(curve, own) for curve in shipped_curves(game)]
+    grown = config.growth.network(own)
+    sizes += [(grown.blocks, grown.channels), *(sizes_of(curve, own) for curve in shipped_curves(game))]
     planes = random_positions_planes(game, slots, seed=1)
     contenders = {}
     for blocks, channels in dict.fromkeys(sizes):
@@ -247,6 +248,7 @@ def _cache_path(game: Game, config: TrainConfig) -> Path:
         "rules": game.rules_version,
         "source": game.source,
         "network": config.network.model_dump(),
+        "grown": config.growth.network(config.network).model_dump(),
         "search": config.search.model_dump(),
         "selfplay": config.selfplay.model_dump(),
         "learner": config.learner.batch_size,

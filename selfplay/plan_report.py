@@ -23,7 +23,7 @@ def in_words(plan: Plan) -> str:
     lines += ["network", *_indented(plan.network), ""]
     limit = "which holds the actors up" if plan.learner_share > 0.97 else "the rest is the actors'"
     lines += textwrap.wrap(
-        f'With the config\'s own numbers, and these where it says "auto": {plan.positions_per_s:,.0f} positions/s, '
+        f'With the config\'s own numbers, and these where it says "auto": {_speed(plan)}, '
         f"{about(plan.positions_in_its_minutes)} in its {plan.minutes:g} minutes; the learner takes "
         f"{plan.learner_share:.0%} of its thread's time, {limit}. Without start-up, measurements of strength and "
         "other work on the machine.",
@@ -45,6 +45,16 @@ def about(number: float) -> str:
     if number < 1:
         return f"{number:.2g}"
     return f"{round(number, 2 - math.floor(math.log10(number))):,.0f}"
+
+
+def _speed(plan: Plan) -> str:
+    pace = plan.pace
+    text = f"{pace.positions_per_s:,.0f} positions/s"
+    if pace.grows_after_minutes >= plan.minutes:
+        return text
+    return (
+        f"{text}, about {about(pace.grown_positions_per_s)} after {pace.grows_after_minutes:g} minutes, when it grows"
+    )
 
 
 def _when(forecast: Forecast) -> str:

@@ -20,6 +20,22 @@ GROWING = ("blocks", "channels", "pooled_channels", "policy_channels", "value_ch
 """The sizes of a network that may be larger than those of the net it begins with; see selfplay.growth."""
 
 
+def grown_for_start(config: TrainConfig) -> TrainConfig:
+    """The config for a run that begins with `config.start_from`.
+
+    Where that net is too large for the network that the run would begin with, but not for what this grows to, the run
+    begins with the grown one and grows no more. Raises GameError where there is no such net.
+    """
+    if not (config.start_from and config.growth.at_share):
+        return config
+    game = load(config.game)
+    found = load_checkpoint(find_checkpoint(config.start_from, game), game).network.config
+    grown = config.growth.network(config.network)
+    if _holds(config.network, found) or not _holds(grown, found):
+        return config
+    return config.model_copy(update={"network": grown, "growth": config.growth.model_copy(update={"at_share": 0.0})})
+
+
 def load_start(config: TrainConfig) -> Checkpoint | None:
     """The net that a new run with this config begins with; None where it begins with none.
 
@@ -58,6 +74,10 @@ def lies_in(config: TrainConfig, folder: Path) -> bool:
     """Whether the net a run is to begin with is in this folder, which is to be deleted."""
     path = resolve(Path(config.start_from).expanduser()).resolve()
     return bool(config.start_from) and path.is_relative_to(folder.resolve())
+
+
+def _holds(network: NetworkConfig, smaller: NetworkConfig) -> bool:
+    return all(getattr(network, name) >= getattr(smaller, name) for name in GROWING)
 
 
 def _unfit(config: TrainConfig, name: str, expected: str, found: NetworkConfig) -> str:

@@ -48,11 +48,13 @@ def test_a_network_grows_to_the_sizes_given():
 
 
 def test_a_network_does_not_shrink(config_file):
-    assert refusal("connect4", "network.blocks=4", "growth.at_share=0.3", "growth.blocks=2") == (
-        "--set growth.blocks=2: growth.blocks: expected at least network.blocks, 4, got 2"
+    assert refusal("othello", "network.blocks=4", "growth.at_share=0.3", "growth.blocks=2") == (
+        "--set growth.blocks=2: growth.blocks: expected at least network.blocks, 4, got 2; growth.at_share=0 lets the "
+        "network be as it is"
     )
     expected = "growth.at_share: expected growth.blocks or growth.channels larger than the network's"
-    assert refusal("connect4", "growth.at_share=0.3") == f"--set growth.at_share=0.3: {expected}"
+    expected += ", or 0, which lets it be as it is"
+    assert refusal("othello", "growth.at_share=0.3") == f"--set growth.at_share=0.3: {expected}"
     path = config_file('game = "connect4"\n[network]\nchannels = 32\n[growth]\nat_share = 0.5\nchannels = 16\n')
     assert refusal(path).startswith(f"{path}: growth.channels: expected at least network.channels, 32, got 16")
 
@@ -104,9 +106,9 @@ def test_a_config_file(config_file):
 
 
 def test_overrides():
-    overrides = ["network.blocks=7", "search.root_policy=puct", "run.minutes = 0.5", 'selfplay.actors="auto"']
-    config = load_config("connect4", [*overrides, "network.blocks=8", "game=tictactoe"])
-    assert config.network.blocks == 8  # the last one counts
+    overrides = ["network.blocks=2", "search.root_policy=puct", "run.minutes = 0.5", 'selfplay.actors="auto"']
+    config = load_config("connect4", [*overrides, "network.blocks=3", "game=tictactoe"])
+    assert config.network.blocks == 3  # the last one counts
     assert config.search.root_policy == "puct"
     assert config.run.minutes == 0.5
     assert config.selfplay.actors == "auto"

@@ -13,6 +13,7 @@ from selfplay import run as run_module
 from selfplay.config import ConfigError, fixed, load_config, to_toml
 from selfplay.curves import parse_curves
 from selfplay.plan import (
+    Pace,
     balanced,
     choose_actors,
     choose_batch_size,
@@ -130,9 +131,22 @@ def test_a_learner_that_shares_cores_takes_its_time_from_the_actors():
 
 def test_forecasts_are_positions_over_speed():
     _, (curve,) = parse_curves(CURVES, "here")
-    found = forecasts(curve, positions_per_s=1000.0)
+    found = forecasts(curve, Pace(1000.0, 1000.0, 20.0))
     assert [(f.level, f.minutes and round(f.minutes, 3)) for f in found] == [(0.7, 1.667), (0.8, 16.667), (0.9, None)]
     assert found[1].positions == pytest.approx(1e6)
+
+
+def test_a_run_slows_down_when_its_network_grows():
+    pace = Pace(positions_per_s=1000.0, grown_positions_per_s=250.0, grows_after_minutes=10.0)
+    assert [pace.positions_after(minutes) for minutes in (5, 10, 14)] == [300_000, 600_000, 660_000]
+    for minutes in (0, 5, 10, 14, 100):
+        assert pace.minutes_until(pace.positions_after(minutes)) == pytest.approx(minutes)
+    settings = [*NETWORK, "learner.batch_size=256", "growth.at_share=0.25", "growth.channels=64", "run.minutes=40"]
+    plan = decide(GAME, load_config("tictactoe", settings), MEASURED, ())
+    first = plan.pace.positions_per_s
+    assert plan.pace == Pace(first, first * 4000 / 12_000, 10.0)
+    assert plan.positions_in_its_minutes == pytest.approx(first * 60 * (10 + 30 / 3))
+    assert "2,375 positions/s, about 792 after 10 minutes, when it grows" in " ".join(in_words(plan).split())
 
 
 def test_a_plan_says_what_and_why(config):
@@ -146,7 +160,8 @@ def test_a_plan_says_what_and_why(config):
         "replay.window_min": config.replay.window_min,
     }
     rates = {n: balanced(MEASURED, n, 256, config.replay.samples_per_position) for n in (1, 3, 4)}
-    assert plan.positions_per_s == rates[4] == max(rates.values()) == 9500 / 4
+    assert plan.pace.positions_per_s == rates[4] == max(rates.values()) == 9500 / 4
+    assert plan.pace.grown_positions_per_s == rates[4]
     assert plan.positions_in_its_minutes == pytest.approx(60 * config.run.minutes * rates[4])
     assert plan.learner_share == pytest.approx(rates[4] * config.replay.samples_per_position / 9500)
     assert plan.forecasts[0].minutes == pytest.approx(100_000 / rates[4] / 60)
@@ -164,10 +179,10 @@ def test_a_plan_says_what_and_why(config):
 def test_the_config_s_own_numbers_are_what_a_forecast_is_of(config):
     fixed_ = with_values(config, {"selfplay.actors": 1, "learner.batch_size": 64})
     plan = decide(GAME, fixed_, MEASURED, ())
-    assert plan.positions_per_s == balanced(MEASURED, 1, 64, config.replay.samples_per_position)
+    assert plan.pace.positions_per_s == balanced(MEASURED, 1, 64, config.replay.samples_per_position)
     assert plan.value("selfplay.actors") != 1  # another would be better, with this batch too
     auto = with_values(config, {"learner.batch_size": "auto"})
-    assert decide(GAME, auto, MEASURED, ()).positions_per_s == decide(GAME, config, MEASURED, ()).positions_per_s
+    assert decide(GAME, auto, MEASURED, ()).pace == decide(GAME, config, MEASURED, ()).pace
 
 
 def test_a_window_that_would_not_fit_is_made_smaller(config):

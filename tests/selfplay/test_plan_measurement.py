@@ -60,7 +60,13 @@ def test_everything_is_measured(config, quickly):
     assert min([*rates, *(found.positions_per_s for found in measured.actors)]) > 0
     assert "measuring the learner" in told
     # And it is enough to decide by.
-    assert decide(GAME, config, measured, ()).positions_per_s > 0
+    assert decide(GAME, config, measured, ()).pace.positions_per_s > 0
+
+
+def test_the_network_that_a_run_grows_to_is_measured_too(config, quickly):
+    growth = config.growth.model_copy(update={"at_share": 0.5, "blocks": 3})
+    measured = measure(GAME, config.model_copy(update={"growth": growth}), str)
+    assert (3, 8) in [(found.blocks, found.channels) for found in measured.networks]
 
 
 def test_a_measurement_is_kept_until_something_changes(config, monkeypatch, tmp_path):

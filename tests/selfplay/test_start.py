@@ -8,9 +8,9 @@ from agent.checkpoint import CheckpointError, Metadata, save_checkpoint
 from agent.network import Network
 from agent.network_config import NetworkConfig
 from games.contract import GameError
-from selfplay.config import TrainConfig
+from selfplay.config import GrowthConfig, TrainConfig
 from selfplay.learner import Learner
-from selfplay.start import START_FILE, in_words, keep_start, kept_start, lies_in, load_start
+from selfplay.start import START_FILE, grown_for_start, in_words, keep_start, kept_start, lies_in, load_start
 from tests.selfplay.test_growth import used_network
 
 SMALL = NetworkConfig(blocks=2, channels=8, pooled_channels=4, policy_channels=4, value_channels=3, value_hidden=16)
@@ -125,6 +125,25 @@ def test_what_cannot_be_begun_with_is_refused_in_a_line(tmp_path, trained, wante
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_net_too_large_for_the_small_network_begins_with_the_one_that_it_grows_to(tmp_path):
+    path = tmp_path / "net.safetensors"
+    net_of(path, "go:4")
+    small = SMALL.model_copy(update={"blocks": 1})
+    growth = GrowthConfig(at_share=0.5, blocks=3, channels=12)
+    config = config_of(path, "go:5", small).model_copy(update={"growth": growth})
+    grown = grown_for_start(config)
+    assert grown.network == growth.network(small)
+    assert grown.growth.at_share == 0
+    assert load_start(grown) is not None
+    for unchanged in (
+        config.model_copy(update={"network": SMALL}),  # holds it as it is
+        config.model_copy(update={"growth": GrowthConfig(at_share=0.5, channels=12)}),  # not even grown
+        config.model_copy(update={"growth": GrowthConfig()}),
+        config.model_copy(update={"start_from": ""}),
+    ):
+        assert grown_for_start(unchanged) == unchanged
 
 
 def test_a_dense_net_is_of_its_one_game(tmp_path):
