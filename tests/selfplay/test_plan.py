@@ -284,6 +284,6 @@ def test_the_command(given, capsys):
 
 
 def test_make_plan_uses_the_shipped_curves(given):
-    plan = make_plan(load_config("connect4"), tell=pytest.fail)
+    plan = make_plan(load_config("connect4", ["growth.at_share=0"]), tell=pytest.fail)
     assert plan.forecasts
     assert "2,000 positions" in plan.curve
