@@ -34,7 +34,7 @@ from selfplay.segment import (
     Segment,
 )
 
-CONFIG = load_config("connect4")
+CONFIG = load_config("connect4", ["replay.samples_per_position=4"])
 CONNECT4 = load("connect4")
 NAN = math.nan
 
