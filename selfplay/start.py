@@ -31,7 +31,7 @@ def grown_for_start(config: TrainConfig) -> TrainConfig:
     game = load(config.game)
     found = load_checkpoint(find_checkpoint(config.start_from, game), game).network.config
     grown = config.growth.network(config.network)
-    if _holds(config.network, found) or not _holds(grown, found):
+    if _too_small(config.network, found) is None or _too_small(grown, found) is not None:
         return config
     return config.model_copy(update={"network": grown, "growth": config.growth.model_copy(update={"at_share": 0.0})})
 
@@ -46,9 +46,8 @@ def load_start(config: TrainConfig) -> Checkpoint | None:
     game = load(config.game)
     checkpoint = load_checkpoint(find_checkpoint(config.start_from, game), game)
     found, wanted = checkpoint.network.config, config.network
-    for name in GROWING:
-        if getattr(wanted, name) < getattr(found, name):
-            raise GameError(_unfit(config, name, f"at least {getattr(found, name)}", found))
+    if (name := _too_small(wanted, found)) is not None:
+        raise GameError(_unfit(config, name, f"at least {getattr(found, name)}", found))
     if wanted.global_pooling_every != found.global_pooling_every:
         raise GameError(_unfit(config, "global_pooling_every", f"{found.global_pooling_every}", found))
     return checkpoint
@@ -76,8 +75,9 @@ def lies_in(config: TrainConfig, folder: Path) -> bool:
     return bool(config.start_from) and path.is_relative_to(folder.resolve())
 
 
-def _holds(network: NetworkConfig, smaller: NetworkConfig) -> bool:
-    return all(getattr(network, name) >= getattr(smaller, name) for name in GROWING)
+def _too_small(network: NetworkConfig, found: NetworkConfig) -> str | None:
+    """The first size in which a network cannot hold the net that was found; None where it can."""
+    return next((name for name in GROWING if getattr(network, name) < getattr(found, name)), None)
 
 
 def _unfit(config: TrainConfig, name: str, expected: str, found: NetworkConfig) -> str:
