@@ -239,7 +239,8 @@ def test_a_run_of_two_boards_is_resumed(folder, monkeypatch, growing):
     monkeypatch.setattr(run_module.TrainingRun, "_step", interrupted_step)
     config = tiny(
         *(folder, "game=hex:3", 'also={"hex:2"=0.3}'),
-        *("selfplay.backend=torch-f32", "replay.window_min=600", "run.measure_every_minutes=600"),
+        # A window that no game leaves, however many are played while the learner takes its time: all are folded below.
+        *("selfplay.backend=torch-f32", "replay.window_min=5000", "run.measure_every_minutes=600"),
         *growing,
     )
     assert not train(config, folder)
