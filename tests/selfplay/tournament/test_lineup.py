@@ -118,7 +118,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
         "random",
         "rollout:50 temperature=0.5",
         "shipped simulations=9",
-        "shipped backend=torch-bf16 simulations=9",
+        "shipped backend=openvino-f32 simulations=9",
         "raw temperature=2",
         "shipped seconds=1",
         "exact",
@@ -130,7 +130,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     backends = choose_backends(connect4, entrants, 64, "torch-f32")
     assert backends == {
         "shipped simulations=9": "torch-f32",
-        "shipped backend=torch-bf16 simulations=9": "torch-bf16",
+        "shipped backend=openvino-f32 simulations=9": "openvino-f32",
         "raw temperature=2": "torch-f32",
         "shipped seconds=1": "torch-f32",
     }
@@ -145,7 +145,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     assert isinstance(other, NetworkContestant)
     assert net.evaluate is raw.evaluate
     assert net.evaluate is not other.evaluate
-    assert made == [(weights, "torch-f32"), (weights, "torch-bf16")]
+    assert made == [(weights, "torch-f32"), (weights, "openvino-f32")]
     assert all(isinstance(player, AskedInThread) for player in (timed, exact, alphabeta, engine))
     assert [player.capacity for player in (timed, exact, alphabeta, engine)] == [1, 32, 32, 1]
     assert [e.games_at_once for e in entrants] == [MANY, MANY, MANY, MANY, MANY, 1, 32, 32, 1]
