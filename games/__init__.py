@@ -33,13 +33,13 @@ def _choose_cache_folder() -> None:
     """Points numba's cache at a folder named after the sources that compiled code is built from.
 
     numba notices that a kernel's own file was edited, not that a file it takes functions from was. Those files
-    are the contract and the search; their digest in the folder's name makes an edit or an upgrade of them
-    compile anew, where numba alone would silently run the old code.
+    are the contract, the search and Go's ladders; their digest in the folder's name makes an edit or an upgrade of
+    them compile anew, where numba alone would silently run the old code.
     """
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     digest = hashlib.sha256()
-    for path in [_FOLDER / "contract.py", *sorted((_FOLDER.parent / "mcts").glob("*.py"))]:
+    for path in [_FOLDER / "contract.py", _FOLDER / "ladders.py", *sorted((_FOLDER.parent / "mcts").glob("*.py"))]:
         digest.update(path.read_bytes())
     os.environ["NUMBA_CACHE_DIR"] = str(cache_folder() / digest.hexdigest()[:12])
     if "numba" in sys.modules:  # it read the variable when it was imported

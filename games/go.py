@@ -33,6 +33,7 @@ from games.contract import (
     kernel,
     parameter,
 )
+from games.ladders import STONE, read_ladder, reader_size
 
 TROMP_TAYLOR, CHINESE, JAPANESE, AGA = 0, 1, 2, 3
 POSITIONAL, SITUATIONAL, SIMPLE = 0, 1, 2
@@ -78,7 +79,9 @@ TERRITORY = KOMI_PLANE + 1  # everywhere, where territory and prisoners count in
 LESS_SUPERKO = TERRITORY + 1  # everywhere: half for situational superko, one for the simple rule
 MAY_SUICIDE = LESS_SUPERKO + 1  # everywhere, where that is legal
 TO_PLACE = MAY_SUICIDE + 1  # everywhere: tenths of a handicap stone still to be placed, to 1
-NUM_PLANES = TO_PLACE + 1
+LADDERED = TO_PLACE + 1  # stones of chains with one or two liberties that a ladder captures, see games/ladders.py
+LADDER_MOVES = LADDERED + 1  # empty points where the side to move begins one
+NUM_PLANES = LADDER_MOVES + 1
 
 
 @dataclass(frozen=True)
@@ -635,6 +638,7 @@ def encode(state, planes):
             planes[THEIRS, row, column] = state[theirs + row + 1] >> column & 1
             planes[FORBIDDEN, row, column] = forbidden >> column & 1
     encode_liberties(state, planes)
+    encode_ladders(state, planes)
     for i in range(NUM_RECENT):
         action = state[RECENT + i]
         if 0 <= action < size * size:
@@ -650,19 +654,47 @@ def encode(state, planes):
 
 @kernel
 def encode_liberties(state, planes):
-    size, chain, following = state[SIZE], grid_at(state, CHAIN), grid_at(state, NEXT)
+    size, chain = state[SIZE], grid_at(state, CHAIN)
     for cell in range(size * size):
         head = point_of(size, cell)
         if state[chain + head] >> 1 != head:
             continue
-        plane = LIBERTIES - 1 + count_liberties(state, head, 3)
-        stone = head
-        while True:
-            row = (stone * state[RECIPROCAL] >> 16) - 1
-            planes[plane, row, stone - (row + 1) * (size + 1) - 1] = 1
-            stone = state[following + stone]
-            if stone == head:
-                break
+        mark_chain(state, head, planes[LIBERTIES - 1 + count_liberties(state, head, 3)])
+
+
+@kernel
+def encode_ladders(state, planes):
+    size, chain = state[SIZE], grid_at(state, CHAIN)
+    length = size + 1
+    reader = np.zeros(reader_size(length), np.int64)
+    for point in range(length * (length + 1)):
+        name = state[chain + point]
+        reader[point] = STONE + (name & 1) if name > EDGE else name  # EMPTY and EDGE are the same there
+    for cell in range(size * size):
+        head = point_of(size, cell)
+        if state[chain + head] >> 1 != head or count_liberties(state, head, 3) == 3:
+            continue
+        is_captured, first, second = read_ladder(reader, length, head)
+        if is_captured:
+            mark_chain(state, head, planes[LADDERED])
+            if state[chain + head] & 1 != state[PLAYER]:
+                for move in (first, second):
+                    if move > 0:
+                        row = (move * state[RECIPROCAL] >> 16) - 1
+                        planes[LADDER_MOVES, row, move - (row + 1) * length - 1] = 1
+
+
+@kernel
+def mark_chain(state, head, plane):
+    """Sets a plane to 1 on a chain's stones."""
+    length, following = state[SIZE] + 1, grid_at(state, NEXT)
+    stone = head
+    while True:
+        row = (stone * state[RECIPROCAL] >> 16) - 1
+        plane[row, stone - (row + 1) * length - 1] = 1
+        stone = state[following + stone]
+        if stone == head:
+            return
 
 
 @kernel

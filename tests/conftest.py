@@ -2,6 +2,9 @@
 
 import os
 import signal
+from collections.abc import Callable
+
+import pytest
 
 # Workers side by side have a core each; torch and its like would otherwise start a thread a core in every one.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -10,3 +13,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # A shell without job control starts what is put in the background (`make test &` in a script) with Ctrl-C ignored,
 # and so would be every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the slowest comparisons in full, not in part")
+
+
+@pytest.fixture(scope="session")
+def sized(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Of two numbers of games or positions the one to use: the first with --full, else the second."""
+    is_full = request.config.getoption("--full")
+    return lambda full, quick: full if is_full else quick

@@ -218,8 +218,8 @@ def test_the_tree_ends_up_where_the_game_goes_on():
     assert evaluate.positions == searched
 
 
-def test_blunders_are_explained_truly_by_the_shipped_net():
-    """On 50 positions in which a move throws the exact value away: the named reply refutes it, and it costs.
+def test_blunders_are_explained_truly_by_the_shipped_net(sized):
+    """On positions in which a move throws the exact value away: the named reply refutes it, and it costs.
 
     Of such moves the one that loses least, which is the hardest to refute.
     """
@@ -230,7 +230,7 @@ def test_blunders_are_explained_truly_by_the_shipped_net():
         scored
         for scored in read_positions(find_positions(None, CONNECT4), CONNECT4)
         if len({sign(score) for score in scored.scores.values()}) > 1
-    ][:50]
+    ][: sized(50, 20)]
     refuted = costly = 0
     for scored in positions:
         position = Position(CONNECT4)
@@ -244,7 +244,7 @@ def test_blunders_are_explained_truly_by_the_shipped_net():
         after.play(judgement.reply[0])
         refuted += sign(solver.score(after.state)) < best  # the mover is to move again
         costly += judgement.cost > 0
-    assert len(positions) == 50
+    assert len(positions) == sized(50, 20)
     # Networks differ in their last bits from machine to machine: not all of them everywhere.
-    assert refuted >= 47
-    assert costly >= 47
+    assert refuted >= sized(47, 18)
+    assert costly >= sized(47, 18)

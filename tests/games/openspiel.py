@@ -8,7 +8,7 @@ from games.contract import FIRST_WINS, SECOND_WINS
 from tests.games.drivers import record_games
 
 
-def assert_same_games(spec: str, spiel_name: str, actions=None, *, variants: int = 1, count: int = 10_000) -> None:
+def assert_same_games(spec: str, spiel_name: str, actions=None, *, variants: int = 1, count: int) -> None:
     """Random games of `spec`: the same legal actions, side to move, length and outcome in OpenSpiel's `spiel_name`.
 
     `actions`[player, a] is what OpenSpiel calls action a of that player, the same number where it is None.

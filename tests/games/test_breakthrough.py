@@ -27,9 +27,9 @@ def spiel_actions(rows, columns):
 
 
 @pytest.mark.parametrize(("rows", "columns", "count"), [(8, 8, 10_000), (6, 6, 5_000), (7, 2, 5_000), (6, 9, 1_000)])
-def test_the_same_games_as_openspiel(rows, columns, count):
+def test_the_same_games_as_openspiel(rows, columns, count, sized):
     spiel_name = f"breakthrough(rows={rows},columns={columns})"
-    actions = spiel_actions(rows, columns)
+    actions, count = spiel_actions(rows, columns), sized(count, count // 10)
     assert_same_games(f"breakthrough:{rows},{columns}", spiel_name, actions, variants=2, count=count)
 
 

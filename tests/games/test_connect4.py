@@ -14,8 +14,8 @@ POSITIONS = [1, 7, 49, 238, 1120, 4263, 16422, 54859]
 """Distinct positions after so many plies: https://oeis.org/A212693 (John Tromp)."""
 
 
-def test_the_same_games_as_openspiel():
-    assert_same_games("connect4", "connect_four")
+def test_the_same_games_as_openspiel(sized):
+    assert_same_games("connect4", "connect_four", count=sized(10_000, 2_000))
 
 
 def test_the_number_of_positions():

@@ -9,10 +9,10 @@ from tests.games.openspiel import assert_same_games
 
 
 @pytest.mark.parametrize(("size", "count"), [(3, 5_000), (5, 5_000), (11, 10_000), (19, 100)])
-def test_the_same_games_as_openspiel(size, count):
+def test_the_same_games_as_openspiel(size, count, sized):
     cells = np.arange(size * size).reshape(size, size)
     actions = np.array([cells.reshape(-1), cells.T.reshape(-1)])
-    assert_same_games(f"hex:{size}", f"hex(board_size={size})", actions, count=count)
+    assert_same_games(f"hex:{size}", f"hex(board_size={size})", actions, count=sized(count, count // 10))
 
 
 def test_goals_and_neighbours():

@@ -9,8 +9,8 @@ from tests.games.drivers import perft, played, record_games
 from tests.games.openspiel import assert_same_games
 
 
-def test_the_same_games_as_openspiel():
-    assert_same_games("othello", "othello")
+def test_the_same_games_as_openspiel(sized):
+    assert_same_games("othello", "othello", count=sized(10_000, 1_000))
 
 
 def test_counts_of_the_tree():

@@ -12,7 +12,7 @@ from tests.games.openspiel import assert_same_games
 
 
 def test_the_same_games_as_openspiel():
-    assert_same_games("tictactoe", "tic_tac_toe")
+    assert_same_games("tictactoe", "tic_tac_toe", count=10_000)
 
 
 def test_the_whole_tree():

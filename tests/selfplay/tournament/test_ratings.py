@@ -10,8 +10,6 @@ import scipy.optimize
 from games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
 from selfplay.tournament.ratings import ELO, PairResult, Ratings, bounded_players, rate, tally
 
-TOURNAMENTS = 2000
-
 
 def probabilities(difference: float, advantage: float, nu: float) -> np.ndarray:
     """Of the first one's win, a draw, and its loss; Elo. Written apart from what is tested."""
@@ -67,11 +65,11 @@ def far_apart(random):
 
 
 @pytest.mark.parametrize("kind", [balanced, unbalanced, won_everything, far_apart])
-def test_intervals_cover_the_truth(kind):
-    """Of 2,000 tournaments 95 % of the players' intervals cover what is true, 93 to 97 % by chance and rounding."""
-    random = np.random.default_rng(7)
+def test_intervals_cover_the_truth(kind, sized):
+    """Of many tournaments 95 % of the players' intervals cover what is true, 93 to 97 % by chance and rounding."""
+    random, tournaments = np.random.default_rng(7), sized(2000, 700)
     covered, covered_below, covered_above, first_player, advantages, extreme = [], [], [], [], [], []
-    for _ in range(TOURNAMENTS):
+    for _ in range(tournaments):
         elo, advantage, nu, games = kind(random)
         truth = elo - elo.mean()
         ratings = rate(simulate(random, elo, advantage, nu, games))
@@ -94,7 +92,7 @@ def test_intervals_cover_the_truth(kind):
     assert 0.93 <= np.mean(first_player) <= 0.97
     assert 0.93 <= np.mean(advantages) <= 0.98
     if kind in (won_everything, far_apart):
-        assert len(extreme) > TOURNAMENTS / 3
+        assert len(extreme) > tournaments / 3
         assert np.mean(extreme) >= 0.93
 
 
