@@ -13,8 +13,10 @@ plays on it and takes all moves back. Two parts of as many words follow (MARKS, 
 from games.contract import kernel
 
 EMPTY, EDGE, STONE = 0, 1, 2
-MOST_MOVES = 100  # of a line; a ladder that is longer has not been read to its end, and counts as escaped
-POSITIONS_A_ROW = 5  # of the board, of a reading; likewise
+# What is not read to its end counts as escaped. The limits are of a line and not of all positions together, so that
+# what is found does not depend on the order in which moves are tried: it is the same in every image of a position.
+MOST_MOVES = 100
+MOST_BRANCHES = 6  # at which the attacker had two ataris to choose from, or the owner captured
 MOST_REPLIES = 8  # of the owner's in a position: the extension, and captures
 
 # Parts of a reader, of one word a point each, so that they begin at multiples of the number of points.
@@ -23,7 +25,7 @@ CHAIN = 2  # the stones that `fill` has found for a reading
 BESIDE = 3  # and for a chain beside it
 LOG = 4  # two such parts and MOST_MOVES words: of each move its point, then what it captured
 PATH = 6  # follows that: of each depth
-COUNT, TRIED, PAIR, TOP, MOVES = 0, 1, 2, 3, 4
+COUNT, TRIED, PAIR, TOP, BRANCHES, MOVES = 0, 1, 2, 3, 4, 5
 PATH_WIDTH = MOVES + MOST_REPLIES
 
 
@@ -112,7 +114,7 @@ def take_back(reader, length, begin, end):
 
 @kernel
 def add_captures(reader, length, stone, path):
-    """Adds to an owner's moves, of which there is one, the captures of chains beside his own."""
+    """Adds to an owner's moves, of which there is one, the captures of chains beside his own; False for too many."""
     num_points = length * (length + 1)
     stones, moves = CHAIN * num_points, path + MOVES
     attacker = 2 * STONE + 1 - reader[stone]
@@ -124,13 +126,16 @@ def add_captures(reader, length, stone, path):
             if reader[beside] == attacker and num_empty_beside(reader, length, beside) < 2:
                 _, num_liberties, point, _ = fill(reader, length, beside, BESIDE, 2)
                 if num_liberties == 1:
-                    is_new = count < MOST_REPLIES
+                    is_new = True
                     for k in range(count):
                         is_new &= reader[moves + k] != point
                     if is_new:
+                        if count == MOST_REPLIES or reader[path + BRANCHES] == MOST_BRANCHES:
+                            return False
                         reader[moves + count] = point
                         count += 1
     reader[path + COUNT] = count
+    return True
 
 
 @kernel
@@ -152,6 +157,10 @@ def set_ataris(reader, length, first, second, path):
     if beside_first < 3:
         reader[path + MOVES + count] = second
         count += 1
+    if count == 2:
+        reader[path + BRANCHES] += 1
+        if reader[path + BRANCHES] > MOST_BRANCHES:
+            count = 0
     reader[path + COUNT], reader[path + TRIED], reader[path + PAIR] = count, 0, first + second
 
 
@@ -166,8 +175,9 @@ def is_captured(reader, length, stone, extension, begin):
     """
     owner = reader[stone]
     root = PATH * length * (length + 1) + 2 * MOST_MOVES
-    path, depth, positions = root, 0, 0
-    reader[path + COUNT], reader[path + TRIED], reader[path + TOP], reader[path + MOVES] = 1, 0, begin, extension
+    path, depth = root, 0
+    reader[path + COUNT], reader[path + TRIED], reader[path + TOP] = 1, 0, begin
+    reader[path + BRANCHES], reader[path + MOVES] = 0, extension
     while True:
         by_owner = depth & 1 == 0
         descended = False
@@ -175,8 +185,8 @@ def is_captured(reader, length, stone, extension, begin):
         decided = by_owner and reader[path + TRIED] == 0 and num_empty_beside(reader, length, reader[path + MOVES]) >= 3
         while not (decided or descended):
             if by_owner and reader[path + TRIED] == 1 and reader[path + COUNT] == 1:
-                add_captures(reader, length, stone, path)
-            if reader[path + TRIED] >= reader[path + COUNT]:
+                decided = not add_captures(reader, length, stone, path)
+            if decided or reader[path + TRIED] >= reader[path + COUNT]:
                 break
             move = reader[path + MOVES + reader[path + TRIED]]
             reader[path + TRIED] += 1
@@ -186,8 +196,8 @@ def is_captured(reader, length, stone, extension, begin):
                 continue
             following = path + PATH_WIDTH
             reader[following + TOP] = end
-            positions += 1
-            if depth + 1 == MOST_MOVES or positions >= POSITIONS_A_ROW * length:
+            reader[following + BRANCHES] = reader[path + BRANCHES] + (by_owner and reader[path + TRIED] > 1)
+            if depth + 1 == MOST_MOVES:
                 decided = by_owner
                 take_back(reader, length, begin, end)
             elif by_owner:

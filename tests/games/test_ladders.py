@@ -6,7 +6,7 @@ import pytest
 import games
 from games.contract import PLAYER
 from games.go import LADDER_MOVES, LADDERED
-from games.ladders import POSITIONS_A_ROW
+from games.ladders import MOST_BRANCHES
 from games.position import Position
 from tests.games.drivers import record_games
 from tests.games.test_go import play, set_up
@@ -48,10 +48,9 @@ def after(board: Board, colour: int, point: tuple[int, int]) -> Board | None:
     return board if chain(board, point)[1] else None
 
 
-def is_captured(board: Board, stone: tuple[int, int], owner_moves: bool, left: list[int]) -> bool:
-    """By definition, and every move to its end: `left` counts the positions down that any reading could look at."""
-    left[0] -= 1
-    if left[0] < 0:
+def is_captured(board: Board, stone: tuple[int, int], owner_moves: bool, branches: int = 0) -> bool:
+    """By definition, and every move to its end."""
+    if branches > MOST_BRANCHES:
         raise TooLong
     owner = board[stone]
     stones, liberties = chain(board, stone)
@@ -64,8 +63,9 @@ def is_captured(board: Board, stone: tuple[int, int], owner_moves: bool, left: l
         for point in {p for s in stones for p in neighbours(board, s)}:
             if board[point] == 3 - owner and len(chain(board, point)[1]) == 1:
                 moves |= chain(board, point)[1]
+    branches += len(moves) > 1
     boards = [after(board, owner if owner_moves else 3 - owner, move) for move in sorted(moves)]
-    ends = [is_captured(b, stone, not owner_moves, left) for b in boards if b is not None]
+    ends = [is_captured(b, stone, not owner_moves, branches) for b in boards if b is not None]
     return all(ends) if owner_moves else any(ends)
 
 
@@ -77,12 +77,11 @@ def naive_planes(game, state) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         stones, liberties = chain(board, stone)
         if board[stone] == EMPTY or stone != min(stones) or len(liberties) > 2:
             continue
-        left = [POSITIONS_A_ROW * game.size]
         starts = [None] if len(liberties) == 1 else sorted(liberties)
         try:
             for move in starts:
                 begun = board if move is None else after(board, 3 - board[stone], move)
-                if begun is not None and is_captured(begun, stone, True, left):
+                if begun is not None and is_captured(begun, stone, True):
                     laddered[tuple(np.transpose(list(stones)))] = 1
                     if move is not None and board[stone] != state[PLAYER] + 1:
                         moves[move] = 1
