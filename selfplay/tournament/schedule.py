@@ -93,10 +93,7 @@ class FixedSchedule:
         self._round = 0
         self._history = Counter(history)
         self.total = games * len(self._pairs)
-        self.played = sum(
-            min(count, self._history[pairing])
-            for pairing, count in Counter(p for r in range(self._rounds) for p in self._drawn_up(r)).items()
-        )
+        self.played = self._num_played()
 
     def draw(self) -> list[Pairing] | None:
         while self._round < self._rounds:
@@ -113,6 +110,18 @@ class FixedSchedule:
 
     def enter(self, result: Result) -> None:
         pass
+
+    def _num_played(self) -> int:
+        """Of the rounds' games those in the history. Looks no further than that: drawing thousands of openings takes
+        long, and a test is mostly decided before them."""
+        left, number, played = self._history.copy(), 0, 0
+        while played < self._history.total() and number < self._rounds:
+            for pairing in self._drawn_up(number):
+                if left[pairing] > 0:
+                    left[pairing] -= 1
+                    played += 1
+            number += 1
+        return played
 
     def _drawn_up(self, number: int) -> list[Pairing]:
         opening = self._openings[number]
