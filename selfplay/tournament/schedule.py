@@ -114,8 +114,8 @@ class FixedSchedule:
     def _num_played(self) -> int:
         """Of the rounds' games those in the history. Looks no further than that: drawing thousands of openings takes
         long, and a test is mostly decided before them."""
-        left, number, played = self._history.copy(), 0, 0
-        while played < self._history.total() and number < self._rounds:
+        left, in_all, number, played = self._history.copy(), self._history.total(), 0, 0
+        while played < in_all and number < self._rounds:
             for pairing in self._drawn_up(number):
                 if left[pairing] > 0:
                     left[pairing] -= 1
