@@ -170,12 +170,18 @@ class LearnerConfig(_Section):
         512, description='Positions a step; "auto": measured when the run begins (keima plan).'
     )
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Step size of AdamW.")
-    warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rate rises from 0.")
+    muon_rate: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Step size of Muon, which then trains the convolutions in AdamW's place: a share of their length.",
+    )
+    warmup_steps: int = Field(100, ge=0, description="Steps over which the learning rates rise from 0.")
     schedule: Literal["constant", "cosine", "linear"] = Field(
-        "constant", description="How the learning rate falls over the run's minutes (or max_steps)."
+        "constant", description="How the learning rates fall over the run's minutes (or max_steps)."
     )
     final_learning_rate_share: float = Field(
-        0.05, ge=0, le=1, description="cosine, linear: the share of the learning rate that is left at the end."
+        0.05, ge=0, le=1, description="cosine, linear: the share of the learning rates that is left at the end."
     )
     weight_decay: float = Field(3e-5, ge=0, description="Pull of the weights towards 0.")
     max_gradient_norm: float = Field(5.0, gt=0, description="Longer gradients are shortened to this.")

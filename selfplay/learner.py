@@ -20,17 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from agent import fused
 from agent.checkpoint import CheckpointError, read_tensors, write_tensors
 from agent.inference import default_device, has_fast_bfloat16
-from agent.network import Network, Outputs
+from agent.network import ConvNorm, Network, Outputs
 from agent.network_config import NetworkConfig
 from games.contract import Game
 from selfplay.config import LearnerConfig, TrainConfig
 from selfplay.growth import grow, mix_in_answers
+from selfplay.muon import Muon
 from selfplay.sampling import Batch
 
 STATE_FORMAT = "keima-learner-2"
@@ -81,9 +82,14 @@ class Learner:
         self.network.score_weight = self.averaged.score_weight = self.config.search.score_weight
         self.averaged.eval().requires_grad_(False)
         self._parameters = list(self.network.parameters())
-        decayed = [p for p in self._parameters if p.ndim > 1]
-        rest = [p for p in self._parameters if p.ndim <= 1]  # biases and normalizations are left alone
         options = self.config.learner
+        normalized = [m.convolution for m in self.network.modules() if isinstance(m, ConvNorm)]
+        filters = [convolution.weight for convolution in normalized if isinstance(convolution, nn.Conv2d)]
+        self.muon = Muon(filters, options.muon_rate) if options.muon_rate else None
+        by_muon = {id(p) for p in filters} if self.muon else set()
+        others = [p for p in self._parameters if id(p) not in by_muon]
+        decayed = [p for p in others if p.ndim > 1]
+        rest = [p for p in others if p.ndim <= 1]  # biases and normalizations are left alone
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": options.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=options.learning_rate,
@@ -117,14 +123,15 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """AdamW's in the next step."""
+        return self.config.learner.learning_rate * self._rate_share
+
+    @property
+    def _rate_share(self) -> float:
+        """Which share of the learning rates the next step has."""
         since = self.step if self.grown_at == _NEVER else self.step - self.grown_at
         options = self.config.learner
-        return (
-            options.learning_rate
-            * min(1.0, (since + 1) / max(options.warmup_steps, 1))
-            * scheduled(options, self.share)
-        )
+        return min(1.0, (since + 1) / max(options.warmup_steps, 1)) * scheduled(options, self.share)
 
     def begin_segment(self, time_share: float) -> bool:
         """To be told before the steps that a segment allows: when it came in. True where the network grows with it."""
@@ -145,6 +152,8 @@ class Learner:
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
+        if self.muon is not None:
+            self.muon.param_groups[0]["lr"] = options.muon_rate * self._rate_share
         torch._foreach_copy_(self._buffers_before, self._buffers)
         tensors = {name: self._on_device(array) for name, array in batch._asdict().items()}
         planes = tensors["planes"].contiguous(memory_format=torch.channels_last)
@@ -168,6 +177,8 @@ class Learner:
             if norm > options.max_gradient_norm:
                 torch._foreach_mul_(gradients, options.max_gradient_norm / norm)
             self.optimizer.step()
+            if self.muon is not None:
+                self.muon.step()
             self._average()
         else:  # a step along NaN would end the run; the diagnosis tells of it
             torch._foreach_copy_(self._buffers, self._buffers_before)  # the normalizations have seen the NaN
@@ -238,8 +249,9 @@ class Learner:
         tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         if self.teacher is not None:
             tensors |= {f"teacher.{name}": tensor for name, tensor in self.teacher.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+        for kind, optimizer in self.optimizers().items():
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{kind}.{index}.{name}": tensor for name, tensor in state.items()}
         values = {"step": self.step, "grown_at": self.grown_at, "time_share": self.time_share}
         write_tensors(path, tensors, {"format": STATE_FORMAT, **values, "progress": progress})
 
@@ -259,11 +271,12 @@ class Learner:
             self.teacher = self._built(small, teacher).to(self.device).eval().requires_grad_(False) if teacher else None
             if self.teacher is not None:
                 self.teacher.score_weight = self.config.search.score_weight
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _under("optimizer", tensors).items():
-                index, _, part = name.partition(".")
-                state.setdefault(int(index), {})[part] = tensor
-            self._load_optimizer(state)
+            for kind, optimizer in self.optimizers().items():
+                state: dict[int, dict[str, Tensor]] = {}
+                for name, tensor in _under(kind, tensors).items():
+                    index, _, part = name.partition(".")
+                    state.setdefault(int(index), {})[part] = tensor
+                self._load_optimizer(optimizer, state)
             self.step, self.grown_at = step, grown_at
             self.time_share = float(metadata["time_share"])
             return dict(metadata["progress"])
@@ -276,19 +289,27 @@ class Learner:
         network.load_state_dict(tensors)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _load_optimizer(self, state: dict[int, dict[str, Tensor]]) -> None:
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """By what their state on disk is named."""
+        return {"optimizer": self.optimizer} | ({} if self.muon is None else {"muon": self.muon})
+
+    def _load_optimizer(self, optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Tensor]]) -> None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if state and state.keys() != set(range(len(parameters))):
             raise ValueError(f"an optimizer of {len(state)} parameters, expected {len(parameters)}")
         for index, parts in state.items():
             parameter = parameters[index]
-            for name in ("exp_avg", "exp_avg_sq"):
-                if parts[name].shape != parameter.shape:
-                    raise ValueError(f"optimizer.{index}.{name}: {list(parts[name].shape)}")
+            if isinstance(optimizer, Muon):
+                expected = Muon.new_state(parameter)
+            else:
                 # Laid out as the parameter is: the fused optimizer goes by the place in memory.
-                parts[name] = torch.empty_like(parameter, requires_grad=False).copy_(parts[name])
-            parts["step"] = parts["step"].to(self.device)
-            self.optimizer.state[parameter] = parts
+                moments = {name: torch.empty_like(parameter, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
+                expected = {**moments, "step": torch.zeros((), device=self.device)}
+            for name, tensor in expected.items():
+                if parts[name].shape != tensor.shape:
+                    raise ValueError(f"{index}.{name}: {list(parts[name].shape)}")
+                tensor.copy_(parts[name])
+            optimizer.state[parameter] = expected
 
 
 def scheduled(options: LearnerConfig, share: float) -> float:

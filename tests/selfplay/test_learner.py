@@ -69,8 +69,9 @@ def state_of(learner):
     """Every tensor that a learner holds, by name."""
     state = {f"network.{name}": tensor for name, tensor in learner.network.state_dict().items()}
     state |= {f"averaged.{name}": tensor for name, tensor in learner.averaged.state_dict().items()}
-    for index, parts in learner.optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{index}.{name}": tensor for name, tensor in parts.items()}
+    for kind, optimizer in learner.optimizers().items():
+        for index, parts in optimizer.state_dict()["state"].items():
+            state |= {f"{kind}.{index}.{name}": tensor for name, tensor in parts.items()}
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
@@ -401,7 +402,8 @@ def test_judge_gives_the_averaged_networks_probabilities():
 
 @pytest.mark.parametrize("name", ["tictactoe", "connect4", "othello:4"])
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_goes_on_to_the_bit(tmp_path, name, bfloat16):
+@pytest.mark.parametrize("muon_rate", [0.0, 0.05])
+def test_goes_on_to_the_bit(tmp_path, name, bfloat16, muon_rate):
     batches = batches_of(name, 10)
     path = tmp_path / "learner.safetensors"
 
@@ -409,12 +411,12 @@ def test_goes_on_to_the_bit(tmp_path, name, bfloat16):
         learner._fast_bfloat16 = bfloat16
         return [learner.train(batch) for batch in batches]
 
-    through = make_learner(name)
+    through = make_learner(name, muon_rate=muon_rate)
     expected = trained(through, batches)
-    first = make_learner(name)
+    first = make_learner(name, muon_rate=muon_rate)
     losses = trained(first, batches[:5])
     first.save_state(path, {})
-    second = make_learner(name, seed=99)  # whatever it begins with
+    second = make_learner(name, seed=99, muon_rate=muon_rate)  # whatever it begins with
     second.load_state(path)
     assert second.step == 5
     assert_same_state(state_of(second), state_of(first))
@@ -558,3 +560,30 @@ def test_a_state_that_lacks_tensors_is_refused(state_file):
         refusal(make_learner(), state_file)
     write_tensors(state_file, tensors | {"optimizer.0.exp_avg": torch.zeros(1)}, values)
     refusal(make_learner(), state_file)
+
+
+def test_muon_trains_what_is_normalized_and_adamw_the_rest(tmp_path):
+    learner = make_learner("connect4", learning_rate=0.01, muon_rate=0.05, warmup_steps=4)
+    assert make_learner("connect4").muon is None
+    filters = learner.muon.param_groups[0]["params"]
+    assert {tuple(p.shape[2:]) for p in filters} == {(1, 1), (3, 3)}
+    by_adamw = [p for group in learner.optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in filters} | {id(p) for p in by_adamw} == {id(p) for p in learner.network.parameters()}
+    assert len(filters) + len(by_adamw) == len(list(learner.network.parameters()))
+    lengths = [p.detach().norm().item() for p in filters]
+    before = [p.detach().clone() for p in filters]
+    first, second = batches_of("connect4", 2)
+    learner.train(first)
+    assert learner.muon.param_groups[0]["lr"] == pytest.approx(0.0125)  # warms up as AdamW's does
+    learner.train(second)
+    assert learner.muon.param_groups[0]["lr"] == pytest.approx(0.025)
+    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(0.005)
+    assert [p.detach().norm().item() for p in filters] == pytest.approx(lengths, rel=1e-5)
+    assert not any(torch.equal(p.detach(), old) for p, old in zip(filters, before, strict=True))
+    # A state without what Muon remembers is that of another learner.
+    learner.save_state(tmp_path / "state", {})
+    assert "an optimizer of" in refusal(make_learner("connect4"), tmp_path / "state")
+    tensors, values = read_tensors(tmp_path / "state")
+    del tensors["muon.0.momentum"]
+    write_tensors(tmp_path / "state", tensors, values)
+    assert "momentum" in refusal(make_learner("connect4", muon_rate=0.05), tmp_path / "state")
