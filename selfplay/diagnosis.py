@@ -252,13 +252,18 @@ def _set(key: str, value: float) -> str:
     return f"--set {key}={value}" if isinstance(value, int) else f"--set {key}={value:.3g}"
 
 
+def _slower(config: TrainConfig, times: int) -> str:
+    rates = {"learner.learning_rate": config.learner.learning_rate, "learner.muon_rate": config.learner.muon_rate}
+    return " ".join(_set(key, rate / times) for key, rate in rates.items() if rate)
+
+
 def _loss_not_finite(health: Health, config: TrainConfig) -> Diagnosis | None:
     if health.loss is None or math.isfinite(health.loss):
         return None
     return Diagnosis(
         "loss_not_finite",
         f"the loss is {health.loss} at step {health.steps}: the network is lost",
-        f"go on from the last checkpoint with {_set('learner.learning_rate', config.learner.learning_rate / 3)}",
+        f"go on from the last checkpoint with {_slower(config, 3)}",
     )
 
 
@@ -354,7 +359,7 @@ def _value_constant(health: Health, config: TrainConfig) -> Diagnosis | None:
         f"value head constant: it says the same of every position (they differ by {batch.value_spread:.3f} in a range "
         f"of 2), its loss {batch.value_loss:.3f} where one answer for all has {batch.constant_value_loss:.3f}",
         f"{_set('learner.value_weight', max(1.5, 2 * config.learner.value_weight))} "
-        f"{_set('learner.learning_rate', config.learner.learning_rate / 2)}; in a game of your own, "
+        f"{_slower(config, 2)}; in a game of your own, "
         "check that encode() shows whose move it is",
     )
 
