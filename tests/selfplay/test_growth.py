@@ -133,8 +133,9 @@ def state_of(learner):
     found |= {f"averaged.{n}": t for n, t in learner.averaged.state_dict().items()}
     if learner.teacher is not None:
         found |= {f"teacher.{n}": t for n, t in learner.teacher.state_dict().items()}
-    for index, parts in learner.optimizer.state_dict()["state"].items():
-        found |= {f"optimizer.{index}.{n}": t for n, t in parts.items()}
+    for kind, optimizer in learner.optimizers().items():
+        for index, parts in optimizer.state_dict()["state"].items():
+            found |= {f"{kind}.{index}.{n}": t for n, t in parts.items()}
     return {name: tensor.detach().clone() for name, tensor in found.items()}
 
 
@@ -210,8 +211,9 @@ def test_the_teachers_answers_are_half_of_the_targets():
     np.testing.assert_array_equal(batch.policy, before)  # the batch is as it was
 
 
+@pytest.mark.parametrize("muon_rate", [0.0, 0.05])
 @pytest.mark.parametrize("stop", range(9))
-def test_goes_on_to_the_bit_wherever_it_is_put_down(tmp_path, stop):
+def test_goes_on_to_the_bit_wherever_it_is_put_down(tmp_path, stop, muon_rate):
     given, shares = batches(8), [0.1, 0.3, 0.5, 0.6, 0.6, 0.7, 0.8, 0.9]
     path = tmp_path / "state"
 
@@ -220,14 +222,14 @@ def test_goes_on_to_the_bit_wherever_it_is_put_down(tmp_path, stop):
             learner.begin_segment(shares[number])
             learner.train(given[number])
 
-    through = make_learner()
+    through = make_learner(muon_rate=muon_rate)
     fold(through, 0, 8)
-    first = make_learner()
+    first = make_learner(muon_rate=muon_rate)
     fold(first, 0, stop)
     if stop < 8:
         first.begin_segment(shares[stop])  # put down in the middle of a segment
     first.save_state(path, {})
-    second = make_learner(seed=99)
+    second = make_learner(seed=99, muon_rate=muon_rate)
     second.load_state(path)
     second.config = second.config.model_copy(update={"seed": 0})
     assert (second.grown_at, second.time_share) == (first.grown_at, first.time_share)
