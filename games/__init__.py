@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _BY_PATH = "keima_game_"
 """What the names of modules begin with that are games given by path."""
+_SHARED = "contract", "ladders"
+"""The modules here from which games take compiled functions."""
 
 
 def cache_folder() -> Path:
@@ -39,7 +41,8 @@ def _choose_cache_folder() -> None:
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     digest = hashlib.sha256()
-    for path in [_FOLDER / "contract.py", _FOLDER / "ladders.py", *sorted((_FOLDER.parent / "mcts").glob("*.py"))]:
+    shared = [_FOLDER / f"{name}.py" for name in _SHARED]
+    for path in [*shared, *sorted((_FOLDER.parent / "mcts").glob("*.py"))]:
         digest.update(path.read_bytes())
     os.environ["NUMBA_CACHE_DIR"] = str(cache_folder() / digest.hexdigest()[:12])
     if "numba" in sys.modules:  # it read the variable when it was imported

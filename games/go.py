@@ -637,8 +637,7 @@ def encode(state, planes):
             planes[MINE, row, column] = state[mine + row + 1] >> column & 1
             planes[THEIRS, row, column] = state[theirs + row + 1] >> column & 1
             planes[FORBIDDEN, row, column] = forbidden >> column & 1
-    encode_liberties(state, planes)
-    encode_ladders(state, planes)
+    encode_chains(state, planes)
     for i in range(NUM_RECENT):
         action = state[RECENT + i]
         if 0 <= action < size * size:
@@ -653,45 +652,45 @@ def encode(state, planes):
 
 
 @kernel
-def encode_liberties(state, planes):
-    size, chain = state[SIZE], grid_at(state, CHAIN)
-    for cell in range(size * size):
-        head = point_of(size, cell)
-        if state[chain + head] >> 1 != head:
-            continue
-        mark_chain(state, head, planes[LIBERTIES - 1 + count_liberties(state, head, 3)])
-
-
-@kernel
-def encode_ladders(state, planes):
-    size, chain = state[SIZE], grid_at(state, CHAIN)
-    length = size + 1
+def encode_chains(state, planes):
+    """Sets the planes of liberties and of ladders."""
+    size, chain, length = state[SIZE], grid_at(state, CHAIN), state[SIZE] + 1
     reader = np.zeros(reader_size(length), np.int64)
     for point in range(length * (length + 1)):
         name = state[chain + point]
         reader[point] = STONE + (name & 1) if name > EDGE else name  # EMPTY and EDGE are the same there
     for cell in range(size * size):
         head = point_of(size, cell)
-        if state[chain + head] >> 1 != head or count_liberties(state, head, 3) == 3:
+        name = state[chain + head]
+        if name >> 1 != head:
+            continue
+        num_liberties = count_liberties(state, head, 3)
+        mark_chain(state, head, planes[LIBERTIES - 1 + num_liberties])
+        if num_liberties == 3:
             continue
         is_captured, first, second = read_ladder(reader, length, head)
         if is_captured:
             mark_chain(state, head, planes[LADDERED])
-            if state[chain + head] & 1 != state[PLAYER]:
+            if name & 1 != state[PLAYER]:
                 for move in (first, second):
                     if move > 0:
-                        row = (move * state[RECIPROCAL] >> 16) - 1
-                        planes[LADDER_MOVES, row, move - (row + 1) * length - 1] = 1
+                        mark_point(state, move, planes[LADDER_MOVES])
+
+
+@kernel
+def mark_point(state, point, plane):
+    """Sets a plane to 1 at a point."""
+    row = (point * state[RECIPROCAL] >> 16) - 1
+    plane[row, point - (row + 1) * (state[SIZE] + 1) - 1] = 1
 
 
 @kernel
 def mark_chain(state, head, plane):
     """Sets a plane to 1 on a chain's stones."""
-    length, following = state[SIZE] + 1, grid_at(state, NEXT)
+    following = grid_at(state, NEXT)
     stone = head
     while True:
-        row = (stone * state[RECIPROCAL] >> 16) - 1
-        plane[row, stone - (row + 1) * length - 1] = 1
+        mark_point(state, stone, plane)
         stone = state[following + stone]
         if stone == head:
             return

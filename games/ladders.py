@@ -7,7 +7,7 @@ board. Kos are not looked at: both sides take back at once.
 
 A reader is one row of int64 for all that a reading needs, of `reader_size` words. It begins with a board of one word a
 point, EMPTY, EDGE or STONE + player, in rows of `length` words with an edge around them, as in games/go.py. A reading
-plays on it and takes all moves back. Two parts of as many words follow (MARKS, CHAIN, BESIDE), then those for a path.
+plays on it and takes all moves back. What else there is follows, see below.
 """
 
 from games.contract import kernel
@@ -23,15 +23,27 @@ MOST_REPLIES = 8  # of the owner's in a position: the extension, and captures
 MARKS = 1  # which `fill` was there last; of the first point, an edge: how many there were
 CHAIN = 2  # the stones that `fill` has found for a reading
 BESIDE = 3  # and for a chain beside it
-LOG = 4  # two such parts and MOST_MOVES words: of each move its point, then what it captured
-PATH = 6  # follows that: of each depth
-COUNT, TRIED, PAIR, TOP, BRANCHES, MOVES = 0, 1, 2, 3, 4, 5
+LOG = 4  # two such parts and 2 * MOST_MOVES words: of each move its point, then what it captured
+
+# After that, see `path_at`, PATH_WIDTH words for each depth of a search.
+COUNT = 0  # moves to try
+TRIED = 1  # how many of them have been tried
+PAIR = 2  # where the attacker moves: the sum of the two liberties, so that one tells the other
+TOP = 3  # where the log of the moves that led there ends
+BRANCHES = 4  # those of MOST_BRANCHES on the way there
+MOVES = 5  # the moves to try
 PATH_WIDTH = MOVES + MOST_REPLIES
 
 
 @kernel
+def path_at(length):
+    """Where the path begins."""
+    return (LOG + 2) * length * (length + 1) + 2 * MOST_MOVES
+
+
+@kernel
 def reader_size(length):
-    return PATH * length * (length + 1) + 2 * MOST_MOVES + (MOST_MOVES + 2) * PATH_WIDTH
+    return path_at(length) + (MOST_MOVES + 2) * PATH_WIDTH
 
 
 @kernel
@@ -74,6 +86,12 @@ def num_empty_beside(reader, length, point):
     for step in (-length, -1, 1, length):
         count += reader[point + step] == EMPTY
     return count
+
+
+@kernel
+def room_beside(reader, length, liberty, taken):
+    """How many liberties a chain wins, at least, by extending to one of two after the other has been taken."""
+    return num_empty_beside(reader, length, liberty) - (liberty - taken in (-length, -1, 1, length))
 
 
 @kernel
@@ -142,19 +160,17 @@ def add_captures(reader, length, stone, path):
 def set_ataris(reader, length, first, second, path):
     """Sets an attacker's moves: the liberties of two that it may pay to take.
 
-    Not the one that leaves the owner a liberty with three empty points beside it besides the one taken. First the one
-    where he would get more room.
+    Not the one that leaves the owner another where he escapes at once. First the one where he would get more room.
     """
-    are_beside = second - first in (-length, -1, 1, length)
-    beside_first = num_empty_beside(reader, length, first) - are_beside
-    beside_second = num_empty_beside(reader, length, second) - are_beside
-    if beside_second > beside_first:
-        first, second, beside_first, beside_second = second, first, beside_second, beside_first
+    room_at_first = room_beside(reader, length, first, second)
+    room_at_second = room_beside(reader, length, second, first)
+    if room_at_second > room_at_first:
+        first, second, room_at_first, room_at_second = second, first, room_at_second, room_at_first
     count = 0
-    if beside_second < 3:
+    if room_at_second < 3:
         reader[path + MOVES] = first
         count = 1
-    if beside_first < 3:
+    if room_at_first < 3:
         reader[path + MOVES + count] = second
         count += 1
     if count == 2:
@@ -174,8 +190,7 @@ def is_captured(reader, length, stone, extension, begin):
     ones the attacker, who looks for an atari that captures; the first one found decides a position.
     """
     owner = reader[stone]
-    root = PATH * length * (length + 1) + 2 * MOST_MOVES
-    path, depth = root, 0
+    path, depth = path_at(length), 0
     reader[path + COUNT], reader[path + TRIED], reader[path + TOP] = 1, 0, begin
     reader[path + BRANCHES], reader[path + MOVES] = 0, extension
     while True:
@@ -246,8 +261,7 @@ def read_ladder(reader, length, stone):
 @kernel
 def begins_ladder(reader, length, stone, move, extension):
     """Whether taking the one of a chain's two liberties and leaving it the other begins a ladder that captures it."""
-    is_beside = extension - move in (-length, -1, 1, length)
-    if num_empty_beside(reader, length, extension) - is_beside >= 3:
+    if room_beside(reader, length, extension, move) >= 3:
         return False
     end = put(reader, length, 2 * STONE + 1 - reader[stone], move, 0)
     if end == 0:

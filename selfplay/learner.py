@@ -176,9 +176,8 @@ class Learner:
         if math.isfinite(norm):
             if norm > options.max_gradient_norm:
                 torch._foreach_mul_(gradients, options.max_gradient_norm / norm)
-            self.optimizer.step()
-            if self.muon is not None:
-                self.muon.step()
+            for optimizer in self.optimizers().values():
+                optimizer.step()
             self._average()
         else:  # a step along NaN would end the run; the diagnosis tells of it
             torch._foreach_copy_(self._buffers, self._buffers_before)  # the normalizations have seen the NaN

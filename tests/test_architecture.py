@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import games
+
 ROOT = Path(__file__).parent.parent
 LAYERS = ["games", "mcts", "agent", "selfplay"]  # each may import itself and those before it
 TOP = "selfplay.commands"  # where a command line begins
@@ -53,6 +55,14 @@ def test_imports_go_up_the_list_only(name: str):
             assert LAYERS.index(package) <= layer, f"{name} line {line}: {LAYERS[layer]} must not import {target}"
         assert not f"{target}.".startswith(f"{TOP}."), f"{name} line {line}: nobody imports the top"
         assert package != "tests", f"{name} line {line}: imports the tests"
+
+
+@pytest.mark.parametrize("name", games.names())
+def test_what_games_take_from_other_files_is_compiled_anew_after_an_edit(name: str):
+    """numba looks at a game's own file alone; see games._choose_cache_folder."""
+    taken = {target.split(".")[1] for _, target in imports(SOURCES[f"games.{name}"]) if target.startswith("games.")}
+    assert "contract" in taken
+    assert taken <= set(games._SHARED)
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if name.partition(".")[0] in ("games", "mcts")])

@@ -292,13 +292,13 @@ def test_workers_that_all_die_end_it(tmp_path, monkeypatch):
 
 def test_a_test_of_two_players_stops_once_it_is_decided(tmp_path, capsys):
     path = tmp_path / "t.sqlite"
-    arguments = ["connect4", "rollout:60", "random", "--sprt", "0", "200", "--file", str(path), "--workers", "1"]
+    arguments = ["connect4", "rollout:60", "random", "--sprt", "0", "100", "--file", str(path), "--workers", "1"]
     assert commands.main(["tournament", *arguments]) == 0
     out = capsys.readouterr().out
     assert "SPRT of rollout:60 against random: H1 accepted" in out
     with Store(path) as store:
         assert store.num_games() < 1000
-        assert store.settings["sprt"] == [0, 200]
+        assert store.settings["sprt"] == [0, 100]
 
 
 def test_games_that_repeat_are_counted(tmp_path):
