@@ -4,7 +4,8 @@ Nets trained twice with nothing changed but the seed differ in strength. How muc
 variants together, each one's seeds about its own mean, taking the spread to be the same for all (the analysis of
 variance): two seeds of eight variants give eight degrees of freedom where two seeds alone give one. The intervals
 are Student's for that spread. All nets are measured on the same positions or openings, whose difficulty is therefore
-no part of a difference; what a net happens to know of them is part of the spread.
+no part of a difference; what a net happens to know of them is part of the spread. Or they play each other, where
+`measure.among` says so (see `selfplay.ablation_games`), and strength is Elo.
 
 With a single seed each there is no spread to be seen: then the intervals are those of the measurement alone (Wilson's,
 and Newcombe's for differences), and the table says so.
@@ -15,6 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from games import load
+from selfplay import ablation_games
+from selfplay.config import load_config
 from selfplay.sweep_config import BASE, Overrides, SweepConfig
 from selfplay.trial import Measurement, Result, Trial, measured_interval, read_result
 
@@ -63,16 +67,40 @@ class Ablation:
 
     def report(self) -> tuple[str, list[list[str]], str]:
         """What was done, the table of variants, and what its figures are."""
-        results, simulations = self.results(), self._config.measure.simulations
-        rows = summarize(results, [*self._variants], simulations)
+        results = self.results()
+        figures, unit = self._figures(results)
+        rows = summarize(results, [*self._variants], figures, unit)
         seeds = ", ".join(map(str, self._config.seeds))
         failures = [result.trial for result in results if result.error]
         title = f"seeds {seeds}" + (f"; failed: {', '.join(failures)}" if failures else "")
-        return title, table_cells(rows, simulations, len(self._config.seeds)), notes_in_words(results, simulations)
+        notes = notes_in_words(results)
+        if self._config.measure.among and not all(figures.values()):
+            notes = "The nets play each other once all trials are done."
+        return title, table_cells(rows, self._config.measure.simulations, len(self._config.seeds), unit), notes
+
+    def finish(self) -> bool:
+        """Plays the games between the nets, where strength is measured so; False where Ctrl-C stopped them."""
+        measure, trained = self._config.measure, [r for r in self.results() if not r.error]
+        if not measure.among or len(trained) < 2:
+            return True
+        game = load(load_config(self._config.base).game)
+        return ablation_games.play(self._folder, game, [r.trial for r in trained], measure)
 
     def conclude(self) -> list[str]:
         """Nothing is left to be said but the table."""
         return []
+
+    def _figures(self, results: Sequence[Result]) -> "tuple[Figures, Unit]":
+        """The strength of each trial's net, as far as it is known."""
+        measure, done = self._config.measure, [result for result in results if not result.error]
+        if not measure.among:
+            return shares_of(done, measure.simulations), SHARE
+        base = [result.trial for result in done if result.variant == BASE]
+        found: Figures = {}
+        for n in measure.simulations:
+            elo = ablation_games.elo(self._folder, n, base)
+            found[n] = {r.trial: Estimate(*elo[r.trial]) for r in done if r.trial in elo}
+        return found, ELO
 
     def _trials(self) -> list[Trial]:
         return [
@@ -84,7 +112,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share, or a difference of two, with its 95 % interval; None where nothing is known of it."""
+    """A strength, or a difference of two, with its 95 % interval; None where nothing is known of it."""
 
     value: float
     interval: tuple[float, float] | None
@@ -92,6 +120,37 @@ class Estimate:
     @property
     def excludes_zero(self) -> bool:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+
+Figures = dict[int, dict[str, Estimate]]
+"""By simulations, then by trial: how strong its net is, with the interval of the measurement alone."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What strength is measured in."""
+
+    low: float
+    high: float
+    factor: float
+    """What it is multiplied by where it is shown."""
+    digits: int
+    is_relative: bool
+    """Whether there are differences from the base alone."""
+    against_base: str
+
+
+SHARE = Unit(0.0, 1.0, factor=100, digits=1, is_relative=False, against_base=f"against {BASE}")
+ELO = Unit(-math.inf, math.inf, factor=1, digits=0, is_relative=True, against_base=f"Elo against {BASE}")
+
+
+def shares_of(results: Sequence[Result], simulations: Sequence[int]) -> Figures:
+    """What trials that did not fail have measured themselves."""
+    return {n: {r.trial: _share(r.measured(n)) for r in results} for n in simulations}
+
+
+def _share(measured: Measurement) -> Estimate:
+    return Estimate(measured.share, measured_interval(measured))
 
 
 @dataclass(frozen=True)
@@ -110,19 +169,22 @@ class Row:
     cores_used: float
 
 
-def summarize(results: Sequence[Result], variants: Sequence[str], simulations: Sequence[int]) -> list[Row]:
+def summarize(results: Sequence[Result], variants: Sequence[str], figures: Figures, unit: Unit) -> list[Row]:
     """A row for each variant that has a result, in their order."""
     by_variant = {name: [r for r in results if r.variant == name and not r.error] for name in variants}
     by_variant = {name: found for name, found in by_variant.items() if found}
     strengths: dict[str, dict[int, Estimate]] = {name: {} for name in by_variant}
     differences: dict[str, dict[int, Estimate]] = {name: {} for name in by_variant}
-    for n in simulations:
-        measured = {name: [r.measured(n) for r in found] for name, found in by_variant.items()}
-        spread = pooled_spread({name: [m.share for m in ms] for name, ms in measured.items()})
-        for name, ms in measured.items():
-            strengths[name][n] = strength(ms, *spread)
+    for n, by_trial in figures.items():
+        measured = {}
+        for name, found in by_variant.items():
+            if known := [by_trial[r.trial] for r in found if r.trial in by_trial]:
+                measured[name] = known
+        spread = pooled_spread({name: [e.value for e in estimates] for name, estimates in measured.items()})
+        for name, estimates in measured.items():
+            strengths[name][n] = strength(estimates, *spread, unit)
             if name != BASE and BASE in measured:
-                differences[name][n] = difference(ms, measured[BASE], *spread)
+                differences[name][n] = difference(estimates, measured[BASE], *spread)
     return [
         Row(
             name,
@@ -145,26 +207,26 @@ def pooled_spread(samples: Mapping[str, Sequence[float]]) -> tuple[float, int]:
     return (math.sqrt(squares / freedom) if freedom else math.nan), freedom
 
 
-def strength(measured: Sequence[Measurement], spread: float, freedom: int) -> Estimate:
-    """A variant's mean share over its seeds. spread, freedom: what `pooled_spread` returned."""
-    mean = _mean([m.share for m in measured])
+def strength(measured: Sequence[Estimate], spread: float, freedom: int, unit: Unit = SHARE) -> Estimate:
+    """A variant's mean strength over its seeds. spread, freedom: what `pooled_spread` returned."""
+    mean = _mean([e.value for e in measured])
     if not freedom:
-        return Estimate(mean, measured_interval(measured[0]))
+        return Estimate(mean, measured[0].interval)
     half = student_quantile(freedom) * spread / math.sqrt(len(measured))
-    return Estimate(mean, (max(0.0, mean - half), min(1.0, mean + half)))
+    return Estimate(mean, (max(unit.low, mean - half), min(unit.high, mean + half)))
 
 
-def difference(measured: Sequence[Measurement], base: Sequence[Measurement], spread: float, freedom: int) -> Estimate:
-    """How much larger a variant's mean share is than the base's."""
-    one, other = _mean([m.share for m in measured]), _mean([m.share for m in base])
+def difference(measured: Sequence[Estimate], base: Sequence[Estimate], spread: float, freedom: int) -> Estimate:
+    """How much larger a variant's mean strength is than the base's."""
+    one, other = _mean([e.value for e in measured]), _mean([e.value for e in base])
     if freedom:
         half = student_quantile(freedom) * spread * math.sqrt(1 / len(measured) + 1 / len(base))
         return Estimate(one - other, (one - other - half, one - other + half))
-    ours, theirs = measured_interval(measured[0]), measured_interval(base[0])
+    ours, theirs = measured[0].interval, base[0].interval
     if ours is None or theirs is None:
         return Estimate(one - other, None)
     # R. G. Newcombe, Interval estimation for the difference between independent proportions (1998), method 10. The
-    # positions are shared, which makes it too wide rather than too narrow.
+    # positions are shared, which makes it too wide rather than too narrow. The base's Elo is 0 and has no width.
     below = math.hypot(one - ours[0], theirs[1] - other)
     above = math.hypot(ours[1] - one, other - theirs[0])
     return Estimate(one - other, (one - other - below, one - other + above))
@@ -190,18 +252,19 @@ def _student_within(angle: float, freedom: int) -> float:
     return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
-def table_cells(rows: Sequence[Row], simulations: Sequence[int], num_seeds: int) -> list[list[str]]:
-    """The table, its head first. Differences are in points of a hundred; bold where their interval excludes 0."""
+def table_cells(rows: Sequence[Row], simulations: Sequence[int], num_seeds: int, unit: Unit) -> list[list[str]]:
+    """The table, its head first. Differences are in percentage points or Elo; bold where their interval excludes 0."""
     names = ["raw" if n == 0 else f"{n} simulations" for n in simulations]
-    head = ["variant", "seeds", *names, *(f"{name}, against {BASE}" for name in names)]
+    absolute = [] if unit.is_relative else names
+    head = ["variant", "seeds", *absolute, *(f"{name}, {unit.against_base}" for name in names)]
     table = [[*head, "positions", "steps", "evaluations/s", "cores used"]]
     for row in rows:
         missing = f" of {num_seeds}" if len(row.seeds) < num_seeds else ""
         table.append(
             [
                 *(row.variant, f"{len(row.seeds)}{missing}"),
-                *(share_in_words(row.strengths[n]) for n in simulations),
-                *(_difference_in_words(row.differences.get(n)) for n in simulations),
+                *([] if unit.is_relative else [share_in_words(row.strengths[n]) for n in simulations]),
+                *(_difference_in_words(row.differences.get(n), unit) for n in simulations),
                 *(f"{row.positions:,.0f}", f"{row.steps:,.0f}", f"{row.evaluations_per_s:,.0f}"),
                 f"{row.cores_used:.1f}",
             ]
@@ -217,21 +280,24 @@ def share_in_words(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _difference_in_words(estimate: Estimate | None) -> str:
+def _difference_in_words(estimate: Estimate | None, unit: Unit) -> str:
     if estimate is None:
         return ""
+
+    def shown(value: float) -> str:
+        return f"{unit.factor * value:+.{unit.digits}f}"
+
     if estimate.interval is None:
-        return f"{100 * estimate.value:+.1f}"
+        return shown(estimate.value)
     low, high = estimate.interval
-    value = f"**{100 * estimate.value:+.1f}**" if estimate.excludes_zero else f"{100 * estimate.value:+.1f}"
-    return f"{value} ({100 * low:+.1f} to {100 * high:+.1f})"
+    value = f"**{shown(estimate.value)}**" if estimate.excludes_zero else shown(estimate.value)
+    return f"{value} ({shown(low)} to {shown(high)})"
 
 
-def notes_in_words(results: Sequence[Result], simulations: Sequence[int]) -> str:
+def notes_in_words(results: Sequence[Result]) -> str:
     """What the table's intervals are, and which trials were not like the others."""
     done = [result for result in results if not result.error]
-    shares = {v: [r.measured(simulations[0]).share for r in done if r.variant == v] for v in {r.variant for r in done}}
-    _, freedom = pooled_spread(shares)
+    freedom = len(done) - len({result.variant for result in done})
     resumed = sum(result.starts > 1 for result in done)
     interrupted = (
         f" Interrupted and resumed, with the games under way lost: {resumed} of {len(done)}." if resumed else ""

@@ -135,6 +135,10 @@ class Search:
             notes.append(f"What made the difference between strong trials and others (PED-ANOVA): {shares_}.")
         return title, table, "\n".join(notes)
 
+    def finish(self) -> bool:
+        """Each trial was measured when it was trained."""
+        return True
+
     def conclude(self) -> list[str]:
         """Writes the strongest trial's config, and an ablation of the strongest few; says what to do with them."""
         done = self._strongest_first()

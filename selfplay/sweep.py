@@ -9,6 +9,7 @@ The folder:
     trials/NAME/      a trial: a run's folder; when it is done without its games and the learner's state
     results.jsonl     every trial's result, one a line
     results.md        the table
+    games-N.sqlite    an ablation's, where its nets play each other with N simulations: see selfplay.ablation_games
     optuna.db, best.toml, confirm.toml    a sweep's: see selfplay.hyperparameters
 """
 
@@ -94,6 +95,9 @@ class Plan(Protocol):
     def report(self) -> tuple[str, list[list[str]], str]:
         """What was done; the table, its head first; what there is to say of it."""
 
+    def finish(self) -> bool:
+        """What comes after the trials and takes its time; False where Ctrl-C stopped it."""
+
     def conclude(self) -> list[str]:
         """Writes what comes of it all; returns lines to print. `{keima}` there stands for the command."""
 
@@ -166,7 +170,8 @@ class Sweep:
                         f"{failures} trials in a row failed, the last with: {result.error}; the same command goes on"
                     )
         left = self.plan.total - sum(not result.error for result in self.plan.results())
-        finished = not self._stopped.is_set() or left == 0
+        finished = (not self._stopped.is_set() or left == 0) and self.plan.finish()
+        self._write_results()
         self._say_farewell(finished)
         return finished
 
@@ -276,7 +281,7 @@ class Sweep:
         if result.error:
             return f"failed: {result.error} (see {self._folder_of(result.trial) / OUTPUT_FILE})"
         shares = ", ".join(f"{100 * m.share:.1f} % {with_simulations(m.simulations)}" for m in result.measurements)
-        return f"{shares}; {result.positions:,} positions, {result.steps:,} steps"
+        return f"{shares}{'; ' * bool(shares)}{result.positions:,} positions, {result.steps:,} steps"
 
     def _write_results(self) -> None:
         results = self.plan.results()
@@ -289,12 +294,15 @@ class Sweep:
 
     def _caption(self, result: Result) -> str:
         """What the table is of."""
-        measured = result.measurements[0]
-        what = {
-            "positions": f"the share of {measured.count} positions in which the move keeps the exact value",
-            "lines": f"the share of all {measured.count:,} lines against every opponent's move that are not lost",
-            "games": f"the score in {measured.count} games against {self.config.measure.playouts} playouts a move",
-        }[measured.what]
+        if self.config.measure.among:
+            what = f"games between all nets, {self.config.measure.among} of any two"
+        else:
+            measured = result.measurements[0]
+            what = {
+                "positions": f"the share of {measured.count} positions in which the move keeps the exact value",
+                "lines": f"the share of all {measured.count:,} lines against every opponent's move that are not lost",
+                "games": f"the score in {measured.count} games against {self.config.measure.playouts} playouts a move",
+            }[measured.what]
         minutes = self.config.minutes
         return (
             f"{self.game}, {minutes:g} minute{'s' * (minutes != 1)} each from zero on {result.cores} cores, "
@@ -317,8 +325,9 @@ class Sweep:
         for line in self.plan.conclude() if finished else []:
             print(line.format(keima=keima))
         left = self.plan.total - len(done)
-        if left:
-            print(f"Go on:    {keima} sweep --resume {self.folder}   ({left} of {self.plan.total} trials are left)")
+        if left or not finished:
+            what = f"{left} of {self.plan.total} trials are left" if left else "games between the nets are left"
+            print(f"Go on:    {keima} sweep --resume {self.folder}   ({what})")
 
     def _folder_of(self, name: str) -> Path:
         return self.folder / "trials" / name

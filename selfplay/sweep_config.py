@@ -82,6 +82,12 @@ class Measure(_Table):
     )
     playouts: int = Field(200, ge=1, le=1_000_000, description="Where there are none: the opponent's random playouts.")
     games: int = Field(100, ge=2, description="Where there are none: games played; an even number, sides swapped.")
+    among: int = Field(
+        0,
+        ge=0,
+        description="An ablation, in place of all this: once its nets are trained they play so many games with each "
+        "other, any two of them; an even number. Their strength is Elo then.",
+    )
 
     @property
     def target(self) -> int:
@@ -244,8 +250,19 @@ def _check_measure(config: SweepConfig, source: str) -> None:
             f"{source}: measure.objective: expected one of measure.simulations, {measure.simulations}, "
             f"got {measure.objective}"
         )
-    if measure.games % 2:
-        raise ConfigError(f"{source}: measure.games: expected an even number, got {measure.games}")
+    for name in ("games", "among"):
+        if getattr(measure, name) % 2:
+            raise ConfigError(f"{source}: measure.{name}: expected an even number, got {getattr(measure, name)}")
+    if measure.among:
+        if not config.is_ablation:
+            raise ConfigError(
+                f"{source}: measure.among: not an option of a sweep, whose trials are measured one by one"
+            )
+        for name in ("positions", "playouts", "games"):
+            if name in measure.model_fields_set:
+                raise ConfigError(
+                    f"{source}: measure.{name}: not beside measure.among, with which the nets play each other"
+                )
     try:
         game = load(load_config(config.base).game)
         file = find_positions(measure.positions, game)

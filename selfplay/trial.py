@@ -216,7 +216,9 @@ def run_trial(folder: Path) -> bool:
         cores_used = sum(used_s) / (time.monotonic() - start_s)
     game = load(load_config(str(folder / CONFIG_FILE)).game)
     checkpoint = load_checkpoint(folder, game)
-    measurements = measure_strength(game, make_evaluator(game, checkpoint.network), trial.measure)
+    measurements: list[Measurement] = []
+    if not trial.measure.among:
+        measurements = measure_strength(game, make_evaluator(game, checkpoint.network), trial.measure)
     progress = read_progress(folder)
     save_result(
         folder,

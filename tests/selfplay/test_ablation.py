@@ -6,12 +6,15 @@ import pytest
 
 from agent.evaluation import wilson_interval
 from selfplay.ablation import (
+    ELO,
+    SHARE,
     Ablation,
     Estimate,
     difference,
     notes_in_words,
     pooled_spread,
     share_in_words,
+    shares_of,
     strength,
     student_quantile,
     summarize,
@@ -24,6 +27,15 @@ from selfplay.trial import Measurement, Result, failed, save_result
 
 def measured(successes: float, count: int = 100, simulations: int = 0, what: str = "positions") -> Measurement:
     return Measurement(simulations, what, successes, count)
+
+
+def share(successes: float, count: int = 100, what: str = "positions") -> Estimate:
+    figures = shares_of([Result("x", "x", 0, {}, measurements=[measured(successes, count, what=what)])], [0])
+    return figures[0]["x"]
+
+
+def rows_of(results, variants, simulations):
+    return summarize(results, variants, shares_of([r for r in results if not r.error], simulations), SHARE)
 
 
 def result(variant: str, seed: int, raw: float, searched: float, **more) -> Result:
@@ -58,8 +70,8 @@ def test_the_spread_is_that_about_each_samples_own_mean():
 
 
 def test_intervals_from_the_spread():
-    one = [measured(80), measured(90)]
-    other = [measured(50), measured(50), measured(80)]
+    one = [share(80), share(90)]
+    other = [share(50), share(50), share(80)]
     spread, freedom = 0.1, 3
     found = strength(one, spread, freedom)
     assert found.value == pytest.approx(0.85)
@@ -74,7 +86,7 @@ def test_intervals_from_the_spread():
 
 
 def test_one_seed_each_leaves_the_measurements_own_intervals():
-    one, other = measured(56, 70), measured(48, 80)
+    one, other = share(56, 70), share(48, 80)
     assert strength([one], math.nan, 0).interval == wilson_interval(56, 70)
     # Newcombe (1998) has this example; his method 10 gives it 0.0524 to 0.3339.
     found = difference([one], [other], math.nan, 0)
@@ -83,7 +95,7 @@ def test_one_seed_each_leaves_the_measurements_own_intervals():
 
 
 def test_lines_that_were_all_played_have_no_interval_of_their_own():
-    one, other = measured(700, 1000, what="lines"), measured(600, 1000, what="lines")
+    one, other = share(700, 1000, what="lines"), share(600, 1000, what="lines")
     assert strength([one], math.nan, 0) == Estimate(0.7, None)
     assert difference([one], [other], math.nan, 0).interval is None
     assert share_in_words(Estimate(0.7, None)) == "70.0 %"
@@ -102,7 +114,7 @@ RESULTS = [
 
 
 def test_rows():
-    base, fast = summarize(RESULTS, ["base", "fast", "slow"], [0, 64])
+    base, fast = rows_of(RESULTS, ["base", "fast", "slow"], [0, 64])
     assert (base.variant, base.seeds, base.positions, base.steps) == ("base", [0, 1], 1500, 15)
     assert base.evaluations_per_s == 1000  # 120,000 in two minutes
     assert base.differences == {}
@@ -116,8 +128,8 @@ def test_rows():
 
 
 def test_cells_and_markdown():
-    rows = summarize(RESULTS, ["base", "fast", "slow"], [0, 64])
-    table = table_cells(rows, [0, 64], 3)
+    rows = rows_of(RESULTS, ["base", "fast", "slow"], [0, 64])
+    table = table_cells(rows, [0, 64], 3, SHARE)
     assert table[0] == [
         *("variant", "seeds", "raw", "64 simulations", "raw, against base", "64 simulations, against base"),
         *("positions", "steps", "evaluations/s", "cores used"),
@@ -135,25 +147,43 @@ def test_cells_and_markdown():
 
 def test_what_excludes_zero_is_bold():
     results = [result("base", 0, 70, 80), result("fast", 0, 90, 82), result("base", 1, 71, 81)]
-    _, fast = table_cells(summarize(results, ["base", "fast"], [0, 64]), [0, 64], 2)[1:]
+    _, fast = table_cells(rows_of(results, ["base", "fast"], [0, 64]), [0, 64], 2, SHARE)[1:]
     # One degree of freedom: 12.706 * 0.00707 * sqrt(1 + 1/2) = 0.110.
     assert fast[4] == "**+19.5** (+8.5 to +30.5)"
     assert fast[5] == "+1.5 (-9.5 to +12.5)"
 
 
 def test_the_base_may_still_be_missing():
-    (row,) = summarize([result("fast", 0, 90, 82)], ["base", "fast"], [0])
+    (row,) = rows_of([result("fast", 0, 90, 82)], ["base", "fast"], [0])
     assert row.differences == {}
-    assert summarize([], ["base", "fast"], [0]) == []
+    assert rows_of([], ["base", "fast"], [0]) == []
 
 
 def test_the_notes_say_what_the_intervals_are():
-    assert "2 degrees of freedom" in notes_in_words(RESULTS, [0, 64])
-    assert "1 degree of freedom" in notes_in_words(RESULTS[:3], [0])
-    assert "nothing is known of the chance" in notes_in_words(RESULTS[:2], [0])
-    assert "Interrupted" not in notes_in_words(RESULTS, [0])
+    assert "2 degrees of freedom" in notes_in_words(RESULTS)
+    assert "1 degree of freedom" in notes_in_words(RESULTS[:3])
+    assert "nothing is known of the chance" in notes_in_words(RESULTS[:2])
+    assert "Interrupted" not in notes_in_words(RESULTS)
     resumed = [*RESULTS[:3], result("fast", 1, 82, 83, starts=2)]
-    assert notes_in_words(resumed, [0]).endswith("resumed, with the games under way lost: 1 of 4.")
+    assert notes_in_words(resumed).endswith("resumed, with the games under way lost: 1 of 4.")
+
+
+def test_elo_is_told_against_the_base_alone():
+    """One seed: the games' own intervals; several: those of the spread, as for shares."""
+    elo = {"base-0": Estimate(-10, (-10, -10)), "base-1": Estimate(10, (-40, 60)), "fast-0": Estimate(85, (35, 135))}
+    results = [Result(name, name[:-2], int(name[-1]), {}, positions=1000) for name in (*elo, "wide-0")]
+    rows = summarize(results, ["base", "fast", "wide"], {64: elo}, ELO)
+    table = table_cells(rows, [64], 2, ELO)
+    assert table[0][:4] == ["variant", "seeds", "64 simulations, Elo against base", "positions"]
+    half = 12.7062 * math.sqrt(200) * math.sqrt(1 + 1 / 2)
+    assert [row[:3] for row in table[1:]] == [
+        ["base", "2", ""],
+        ["fast", "1 of 2", f"+85 ({85 - half:+.0f} to {85 + half:+.0f})"],
+        ["wide", "1 of 2", ""],  # which has not played yet
+    ]
+    elo = {"base-0": Estimate(0, (0, 0)), "fast-0": Estimate(85, (35, 140))}
+    rows = summarize(results, ["base", "fast"], {64: elo}, ELO)
+    assert table_cells(rows, [64], 1, ELO)[2][2] == "**+85** (+35 to +140)"
 
 
 # --- the trials

@@ -10,7 +10,7 @@ import pytest
 
 from agent.checkpoint import load_checkpoint
 from games.contract import GameError
-from selfplay import commands
+from selfplay import ablation_games, commands
 from selfplay import sweep as sweep_module
 from selfplay.config import load_config
 from selfplay.sweep import begin, resume
@@ -210,6 +210,20 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(tmp_path, worker, capsys, n
     assert resume(folder)
     assert order(folder) == ["base-0", "fast-0", "fast-0", "wide-0"]
     assert [line["starts"] for line in lines(folder)] == [1, 2, 1]
+
+
+def test_games_between_the_nets_that_were_stopped_are_left(tmp_path, worker, monkeypatch, capsys):
+    config = ablation(seeds=[0])[0].replace("[0, 8]", "[8]\nmeasure.among = 4"), "mine.toml"
+    monkeypatch.setattr(ablation_games, "play", lambda *_: False)
+    assert not begin(*config, tmp_path / "a")
+    said = capsys.readouterr().out
+    assert "games between all nets, 4 of any two" in said
+    assert "games between the nets are left" in said
+    played = []
+    monkeypatch.setattr(ablation_games, "play", lambda folder, game, trials, measure: played.append(trials) or True)
+    assert resume(tmp_path / "a")
+    assert played == [ALL[:3]]
+    assert "Go on:" not in capsys.readouterr().out
 
 
 def test_a_second_ctrl_c_ends_the_trial_at_once(tmp_path, worker):

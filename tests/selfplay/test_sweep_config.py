@@ -83,6 +83,8 @@ def test_a_sweep_has_one_objective():
         ("measure.objective = 64", "mine.toml: measure.objective: not an option of an ablation"),
         ("measure.simulations = [4, 4]", "mine.toml: measure.simulations: expected different ones"),
         ("measure.games = 5", "mine.toml: measure.games: expected an even number, got 5"),
+        ("measure.among = 5", "mine.toml: measure.among: expected an even number, got 5"),
+        ("measure.among = 4\nmeasure.games = 4", "mine.toml: measure.games: not beside measure.among"),
         ("measure.position = 5", "mine.toml: unknown option measure.position; the options are: simulations, "),
         ('measure.positions = "no.txt"', "mine.toml: no.txt: expected a file of positions"),
         ("set.run.minutes = 5", "mine.toml: [set]: run.minutes: not to be set here; `minutes` says it"),
@@ -151,6 +153,7 @@ def test_wrong_spaces(line, complaint):
         (ABLATION.format(more="").replace("tictactoe", "tictacto"), "mine.toml: unknown game 'tictacto' (did you mean"),
         (ABLATION.format(more="").replace("tictactoe", "no.toml"), "mine.toml: no.toml: no such config file"),
         (SWEEP.format(more="measure.objective = 7"), "mine.toml: measure.objective: expected one of measure.simulatio"),
+        (SWEEP.format(more="measure.among = 2"), "mine.toml: measure.among: not an option of a sweep"),
         (SWEEP.format(more="seeds = [1]"), "mine.toml: seeds: not an option of a sweep"),
     ],
 )
