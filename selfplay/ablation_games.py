@@ -50,7 +50,7 @@ def elo(folder: Path, simulations: int, base: Sequence[str]) -> dict[str, Elo]:
     if not base or not _file(folder, simulations).exists():
         return {}
     with Store(_file(folder, simulations), read_only=True) as store:
-        if not store.num_games():
+        if not store.num_games() or base[0] not in [player.name for player in store.players()]:
             return {}
         rated = {player.name: player for player in standings(store, {base[0]: 0.0}).ratings.players}
     if base[0] not in rated:
