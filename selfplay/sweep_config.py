@@ -16,6 +16,9 @@ A sweep searches a space for the options that make the strongest net:
 An ablation trains each of a few variants, and the base as it is, several times:
 
     seeds = [0, 1]
+    [measure]
+    simulations = [64]
+    among = 6                         # or as above: here the nets play each other, six games any two of them
     [variants.no-openings]
     selfplay.opening_random_share = 0
 """
