@@ -253,7 +253,8 @@ class Sweep:
         elif not progress["step"]:
             doing = "starting"
         else:
-            doing = "measuring its strength" if elapsed_s >= budget_s else "training"
+            ending = "saving its net" if self.config.measure.among else "measuring its strength"
+            doing = ending if elapsed_s >= budget_s else "training"
         strength, curve = headline
         after_s = (self.plan.total - number) * budget_s
         self._panel.update(
