@@ -511,6 +511,6 @@ def test_a_game_that_breaks_its_own_promise_is_named(tmp_path, monkeypatch, capf
     assert capfd.readouterr().err == ""  # of the actors: no traceback
 
 
-def test_kills_at_random_moments_lose_nothing(tmp_path):
+def test_kills_at_random_moments_lose_nothing(tmp_path, sized):
     """A few of what `python -m tests.selfplay.kill_and_resume` does fifty times."""
-    assert "nothing lost" in kill_and_resume(tmp_path, kills=3, seed=1, actors=1, longest_s=1.0)
+    assert "nothing lost" in kill_and_resume(tmp_path, kills=sized(3, 2), seed=1, actors=1, longest_s=1.0)
