@@ -130,8 +130,6 @@ Figures = dict[int, dict[str, Estimate]]
 class Unit:
     """What strength is measured in."""
 
-    low: float
-    high: float
     factor: float
     """What it is multiplied by where it is shown."""
     digits: int
@@ -140,8 +138,8 @@ class Unit:
     against_base: str
 
 
-SHARE = Unit(0.0, 1.0, factor=100, digits=1, is_relative=False, against_base=f"against {BASE}")
-ELO = Unit(-math.inf, math.inf, factor=1, digits=0, is_relative=True, against_base=f"Elo against {BASE}")
+SHARE = Unit(factor=100, digits=1, is_relative=False, against_base=f"against {BASE}")
+ELO = Unit(factor=1, digits=0, is_relative=True, against_base=f"Elo against {BASE}")
 
 
 def shares_of(results: Sequence[Result], simulations: Sequence[int]) -> Figures:
@@ -160,7 +158,7 @@ class Row:
     variant: str
     seeds: list[int]
     strengths: dict[int, Estimate]
-    """By simulations."""
+    """By simulations; empty where there are differences from the base alone."""
     differences: dict[int, Estimate]
     """From the base; empty for the base, and where there is none yet."""
     positions: float
@@ -182,7 +180,8 @@ def summarize(results: Sequence[Result], variants: Sequence[str], figures: Figur
                 measured[name] = known
         spread = pooled_spread({name: [e.value for e in estimates] for name, estimates in measured.items()})
         for name, estimates in measured.items():
-            strengths[name][n] = strength(estimates, *spread, unit)
+            if not unit.is_relative:
+                strengths[name][n] = strength(estimates, *spread)
             if name != BASE and BASE in measured:
                 differences[name][n] = difference(estimates, measured[BASE], *spread)
     return [
@@ -207,13 +206,13 @@ def pooled_spread(samples: Mapping[str, Sequence[float]]) -> tuple[float, int]:
     return (math.sqrt(squares / freedom) if freedom else math.nan), freedom
 
 
-def strength(measured: Sequence[Estimate], spread: float, freedom: int, unit: Unit = SHARE) -> Estimate:
-    """A variant's mean strength over its seeds. spread, freedom: what `pooled_spread` returned."""
+def strength(measured: Sequence[Estimate], spread: float, freedom: int) -> Estimate:
+    """A variant's mean share over its seeds. spread, freedom: what `pooled_spread` returned."""
     mean = _mean([e.value for e in measured])
     if not freedom:
         return Estimate(mean, measured[0].interval)
     half = student_quantile(freedom) * spread / math.sqrt(len(measured))
-    return Estimate(mean, (max(unit.low, mean - half), min(unit.high, mean + half)))
+    return Estimate(mean, (max(0.0, mean - half), min(1.0, mean + half)))
 
 
 def difference(measured: Sequence[Estimate], base: Sequence[Estimate], spread: float, freedom: int) -> Estimate:

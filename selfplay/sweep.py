@@ -170,7 +170,10 @@ class Sweep:
                         f"{failures} trials in a row failed, the last with: {result.error}; the same command goes on"
                     )
         left = self.plan.total - sum(not result.error for result in self.plan.results())
-        finished = (not self._stopped.is_set() or left == 0) and self.plan.finish()
+        if self._stopped.is_set():  # Ctrl-C may have come as the last trial ended
+            finished = left == 0 and not self.config.measure.among
+        else:
+            finished = self.plan.finish()
         self._write_results()
         self._say_farewell(finished)
         return finished
@@ -289,12 +292,12 @@ class Sweep:
         write_atomically(self.folder / RESULTS_FILE, "".join(f"{r.to_json()}\n" for r in results).encode())
         done = [result for result in results if not result.error]
         if done:
-            _, table, notes = self.plan.report()
-            text = f"{self._caption(done[0])}\n\n{to_markdown(table)}\n\n{notes}\n"
+            title, table, notes = self.plan.report()
+            text = f"{self._caption(title, done[0])}\n\n{to_markdown(table)}\n\n{notes}\n"
             write_atomically(self.folder / TABLE_FILE, text.encode())
 
-    def _caption(self, result: Result) -> str:
-        """What the table is of."""
+    def _caption(self, title: str, result: Result) -> str:
+        """What the table is of. title: the plan's; result: any that did not fail."""
         if self.config.measure.among:
             what = f"games between all nets, {self.config.measure.among} of any two"
         else:
@@ -307,19 +310,19 @@ class Sweep:
         minutes = self.config.minutes
         return (
             f"{self.game}, {minutes:g} minute{'s' * (minutes != 1)} each from zero on {result.cores} cores, "
-            f"{self.plan.report()[0]}. Strength: {what}."
+            f"{title}. Strength: {what}."
         )
 
     def _say_farewell(self, finished: bool) -> None:
         done = [result for result in self.plan.results() if not result.error]
         print()
         if done:
-            _, (head, *rows), notes = self.plan.report()
+            title, (head, *rows), notes = self.plan.report()
             table = Table(*head, box=SIMPLE_HEAD, pad_edge=False)
             console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
             for row in rows:
                 table.add_row(*(_bold(cell) if console.is_terminal else Text(cell) for cell in row))
-            for part in (Text(self._caption(done[0])), table, Text(f"{notes}\n" if notes else "")):
+            for part in (Text(self._caption(title, done[0])), table, Text(f"{notes}\n" if notes else "")):
                 console.print(part)
             print(f"Table:    {self.folder / TABLE_FILE}")
         keima = command_here("keima")

@@ -214,11 +214,11 @@ def run_trial(folder: Path) -> bool:
             return False
         used_s = [usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN))]
         cores_used = sum(used_s) / (time.monotonic() - start_s)
-    game = load(load_config(str(folder / CONFIG_FILE)).game)
-    checkpoint = load_checkpoint(folder, game)
     measurements: list[Measurement] = []
     if not trial.measure.among:
-        measurements = measure_strength(game, make_evaluator(game, checkpoint.network), trial.measure)
+        game = load(load_config(str(folder / CONFIG_FILE)).game)
+        evaluate = make_evaluator(game, load_checkpoint(folder, game).network)
+        measurements = measure_strength(game, evaluate, trial.measure)
     progress = read_progress(folder)
     save_result(
         folder,

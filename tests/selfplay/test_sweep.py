@@ -226,6 +226,17 @@ def test_games_between_the_nets_that_were_stopped_are_left(tmp_path, worker, mon
     assert "Go on:" not in capsys.readouterr().out
 
 
+def test_ctrl_c_in_the_last_trial_begins_no_games(tmp_path, worker, monkeypatch, capsys):
+    config = ablation(seeds=[0])[0].replace("[0, 8]", "[8]\nmeasure.among = 4"), "mine.toml"
+    played = []
+    monkeypatch.setattr(ablation_games, "play", lambda *_: played.append(1) or True)
+    worker("if trial['name'] == 'wide-0': os.kill(os.getppid(), signal.SIGINT)\nfinish()")
+    assert not begin(*config, tmp_path / "a")
+    assert order(tmp_path / "a") == ALL[:3]
+    assert not played
+    assert "games between the nets are left" in capsys.readouterr().out
+
+
 def test_a_second_ctrl_c_ends_the_trial_at_once(tmp_path, worker):
     folder = tmp_path / "a"
     worker(
