@@ -71,6 +71,7 @@ OPTIONS = {
     "simulations": _OptionType(int, 0, MAX_SIMULATIONS),  # a move, of a tree search; 0 is a network's policy alone
     "seconds": _OptionType(float, 0.001, 86400),  # a move
     "temperature": _OptionType(float, 0, 10),  # 0 plays the best move, 1 in proportion to visits or to the policy
+    "c_puct": _OptionType(float, 0.01, 100),  # how much a tree search tries what the network thinks well of
     "resign": _OptionType(float, 0, 0.5),  # gives up below this winning probability; 0 never
     "nodes": _OptionType(int, 1, 10**15),  # a move, as the player counts them
     "depth": _OptionType(int, 1, 1000),  # plies looked ahead
@@ -82,7 +83,7 @@ OPTIONS = {
     "name": _OptionType(str),  # what the player is called in tables
 }
 _SEARCH = ("simulations", "seconds", "temperature", "resign", "seed", "name")
-_NETWORK = (*_SEARCH, "backend")
+_NETWORK = (*_SEARCH, "backend", "c_puct")
 ACCEPTED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "random": ("seed", "name"),
     "rollout": _SEARCH,

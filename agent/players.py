@@ -225,6 +225,7 @@ class SearchPlayer:
         outcomes: Outcomes | None = None,
         territory: "Territory | None" = None,
         resign: float = 0.0,
+        c_puct: float | None = None,
     ) -> None:
         """`simulations`, `seconds`: what a move may cost where `think` is asked for nothing else; see `Limit`.
 
@@ -233,6 +234,7 @@ class SearchPlayer:
         `outcomes`: win, draw and loss by the same network, for those who watch.
         `territory`: how the game is expected to end, where it has ownership and score.
         `resign`: the winning probability below which it gives up, after a few such moves in a row; 0: never.
+        `c_puct`: what the priors weigh beside the values; None: `mcts.search.SearchSettings`' own.
         """
         self.name = name
         self.territory = territory
@@ -246,6 +248,7 @@ class SearchPlayer:
         self._evaluate = evaluate
         self._leaves_per_batch = leaves_per_batch
         self._temperature = _temperature(temperature)
+        self._constants = {} if c_puct is None else {"c_puct": c_puct}
         self._seed = seed
         self._random = np.random.default_rng(seed)
         self._searched: list[int] | None = None  # the moves that lead to the tree's root; None where there is none
@@ -410,7 +413,8 @@ class SearchPlayer:
         needed = limit.simulations or TIMED_SIMULATIONS
         if needed <= self._capacity:
             return
-        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=self._leaves_per_batch)
+        batch = self._leaves_per_batch
+        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=batch, **self._constants)
         edges = default_max_edges(needed, self._game.max_legal)
         if limit.simulations is None:
             edges = min(edges, TIMED_EDGES)
@@ -487,7 +491,8 @@ def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
     if spec.kind == "rollout":
         return _rollout_player(game, simulations, **searched)
     path, simulations = _network_path(spec, game), 0 if spec.kind == "raw" else simulations
-    return network_player(path, game, simulations, backend=options.get("backend"), **searched)
+    of_network = {name: options.get(name) for name in ("backend", "c_puct")}
+    return network_player(path, game, simulations, **of_network, **searched)
 
 
 def _network_path(spec: PlayerSpec, game: Game) -> Path:
@@ -540,6 +545,7 @@ def network_player(
     seed: int = 0,
     resign: float = 0.0,
     backend: str | None = None,
+    c_puct: float | None = None,
 ) -> PolicyPlayer | SearchPlayer:
     """The network of a checkpoint, or of a run's newest one. Raises GameError for another game's or a corrupt one.
 
@@ -567,6 +573,7 @@ def network_player(
         outcomes=outcomes,
         territory=NetTerritory(game, checkpoint.network) if game.has_ownership and game.has_score else None,
         resign=resign,
+        c_puct=c_puct,
         **chance,
     )
 

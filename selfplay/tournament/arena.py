@@ -232,7 +232,9 @@ class Arena:
         """SETTINGS [1] of a contestant's search; of no meaning for one who is asked."""
         weight = getattr(getattr(contestant, "evaluate", None), "score_weight", 0.0)
         playouts = isinstance(contestant, PlayoutContestant)
-        return SearchSettings(root_policy="puct").record(self.game, weight, with_playouts=playouts)
+        c_puct = getattr(contestant, "c_puct", None)
+        constants = {} if c_puct is None else {"c_puct": c_puct}
+        return SearchSettings(root_policy="puct", **constants).record(self.game, weight, with_playouts=playouts)
 
     def _play_on(
         self,

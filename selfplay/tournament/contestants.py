@@ -29,6 +29,8 @@ class NetworkContestant:
     simulations: int
     """A move; 0: the network's policy alone."""
     temperature: float = 0.0
+    c_puct: float | None = None
+    """None: the search's own."""
 
 
 @dataclass(frozen=True, eq=False)

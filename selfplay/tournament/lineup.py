@@ -193,7 +193,9 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
             shared = weights, backends[text]
             if shared not in evaluators:
                 evaluators[shared] = _evaluator(game, *shared)
-            contestants.append(NetworkContestant(evaluators[shared], simulations, temperature))
+            c_puct = spec.options.get("c_puct")
+            constant = None if c_puct is None else float(c_puct)
+            contestants.append(NetworkContestant(evaluators[shared], simulations, temperature, constant))
     return contestants
 
 

@@ -46,7 +46,7 @@ def test_its_nets_play_each_other(tmp_path, monkeypatch, capsys):
     )
     plan = ablation(tmp_path, [0])
     title, table, notes = plan.report()
-    assert title == "seeds 0"
+    assert title == "seed 0"
     assert table[0][2] == "3 simulations, Elo against base"
     assert table[2][:3] == ["fast", "1", ""]
     assert notes == "The nets play each other once all trials are done."

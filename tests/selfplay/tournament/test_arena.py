@@ -98,6 +98,21 @@ def test_networks_count_scores_each_by_its_own_weight():
     assert changed > 0
 
 
+def test_networks_search_each_with_its_own_c_puct():
+    game = games.load("othello:4")
+    net = WholeNumbers(game, 1)
+    arena = Arena(game, [NetworkContestant(net, 40), NetworkContestant(net, 40, c_puct=0.1)], tables=5)
+    changed = 0
+    for p in play_all(arena, tasks(game, 12)):
+        position = replayed(game, p.task.opening)
+        for action in p.actions[len(p.task.opening) :]:
+            chosen = [SearchPlayer("", game, net, 40, c_puct=c_puct).choose(position) for c_puct in (None, 0.1)]
+            assert chosen[p.task.players[position.player]] == action
+            changed += chosen[0] != chosen[1]
+            position.play(action)
+    assert changed > 0
+
+
 @pytest.mark.parametrize("cache_mb", [0, 1])
 @pytest.mark.parametrize("tables", [1, 7, 40])
 def test_a_game_does_not_depend_on_the_others(tables, cache_mb):

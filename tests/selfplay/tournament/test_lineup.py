@@ -117,7 +117,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     names = [
         "random",
         "rollout:50 temperature=0.5",
-        "shipped simulations=9",
+        "shipped c_puct=0.70 simulations=9",
         "shipped backend=openvino-f32 simulations=9",
         "raw temperature=2",
         "shipped seconds=1",
@@ -129,7 +129,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     weights = str(require_shipped_net(connect4))
     backends = choose_backends(connect4, entrants, 64, "torch-f32")
     assert backends == {
-        "shipped simulations=9": "torch-f32",
+        "shipped c_puct=0.7 simulations=9": "torch-f32",
         "shipped backend=openvino-f32 simulations=9": "openvino-f32",
         "raw temperature=2": "torch-f32",
         "shipped seconds=1": "torch-f32",
@@ -143,6 +143,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     assert isinstance(raw, NetworkContestant)
     assert (net.simulations, net.temperature, raw.simulations, raw.temperature) == (9, 0, 0, 2)
     assert isinstance(other, NetworkContestant)
+    assert (net.c_puct, other.c_puct) == (0.7, None)
     assert net.evaluate is raw.evaluate
     assert net.evaluate is not other.evaluate
     assert made == [(weights, "torch-f32"), (weights, "openvino-f32")]
