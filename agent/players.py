@@ -248,7 +248,7 @@ class SearchPlayer:
         self._evaluate = evaluate
         self._leaves_per_batch = leaves_per_batch
         self._temperature = _temperature(temperature)
-        self._constants = {} if c_puct is None else {"c_puct": c_puct}
+        self._c_puct = c_puct
         self._seed = seed
         self._random = np.random.default_rng(seed)
         self._searched: list[int] | None = None  # the moves that lead to the tree's root; None where there is none
@@ -413,8 +413,9 @@ class SearchPlayer:
         needed = limit.simulations or TIMED_SIMULATIONS
         if needed <= self._capacity:
             return
-        batch = self._leaves_per_batch
-        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=batch, **self._constants)
+        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=self._leaves_per_batch)
+        if self._c_puct is not None:
+            settings = replace(settings, c_puct=self._c_puct)
         edges = default_max_edges(needed, self._game.max_legal)
         if limit.simulations is None:
             edges = min(edges, TIMED_EDGES)
@@ -491,8 +492,8 @@ def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
     if spec.kind == "rollout":
         return _rollout_player(game, simulations, **searched)
     path, simulations = _network_path(spec, game), 0 if spec.kind == "raw" else simulations
-    of_network = {name: options.get(name) for name in ("backend", "c_puct")}
-    return network_player(path, game, simulations, **of_network, **searched)
+    backend, c_puct = options.get("backend"), options.get("c_puct")
+    return network_player(path, game, simulations, backend=backend, c_puct=c_puct, **searched)
 
 
 def _network_path(spec: PlayerSpec, game: Game) -> Path:

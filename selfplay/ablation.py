@@ -70,9 +70,9 @@ class Ablation:
         results = self.results()
         figures, unit = self._figures(results)
         rows = summarize(results, [*self._variants], figures, unit)
-        seeds = ", ".join(map(str, self._config.seeds))
+        seeds = f"seed{'s' * (len(self._config.seeds) > 1)} {', '.join(map(str, self._config.seeds))}"
         failures = [result.trial for result in results if result.error]
-        title = f"seed{'s' * (len(self._config.seeds) > 1)} {seeds}" + (f"; failed: {', '.join(failures)}" if failures else "")
+        title = seeds + (f"; failed: {', '.join(failures)}" if failures else "")
         notes = notes_in_words(results)
         if self._config.measure.among and not all(figures.values()):
             notes = "The nets play each other once all trials are done."
