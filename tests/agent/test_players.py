@@ -194,7 +194,7 @@ def test_the_shipped_nets_options_and_its_policy_alone():
     timed = make_player("shipped seconds=1.5", game)
     assert isinstance(timed, SearchPlayer)
     assert timed.limit == Limit(None, 1.5)
-    texts = ("shipped simulations=60", "shipped simulations=60 c_puct=1.25", "shipped simulations=60 c_puct=20")
+    texts = ("shipped simulations=60", "shipped simulations=60 c_puct=0.5", "shipped simulations=60 c_puct=20")
     own, same, wide = (make_player(text, game) for text in texts)
     position = Position(game)
     tried = [[(c.action, c.visits) for c in p.analyse(position)] for p in (own, same, wide) if isinstance(p, Analyst)]

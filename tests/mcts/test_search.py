@@ -9,7 +9,7 @@ import games
 from games.contract import ONGOING, SECOND_WINS
 from games.position import position_after
 from mcts.rollout import RolloutEvaluator
-from mcts.search import Search, SearchSettings, choose_actions
+from mcts.search import C_PUCT_OF_PLAYOUTS, Search, SearchSettings, choose_actions
 from mcts.selection import write_pruned_visits
 from mcts.tree import ROOT, UNVISITED
 from tests.mcts.naive import NaiveSearch, Node
@@ -379,7 +379,8 @@ def test_stops_when_asked():
     search.start(game.new_state())
     calls = iter(range(1000))
     search.run(HashEvaluator(game), should_stop=lambda: next(calls) >= 50)
-    assert 40 <= search.root().visits.sum() <= 50
+    assert 40 <= search.evaluations <= 50
+    assert search.root().visits.sum() < 100  # what ends in finished games asks nothing
 
 
 @pytest.mark.parametrize("root_policy", ["gumbel", "puct"])
@@ -451,3 +452,11 @@ def test_only_puct_roots_take_another_number_of_simulations():
     search.start(game.new_state()[None])
     with pytest.raises(ValueError, match="PUCT"):
         search.run(HashEvaluator(game), simulations=30)
+
+
+def test_playouts_are_searched_with_their_own_c_puct():
+    game = games.load("connect4")
+    settings = [SearchSettings(c_puct=c_puct).record(game, with_playouts=True) for c_puct in (0.1, 3.0)]
+    assert settings[0] == settings[1]
+    assert settings[0]["c_puct"] == C_PUCT_OF_PLAYOUTS
+    assert SearchSettings(c_puct=0.1).record(game)["c_puct"] == 0.1

@@ -191,14 +191,15 @@ def test_a_temperature_draws_as_the_players_do(simulations, temperature):
     game = games.load("tictactoe")
     net = WholeNumbers(game, 4)
     opening = (0, 8)
-    contestant = NetworkContestant(net, simulations, temperature)
+    # With the usual c_puct the search finds a win here, which is played whatever the temperature.
+    contestant = NetworkContestant(net, simulations, temperature, c_puct=1.25)
     played = play_all(
         Arena(game, [contestant, AskedAtOnce(RandomPlayer)], 64),
         [GameTask(i, (0, 1), opening, i) for i in range(1500)],
     )
     found = Counter(p.actions[2] for p in played)
     position = replayed(game, opening)
-    player = SearchPlayer("", game, net, simulations) if simulations else PolicyPlayer("", game, net)
+    player = SearchPlayer("", game, net, simulations, c_puct=1.25) if simulations else PolicyPlayer("", game, net)
     lines = player.think(position).lines
     weights = np.array([line.visits if simulations else line.prior for line in lines]) ** (1 / temperature)
     for line, share in zip(lines, weights / weights.sum(), strict=True):
