@@ -413,9 +413,8 @@ class SearchPlayer:
         needed = limit.simulations or TIMED_SIMULATIONS
         if needed <= self._capacity:
             return
-        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=self._leaves_per_batch)
-        if self._c_puct is not None:
-            settings = replace(settings, c_puct=self._c_puct)
+        batch = self._leaves_per_batch
+        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=batch, c_puct=self._c_puct)
         edges = default_max_edges(needed, self._game.max_legal)
         if limit.simulations is None:
             edges = min(edges, TIMED_EDGES)

@@ -31,6 +31,8 @@ from mcts.simulation import BLOCKED, FULL, copy_row, expand, is_finished, reuse_
 from mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
 from mcts.variation import write_variations
 
+C_PUCT = 0.5
+"""PUCT's constant with a network; in games of Othello, Go and Gomoku far ahead of AlphaZero's 1.25."""
 C_PUCT_OF_PLAYOUTS = 1.25
 """AlphaZero's, of searches that play games out: a yardstick should stay as it is."""
 
@@ -55,7 +57,7 @@ class SearchSettings:
     c_visit: float = 50.0
     c_scale: float = 1.0
     gumbel_scale: float = 0.0
-    c_puct: float = 0.5  # with a network; in games of Go and Othello far ahead of AlphaZero's 1.25
+    c_puct: float | None = None  # None: C_PUCT; with playouts C_PUCT_OF_PLAYOUTS in any case
     c_puct_base: float = 19652.0
     fpu_reduction: float = 0.1
     dirichlet_weight: float = 0.0
@@ -69,11 +71,12 @@ class SearchSettings:
         with_playouts: it plays games out. Such a search is plain, with its own `c_puct`: a yardstick should stay so.
         """
         record = np.zeros(1, SETTINGS)
+        c_puct = C_PUCT if self.c_puct is None else self.c_puct
         known = {
             "root_policy": {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy],
             "score_weight": score_weight if game.has_score else 0.0,
             "score_unit": game.score_unit,
-            "c_puct": C_PUCT_OF_PLAYOUTS if with_playouts else self.c_puct,
+            "c_puct": C_PUCT_OF_PLAYOUTS if with_playouts else c_puct,
             "look_ahead": self.look_ahead and game.looks_ahead and not with_playouts,
         }
         for name in SETTINGS.names or ():

@@ -13,7 +13,7 @@ its seed alone, as far as the evaluators' answers do not depend on what else is 
 import queue
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,9 +232,7 @@ class Arena:
         """SETTINGS [1] of a contestant's search; of no meaning for one who is asked."""
         weight = getattr(getattr(contestant, "evaluate", None), "score_weight", 0.0)
         playouts = isinstance(contestant, PlayoutContestant)
-        settings = SearchSettings(root_policy="puct")
-        if isinstance(contestant, NetworkContestant) and contestant.c_puct is not None:
-            settings = replace(settings, c_puct=contestant.c_puct)
+        settings = SearchSettings(root_policy="puct", c_puct=getattr(contestant, "c_puct", None))
         return settings.record(self.game, weight, with_playouts=playouts)
 
     def _play_on(

@@ -375,12 +375,13 @@ def test_many_leaves_of_one_tree_share_a_batch():
 
 def test_stops_when_asked():
     game = games.load("connect4")
-    search = Search(game, SearchSettings(simulations=10_000, root_policy="puct"))
+    # With a smaller c_puct it soon looks into finished games, which ask for nothing between two questions.
+    search = Search(game, SearchSettings(simulations=10_000, root_policy="puct", c_puct=1.25))
     search.start(game.new_state())
     calls = iter(range(1000))
     search.run(HashEvaluator(game), should_stop=lambda: next(calls) >= 50)
     assert 40 <= search.evaluations <= 50
-    assert search.root().visits.sum() < 100  # what ends in finished games asks nothing
+    assert 40 <= search.root().visits.sum() <= 50
 
 
 @pytest.mark.parametrize("root_policy", ["gumbel", "puct"])

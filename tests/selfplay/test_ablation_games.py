@@ -18,7 +18,7 @@ ABLATION = """
 base = "tictactoe"
 minutes = 1
 seeds = {seeds}
-measure.simulations = [3]
+measure.simulations = [0, 3]
 measure.among = 2
 [variants.fast]
 learner.learning_rate = 0.01
@@ -47,20 +47,21 @@ def test_its_nets_play_each_other(tmp_path, monkeypatch, capsys):
     plan = ablation(tmp_path, [0])
     title, table, notes = plan.report()
     assert title == "seed 0"
-    assert table[0][2] == "3 simulations, Elo against base"
-    assert table[2][:3] == ["fast", "1", ""]
+    assert table[0][2:4] == ["raw, Elo against base", "3 simulations, Elo against base"]
+    assert table[2][:4] == ["fast", "1", "", ""]
     assert notes == "The nets play each other once all trials are done."
     assert plan.finish()
-    with Store(tmp_path / "games-3.sqlite", read_only=True) as store:
-        assert store.num_games() == 2
-        assert [player.name for player in store.players()] == ["base-0", "fast-0"]
-        assert {game.opening for game in store.games()} == {ablation_games.OPENING_PLIES}
+    for simulations in (0, 3):
+        with Store(tmp_path / f"games-{simulations}.sqlite", read_only=True) as store:
+            assert store.num_games() == 2
+            assert [player.name for player in store.players()] == ["base-0", "fast-0"]
+            assert {game.opening for game in store.games()} == {ablation_games.OPENING_PLIES}
     elo = ablation_games.elo(tmp_path, 3, ["base-0"])
     assert elo["base-0"] == (0.0, (0.0, 0.0))
     value, (low, high) = elo["fast-0"]
     assert low < value < high
     _, table, notes = plan.report()
-    assert table[2][2] == f"{value:+.0f} ({low:+.0f} to {high:+.0f})"
+    assert table[2][3] == f"{value:+.0f} ({low:+.0f} to {high:+.0f})"
     assert "intervals of the measurement alone" in notes
 
     # Another seed joins: those who were there play only with the new ones. Now the base's mean is 0.
@@ -73,7 +74,7 @@ def test_its_nets_play_each_other(tmp_path, monkeypatch, capsys):
     assert elo["base-0"][0] + elo["base-1"][0] == pytest.approx(0, abs=1e-6)
     difference = (elo["fast-0"][0] + elo["fast-1"][0]) / 2
     _, table, notes = plan.report()
-    assert table[2][2].replace("**", "").startswith(f"{difference:+.0f} (")
+    assert table[2][3].replace("**", "").startswith(f"{difference:+.0f} (")
     assert "2 degrees of freedom" in notes
     assert plan.finish()  # nothing is left
     with Store(tmp_path / "games-3.sqlite", read_only=True) as store:
