@@ -20,8 +20,8 @@ from typing import Annotated, Any
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter, ValidationError
 from cyclopts.exceptions import RepeatArgumentError, UnusedCliTokensError
 
-from agent.interrupts import INTERRUPTED
-from games import blamed_on_game
+from keima.agent.system.interrupts import INTERRUPTED
+from keima.games import blamed_on_game
 
 BAD_INPUT = 2
 CLOSED = "the output was closed before its end"
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command line; returns the exit code. Commands return theirs, or None for 0."""
     code = _run(arguments)
     loading = any(thread.name == "opponent" for thread in threading.enumerate())
-    if loading or (arguments is None and "agent.opponent" in sys.modules):
+    if loading or (arguments is None and "keima.agent.terminal.opponent" in sys.modules):
         # A player that is still being loaded may be inside a compiler: its thread cannot be stopped, and the
         # interpreter must not be taken down under it. And what nets need takes seconds to be taken down in order, in
         # which a user who has left a game waits for his prompt.
@@ -112,7 +112,7 @@ def _run(arguments: list[str] | None) -> int:
 
 def _is_for_the_user(error: Exception) -> bool:
     """Whether an error's message says what the user should know; anything else is a defect, shown as it is."""
-    contract: Any = sys.modules.get("games.contract")  # not imported here: it takes numba along
+    contract: Any = sys.modules.get("keima.games.contract")  # not imported here: it takes numba along
     return isinstance(error, OSError) or (contract is not None and isinstance(error, contract.GameError))
 
 
@@ -185,7 +185,7 @@ def _complain(message: str, code: int = BAD_INPUT) -> int:
 @contextlib.contextmanager
 def shown(stage: str) -> Iterator[Callable[[str], None]]:
     """Says on stderr what is being done, once it takes long; yields what is told of each later stage."""
-    from agent.terminal import Progress
+    from keima.agent.terminal.line_mode import Progress
 
     def write(text: str) -> None:
         sys.stderr.write(text)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from agent.command_line import Flag, Json, Seconds, Seed, Simulations, Within, app, shown
-from agent.interrupts import ended_by_interrupts
+from keima.agent.command_line import Flag, Json, Seconds, Seed, Simulations, Within, app, shown
+from keima.agent.system.interrupts import ended_by_interrupts
 
 
 @app.command
@@ -21,7 +21,7 @@ def games() -> None:
     import inspect
     import textwrap
 
-    from games import load, names
+    from keima.games import load, names
 
     shown = [load(name) for name in names()]
     width = max(len(game.name) for game in shown)
@@ -63,10 +63,10 @@ def evaluate(
     import time
     from functools import partial
 
-    from agent.evaluation import evaluate_positions, find_positions, losing_lines, read_positions
-    from agent.solvers import EXHAUSTIBLE_PLIES
-    from games import load
-    from games.contract import GameError
+    from keima.agent.analysis.evaluation import evaluate_positions, find_positions, losing_lines, read_positions
+    from keima.agent.solvers import EXHAUSTIBLE_PLIES
+    from keima.games import load
+    from keima.games.contract import GameError
 
     loaded = load(game)
     file = find_positions(positions, loaded)
@@ -74,9 +74,9 @@ def evaluate(
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
     scored = read_positions(file, loaded) if file is not None else []
 
-    from agent.checkpoint import find_checkpoint, load_checkpoint
-    from agent.inference import make_evaluator
-    from mcts.search import SearchSettings, choose_actions
+    from keima.agent.inference.factory import make_evaluator
+    from keima.agent.nets.checkpoint import find_checkpoint, load_checkpoint
+    from keima.mcts.search import SearchSettings, choose_actions
 
     checkpoint = load_checkpoint(find_checkpoint(model, loaded), loaded)
     settings = SearchSettings(simulations) if simulations else None
@@ -130,7 +130,7 @@ def play(
         seed: Seeds players that use chance.
         plain: Line by line in any case, with no colours and no line that is rewritten.
     """
-    from agent.choice import Choice, Setting, Sides
+    from keima.agent.terminal.match_setup import Choice, Setting, Sides
 
     chosen = _only_one_of(model, opponent)
     if elo is not None:
@@ -144,11 +144,11 @@ def play(
         sides = (theirs, yours) if side == "second" else (yours, theirs)
     setting = Setting(game, sides, theirs, record)
     if plain or not _is_screen():
-        from agent import terminal
+        from keima.agent.terminal import line_mode as terminal
 
         terminal.play(setting, plain=plain)
         return
-    from agent.screen.app import play as play_on_screen
+    from keima.agent.terminal.screen.app import play as play_on_screen
 
     play_on_screen(setting, is_chosen=asked)
 
@@ -180,16 +180,18 @@ def gtp(
         seed: Seeds players that use chance.
         gtp_version: The answer to the command `version`; Lizzie refuses what is below 0.15, as Leela Zero counts.
     """
-    from agent.gtp import GtpEngine, serve
-    from agent.gtp_lines import StreamLines
-    from agent.gtp_moves import RESIGN_BELOW
-    from agent.gtp_rules import match_game
-    from agent.player_spec import parse
-    from agent.players import Player, SearchPlayer, default_player, make_player
-    from agent.thinking import Limit, Thinker
-    from games import load
-    from games.contract import Game
-    from games.position import Position
+    from keima.agent.contracts.player import Player
+    from keima.agent.contracts.player_spec import parse
+    from keima.agent.contracts.thinking import Limit, Thinker
+    from keima.agent.go.rules import match_game
+    from keima.agent.players.factory import default_player, make_player
+    from keima.agent.players.search_player import SearchPlayer
+    from keima.agent.protocols.gtp.engine import GtpEngine, serve
+    from keima.agent.protocols.gtp.input_lines import StreamLines
+    from keima.agent.protocols.gtp.move_commands import RESIGN_BELOW
+    from keima.games import load
+    from keima.games.contract import Game
+    from keima.games.position import Position
 
     chosen = _only_one_of(model, opponent)
     # What was asked for holds whatever the time settings allow; without it they alone say how long a move takes.
@@ -243,8 +245,8 @@ def export(
         model: A checkpoint, a run's folder or `shipped`; by default the newest net under runs/, else the shipped one.
         output: The file to write, .onnx; by default beside the checkpoint.
     """
-    from agent.storage import check_folder, write_atomically
-    from games.contract import GameError
+    from keima.agent.system.storage import check_folder, write_atomically
+    from keima.games.contract import GameError
 
     if output is not None:
         output = output.expanduser()
@@ -256,11 +258,11 @@ def export(
             raise GameError(f"--output {output}: expected a file, but it is a folder")
         check_folder(output.parent, "--output")
     with ended_by_interrupts(), shown("writing and comparing the network"):
-        from agent.checkpoint import find_checkpoint, load_checkpoint
-        from agent.export import TOLERANCE
-        from agent.export import export as export_network
-        from agent.shipped import shipped_net
-        from games import load
+        from keima.agent.inference.onnx_export import TOLERANCE
+        from keima.agent.inference.onnx_export import export as export_network
+        from keima.agent.nets.checkpoint import find_checkpoint, load_checkpoint
+        from keima.agent.nets.shipped import shipped_net
+        from keima.games import load
 
         loaded = load(game)
         checkpoint = load_checkpoint(find_checkpoint(model, loaded), loaded)
@@ -296,8 +298,8 @@ def _only_one_of(model: str | None, opponent: str | None) -> str | None:
     """The player asked for, by either option."""
     if model is None:
         return opponent
-    from agent.shipped import SHIPPED
-    from games.contract import GameError
+    from keima.agent.nets.shipped import SHIPPED
+    from keima.games.contract import GameError
 
     if opponent is not None:
         raise GameError("expected --model or --opponent, got both")
@@ -308,9 +310,9 @@ def _only_one_of(model: str | None, opponent: str | None) -> str | None:
 
 def _player_of_level(game: str, elo: int, chosen: str | None, simulations: int | None, seconds: float | None) -> str:
     """The player whose rating is nearest to what was asked for."""
-    from agent.levels import level_for
-    from games import load
-    from games.contract import GameError
+    from keima.agent.players.levels import level_for
+    from keima.games import load
+    from keima.games.contract import GameError
 
     if chosen is not None or simulations is not None or seconds is not None:
         raise GameError("--elo says how strong the opponent is: expected it without another player or its limits")

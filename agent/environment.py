@@ -1,7 +1,7 @@
 """Gymnasium environments: every game as a single-agent problem, the other side played by any player.
 
     import gymnasium
-    import agent.environment  # registers keima/TicTacToe-v0, keima/ConnectFour-v0, ... one for every game
+    import keima.agent.environment  # registers keima/TicTacToe-v0, keima/ConnectFour-v0, ... one for every game
 
     environment = gymnasium.make("keima/ConnectFour-v0", opponent="rollout:200", agent_plays="first")
     observation, info = environment.reset(seed=1)
@@ -9,7 +9,7 @@
     observation, reward, terminated, truncated, info = environment.step(action)
 
 Gymnasium from 1.0 on does not look for installed environments by itself, hence the import; in one line it is
-`gymnasium.make("agent.environment:keima/ConnectFour-v0")`. A game of your own: `GameEnvironment("./mygame.py")`.
+`gymnasium.make("keima.agent.environment:keima/ConnectFour-v0")`. A game of your own: `GameEnvironment("./mygame.py")`.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-import games
+from keima import games
 
 if TYPE_CHECKING:  # registering must not cost the seconds that numba takes to import
-    from agent.players import Player
-    from games.position import Position
+    from keima.agent.contracts.player import Player
+    from keima.games.position import Position
 
 SIDES = ("first", "second", "alternate", "random")
 """What `agent_plays` may be: always one side, the other side every game, or a side drawn for every game."""
@@ -61,11 +61,11 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
     ) -> None:
         """`game`, `game_parameters`: as `games.load` takes them, "othello" and "6" or "size=6".
 
-        `opponent`: what `agent.players.make_player` takes, as "random" or a checkpoint's path, with `simulations` a
-        move; or a player; or a function from a position to an action. `agent_plays`: see SIDES.
+        `opponent`: what `keima.agent.players.factory.make_player` takes, as "random" or a checkpoint's path, with
+        `simulations` a move; or a player; or a function from a position to an action. `agent_plays`: see SIDES.
         Raises GameError.
         """
-        from games.contract import GameError
+        from keima.games.contract import GameError
 
         if agent_plays not in SIDES:
             raise GameError(f"agent_plays is one of {', '.join(SIDES)}; got {agent_plays!r}")
@@ -88,7 +88,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begins a game and lets the opponent move until it is the agent's turn; there are no `options`."""
-        from games.position import Position
+        from keima.games.position import Position
 
         super().reset(seed=seed)
         if seed is not None:
@@ -128,7 +128,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
 
     def _opponents_choice(self, seed: int) -> "Callable[[Position], int]":
         """The opponent as a function of the position; one named in text is made with the seed."""
-        from agent.players import make_player
+        from keima.agent.players.factory import make_player
 
         if isinstance(self._opponent, str):
             return make_player(self._opponent, self.game, simulations=self._simulations, seed=seed).choose
@@ -144,7 +144,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
             position.play(self._choose(position))
 
     def _observation(self, position: "Position") -> Observation:
-        from games.contract import PLAYER
+        from keima.games.contract import PLAYER
 
         # The side to move of a finished game may be the opponent; the agent goes on seeing it with his own eyes.
         state = position.state.copy()
@@ -152,7 +152,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         return self.game.planes(state)
 
     def _info(self, position: "Position") -> dict[str, Any]:
-        from games.contract import DRAW, ONGOING
+        from keima.games.contract import DRAW, ONGOING
 
         mask = np.zeros(self.game.num_actions, np.int8)
         info: dict[str, Any] = {"action_mask": mask, "player": self._agent}
@@ -170,7 +170,7 @@ def register_environments() -> None:
     for name, class_name in games.names().items():
         identifier = f"keima/{class_name}-v0"
         if identifier not in gymnasium.registry:
-            gymnasium.register(identifier, "agent.environment:GameEnvironment", kwargs={"game": name})
+            gymnasium.register(identifier, "keima.agent.environment:GameEnvironment", kwargs={"game": name})
 
 
 register_environments()

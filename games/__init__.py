@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from games.contract import Game, GameError
+    from keima.games.contract import Game, GameError
 
 _FOLDER = Path(__file__).parent
 _BY_PATH = "keima_game_"
@@ -71,7 +71,7 @@ def game_class_name(path: Path) -> str | None:
 
 def _game_error(path: Path, error: BaseException) -> "GameError":
     """Whatever reading or running a game file raised, in one line for the user."""
-    from games.contract import GameError  # here, since listing the games must not cost the import of numba
+    from keima.games.contract import GameError  # here, since listing the games must not cost the import of numba
 
     if isinstance(error, UnicodeDecodeError):
         return GameError(f"{path}: expected Python in UTF-8, got something that is not a text file")
@@ -124,7 +124,7 @@ def load(text: str) -> "Game":
 
     A path is code and is run. Raises GameError with a message for the user.
     """
-    from games.contract import check_sizes
+    from keima.games.contract import check_sizes
 
     game = find(text)
     check_sizes(game)
@@ -133,7 +133,7 @@ def load(text: str) -> "Game":
 
 def find(text: str) -> "Game":
     """As `load`, but without a look at the game's sizes: for the doctor, who says more of them."""
-    from games.contract import GameError, parse_parameters
+    from keima.games.contract import GameError, parse_parameters
 
     name, _, parameters = text.strip().partition(":")
     by_path = name.endswith(".py")
@@ -151,7 +151,7 @@ def find(text: str) -> "Game":
             hint = f" (did you mean {close[0]}?)" if close else ""
             known = ", ".join(names())
             raise GameError(f"unknown game {name!r}{hint}; expected one of {known} or a path to a .py file")
-        path, class_name, module_name = _FOLDER / f"{name}.py", names()[name], f"games.{name}"
+        path, class_name, module_name = _FOLDER / f"{name}.py", names()[name], f"keima.games.{name}"
     try:
         module = _module_of_file(path, module_name) if by_path else importlib.import_module(module_name)
     except GameError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import ONGOING, PLAYER, Game, Symmetry, identity, kernel, parameter
+from keima.games.contract import ONGOING, PLAYER, Game, Symmetry, identity, kernel, parameter
 
 ROWS, COLUMNS, PIECES = 1, 2, 3
 LEFT, STRAIGHT, RIGHT = 0, 1, 2

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, PLAYER, Game, Symmetry, identity, kernel
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, Symmetry, identity, kernel
 
 ROWS, COLUMNS = 6, 7
 STRIDE = ROWS + 1  # bits a column

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import (
+from keima.games.contract import (
     DRAW,
     FIRST_WINS,
     ONGOING,
@@ -33,7 +33,7 @@ from games.contract import (
     kernel,
     parameter,
 )
-from games.ladders import STONE, read_ladder, reader_size
+from keima.games.ladders import STONE, read_ladder, reader_size
 
 TROMP_TAYLOR, CHINESE, JAPANESE, AGA = 0, 1, 2, 3
 POSITIONAL, SITUATIONAL, SIMPLE = 0, 1, 2

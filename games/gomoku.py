@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, PLAYER, Game, GameError, cell_symmetries, kernel, parameter
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, cell_symmetries, kernel, parameter
 
 SIZE, WIN, PLIES, LAST, STONES = 1, 2, 3, 4, 5
 LINES = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right

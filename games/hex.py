@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, Game, Symmetry, identity, kernel, parameter
+from keima.games.contract import FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, Game, Symmetry, identity, kernel, parameter
 
 SIZE, GRIDS = 1, 2
 OWN, OTHER, JOINED = 0, 1, 2

@@ -10,7 +10,7 @@ point, EMPTY, EDGE or STONE + player, in rows of `length` words with an edge aro
 plays on it and takes all moves back. What else there is follows, see below.
 """
 
-from games.contract import kernel
+from keima.games.contract import kernel
 
 EMPTY, EDGE, STONE = 0, 1, 2
 # What is not read to its end counts as escaped. The limits are of a line and not of all positions together, so that

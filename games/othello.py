@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import (
+from keima.games.contract import (
     DRAW,
     FIRST_WINS,
     ONGOING,

@@ -1,7 +1,7 @@
 """A game in progress: the moves so far, the state they led to, and the way back."""
 
-from games import load
-from games.contract import ONGOING, PLAYER, Game, GameError, State
+from keima.games import load
+from keima.games.contract import ONGOING, PLAYER, Game, GameError, State
 
 
 class Position:
@@ -24,7 +24,7 @@ class Position:
 
     @property
     def outcome(self) -> int:
-        """ONGOING, or how the game ended; see games.contract."""
+        """ONGOING, or how the game ended; see keima.games.contract."""
         return self.game.outcome(self.state)
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, PLAYER, Game, cell_symmetries, kernel
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, cell_symmetries, kernel
 
 CELLS = 9
 STONES = 1  # state[STONES + player]: that player's cells

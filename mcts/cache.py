@@ -14,8 +14,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from mcts.compiled import search_kernel
-from mcts.random import mix
+from keima.mcts.compiled import search_kernel
+from keima.mcts.random import mix
 
 NOT_FOUND = -1
 _FIRST_KEY = np.uint64(1)  # 0 is the key of an entry that was never written

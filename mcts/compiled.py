@@ -10,7 +10,7 @@ from typing import Any
 
 from numba.core.dispatcher import Dispatcher
 
-from games.contract import compiled_for
+from keima.games.contract import compiled_for
 
 
 def compiled(*signature: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -4,9 +4,9 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game, compiled_for, kernel
-from mcts.random import next_below, seeded
-from mcts.selection import result_value
+from keima.games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game, compiled_for, kernel
+from keima.mcts.random import next_below, seeded
+from keima.mcts.selection import result_value
 
 
 @kernel

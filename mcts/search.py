@@ -23,13 +23,21 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, SCORE, Game, GameError
-from mcts.compiled import compiled
-from mcts.random import seeded
-from mcts.selection import GUMBEL, PUCT, SETTINGS, choose_root_edge, result_value, root_value, write_improved_policy
-from mcts.simulation import BLOCKED, FULL, copy_row, expand, is_finished, reuse_subtree, simulate, start_tree
-from mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
-from mcts.variation import write_variations
+from keima.games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, SCORE, Game, GameError
+from keima.mcts.compiled import compiled
+from keima.mcts.random import seeded
+from keima.mcts.selection import (
+    GUMBEL,
+    PUCT,
+    SETTINGS,
+    choose_root_edge,
+    result_value,
+    root_value,
+    write_improved_policy,
+)
+from keima.mcts.simulation import BLOCKED, FULL, copy_row, expand, is_finished, reuse_subtree, simulate, start_tree
+from keima.mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
+from keima.mcts.variation import write_variations
 
 C_PUCT = 0.5
 """PUCT's constant with a network; in games of Othello, Go and Gomoku far ahead of AlphaZero's 1.25."""
@@ -47,7 +55,7 @@ class Evaluate(Protocol):
 class SearchSettings:
     """How a tree is searched. Q is in [0, 1] in every constant below.
 
-    Defaults are for play; training has its own, with noise (see selfplay.config.SearchConfig).
+    Defaults are for play; training has its own, with noise (see keima.selfplay.config.schema.SearchConfig).
     """
 
     simulations: int = 64
@@ -221,7 +229,7 @@ class Search:
         max_edges: int | None = None,
         max_simulations: int | None = None,
     ) -> None:
-        """`max_edges`: storage for edges a tree; see `mcts.tree.default_max_edges`.
+        """`max_edges`: storage for edges a tree; see `keima.mcts.tree.default_max_edges`.
 
         `max_simulations`: storage for so many a tree, where `run` may be asked for more than the settings say.
         """

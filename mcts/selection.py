@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING
-from mcts.compiled import search_kernel
-from mcts.tree import ROOT
+from keima.games.contract import DRAW, ONGOING
+from keima.mcts.compiled import search_kernel
+from keima.mcts.tree import ROOT
 
 GUMBEL = 0
 PUCT = 1

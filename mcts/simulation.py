@@ -5,10 +5,10 @@ All of these work on ONE tree: `nodes` and `edges` are its rows of the forest, `
 
 import math
 
-from games.contract import DRAW, ONGOING, PLAYER
-from mcts.compiled import search_kernel
-from mcts.random import next_gamma, next_gumbel
-from mcts.selection import (
+from keima.games.contract import DRAW, ONGOING, PLAYER
+from keima.mcts.compiled import search_kernel
+from keima.mcts.random import next_gamma, next_gumbel
+from keima.mcts.selection import (
     GUMBEL,
     PUCT,
     is_avoided,
@@ -19,7 +19,7 @@ from mcts.selection import (
     settled_value,
     write_schedule,
 )
-from mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING, WON_AT_ONCE
+from keima.mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING, WON_AT_ONCE
 
 # What a simulation came to, where it is not a leaf's index (>= 0) that waits for the evaluator.
 SETTLED = -1  # it ended in a position whose result is known; counted, nothing to evaluate

@@ -3,10 +3,10 @@
 import numba
 from numba.core import types
 
-from games.contract import DRAW, ONGOING
-from mcts.compiled import compiled, search_kernel
-from mcts.selection import SETTINGS, edge_q, is_avoided
-from mcts.tree import EDGE, NODE, ROOT, UNVISITED
+from keima.games.contract import DRAW, ONGOING
+from keima.mcts.compiled import compiled, search_kernel
+from keima.mcts.selection import SETTINGS, edge_q, is_avoided
+from keima.mcts.tree import EDGE, NODE, ROOT, UNVISITED
 
 NO_EDGE = -1
 """What `preferred_edge` answers where nothing was tried."""

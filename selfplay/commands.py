@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-import agent.commands  # noqa: F401 - they join the table
-from agent.command_line import MOST_SEED, Flag, Json, Seconds, Seed, Simulations, Within, app, main, shown
-from agent.interrupts import INTERRUPTED, ended_by_interrupts
+import keima.agent.commands  # noqa: F401 - they join the table
+from keima.agent.command_line import MOST_SEED, Flag, Json, Seconds, Seed, Simulations, Within, app, main, shown
+from keima.agent.system.interrupts import INTERRUPTED, ended_by_interrupts
 
 __all__ = ["app", "main"]
 
@@ -56,19 +56,19 @@ def train(
         resume: Goes on with a run, named or given by its folder, as if it had not stopped.
         overwrite: Deletes an existing run of that name first.
     """
-    from games.contract import GameError
+    from keima.games.contract import GameError
 
     if resume is not None:
         if game is not None or run is not None or settings or seed is not None or overwrite or start is not None:
             raise GameError("--resume goes on with the run's own settings: expected it alone or with --minutes")
         folder = _run_folder(resume, must_exist=True)
         with shown(LOADING):
-            from selfplay.run import resume as resume_run
+            from keima.selfplay.run.training_run import resume as resume_run
 
         return 0 if resume_run(folder, minutes) else INTERRUPTED
     if game is None:
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
-    from selfplay.config import load_config
+    from keima.selfplay.config.loader import load_config
 
     said = {"seed": ("--seed ", seed), "start_from": ("--from ", start), "run.minutes": ("--minutes ", minutes)}
     said["game"] = ("the argument ", None if game.endswith(".toml") else game)
@@ -86,7 +86,7 @@ def train(
     # Hidden files alone are what a run leaves that was killed before it was one.
     is_taken = folder.exists() and (not folder.is_dir() or any(path.name[0] != "." for path in folder.iterdir()))
     if is_taken:
-        from selfplay.run_folder import is_run
+        from keima.selfplay.run.run_folder import is_run
 
         if not is_run(folder):
             raise GameError(f"{folder} exists and is no run's folder: name another with --run")
@@ -95,9 +95,9 @@ def train(
                 f"{folder} exists: go on with --resume {folder}, replace it with --overwrite, or name another"
             )
     with shown(LOADING) as begin:
-        from selfplay.plan import settled
-        from selfplay.run import train as train_run
-        from selfplay.start import grown_for_start
+        from keima.selfplay.bench.plan import settled
+        from keima.selfplay.learning.initial_weights import grown_for_start
+        from keima.selfplay.run.training_run import train as train_run
 
         config = settled(grown_for_start(config), begin)
     return 0 if train_run(config, folder, minutes, replace=is_taken) else INTERRUPTED
@@ -121,16 +121,16 @@ def sweep(
         run: Its name, a folder below runs/; by default sweep- or ablation- and the config's name.
         resume: Goes on with a sweep, named or given by its folder, as it was begun.
     """
-    from games.contract import GameError
+    from keima.games.contract import GameError
 
     if (config is None) == (resume is None) or (resume is not None and run is not None):
         raise GameError("sweep: expected a config, perhaps with --run NAME, or --resume SWEEP alone")
-    from selfplay.sweep_config import parse_sweep, read_sweep
+    from keima.selfplay.experiments.sweep_config import parse_sweep, read_sweep
 
     if resume is not None:
         folder = _run_folder(resume, must_exist=True)
         with shown(LOADING):
-            from selfplay.sweep import resume as resume_sweep
+            from keima.selfplay.experiments.sweep import resume as resume_sweep
 
         return 0 if resume_sweep(folder) else INTERRUPTED
     assert config is not None
@@ -138,7 +138,7 @@ def sweep(
     kind = "ablation" if parse_sweep(text, source).is_ablation else "sweep"
     folder = _run_folder(run if run is not None else f"{kind}-{Path(config).stem}", must_exist=False)
     with shown(LOADING):
-        from selfplay.sweep import begin
+        from keima.selfplay.experiments.sweep import begin
 
     return 0 if begin(text, source, folder) else INTERRUPTED
 
@@ -166,14 +166,14 @@ def doctor(
     import json
 
     with shown("starting the examination") as begin:
-        from games.doctor.examination import examine
-        from games.doctor.report import in_words
+        from keima.games.doctor.examination import examine
+        from keima.games.doctor.report import in_words
 
         report = examine(game, num_games=games, seed=seed, begin=begin)
         if not quick and report.is_sound:
             begin(LOADING)
-            from games import load
-            from selfplay.overfit import overfit
+            from keima.games import load
+            from keima.selfplay.learning.overfit import overfit
 
             overfit(load(game), seed, tell=begin).add_to(report)
     print(json.dumps(report.as_json()) if as_json else in_words(report))
@@ -206,17 +206,17 @@ def bench(
     """
     import json
 
-    from agent.storage import check_folder
-    from selfplay.config import load_config
+    from keima.agent.system.storage import check_folder
+    from keima.selfplay.config.loader import load_config
 
     if profile is not None:
         profile = profile.expanduser()
         check_folder(profile, "--profile")
     config = load_config(game, settings or [])
     with shown(LOADING) as begin:
-        from selfplay.bench import measure
-        from selfplay.bench_report import in_words
-        from selfplay.plan import settled
+        from keima.selfplay.bench.bench import measure
+        from keima.selfplay.bench.plan import settled
+        from keima.selfplay.bench.report import in_words
 
         config = settled(config, begin)
         result = measure(
@@ -247,12 +247,12 @@ def plan(
     """
     import json
 
-    from selfplay.config import load_config
+    from keima.selfplay.config.loader import load_config
 
     config = load_config(game, settings or [])
     with shown(LOADING) as begin:
-        from selfplay.plan import make_plan
-        from selfplay.plan_report import in_words
+        from keima.selfplay.bench.plan import make_plan
+        from keima.selfplay.bench.plan_report import in_words
 
         result = make_plan(config, again=again, tell=begin)
     print(json.dumps(result.as_json()) if as_json else in_words(result))
@@ -315,18 +315,18 @@ def tournament(
         output: A folder for the ladder as pictures, CSV and JSON, and for levels that `keima play --elo` reads.
         as_json: Prints one JSON object.
     """
-    from games.contract import GameError
+    from keima.games.contract import GameError
 
     if file is None and config is None and (game is None or report or merge):
         raise GameError("tournament: expected a game and players, or --file FILE; see `keima tournament --help`")
     if report and merge:
         raise GameError("--report plays nothing and adds nothing: expected it without --merge")
     with shown(LOADING) as tell:
-        from agent.storage import check_folder
-        from games import load
-        from selfplay.tournament.report import parse_anchors, standings, tell_of
-        from selfplay.tournament.store import Store
-        from selfplay.tournament.tournament import begin, how_to_go_on, test_of
+        from keima.agent.system.storage import check_folder
+        from keima.games import load
+        from keima.selfplay.tournament.report import parse_anchors, standings, tell_of
+        from keima.selfplay.tournament.store import Store
+        from keima.selfplay.tournament.tournament import begin, how_to_go_on, test_of
 
         anchors, loaded = parse_anchors(anchor or []), None
         left_out: tuple[str, ...] = ()
@@ -342,7 +342,7 @@ def tournament(
             "seed": seed,
         }
         if config is not None:
-            from selfplay.tournament.config import plan as plan_tournament
+            from keima.selfplay.tournament.config import plan as plan_tournament
 
             planned = plan_tournament(config)
             loaded, players = planned.game, (*planned.players, *([] if game is None else [game]), *players)
@@ -423,8 +423,8 @@ def rate(
         as_json: Prints one JSON object.
     """
     with shown(LOADING) as tell:
-        from selfplay.tournament.report import standings, tell_of
-        from selfplay.tournament.run_ladder import OUTPUT, REFERENCE, begin_ladder, draw
+        from keima.selfplay.tournament.report import standings, tell_of
+        from keima.selfplay.tournament.run_ladder import OUTPUT, REFERENCE, begin_ladder, draw
 
         folder = _run_folder(run, must_exist=True)
         found = begin_ladder(
@@ -450,7 +450,7 @@ def rate(
 
 def _run_folder(text: str, *, must_exist: bool) -> Path:
     """The folder of a run given by name or by path; with `must_exist` one that is there, else one that may be made."""
-    from games.contract import GameError
+    from keima.games.contract import GameError
 
     path = Path(text).expanduser()
     folder = path if path.is_dir() or os.sep in text else RUNS / text

@@ -4,10 +4,10 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from agent.checkpoint import Metadata, save_checkpoint
-from agent.network import Network
-from agent.network_config import NetworkConfig
-from games import load
+from keima.agent.nets.checkpoint import Metadata, save_checkpoint
+from keima.agent.nets.network import Network
+from keima.agent.nets.network_config import NetworkConfig
+from keima.games import load
 
 KEIMA = Path(sysconfig.get_path("scripts")) / "keima"
 HANGS_S = 900

@@ -11,21 +11,35 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import games
+from keima import games
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ["games", "mcts", "agent", "selfplay"]  # each may import itself and those before it
+FLOORS = ["games", "mcts", "agent", "selfplay"]
+ROOMS = [
+    *("games", "games.doctor"),
+    "mcts",
+    *("agent.system", "agent.contracts", "agent.nets", "agent.inference", "agent.solvers", "agent.go"),
+    *("agent.engines", "agent.players", "agent.records", "agent.analysis", "agent.protocols.gtp"),
+    *("agent.terminal", "agent.terminal.screen", "agent"),
+    *("selfplay.config", "selfplay.replay", "selfplay.actors", "selfplay.learning", "selfplay.tournament"),
+    *("selfplay.run", "selfplay.bench", "selfplay.experiments", "selfplay"),
+]
+"""Each room may import itself and those before it. A floor's own files, as agent/commands.py, come after its rooms."""
 TOP = "selfplay.commands"  # where a command line begins
-TOP_LEVEL = {*LAYERS, "configs", "tests", "pyproject.toml", "README.md", "Makefile"}
+TOP_LEVEL = {*FLOORS, "keima", "configs", "tests", "pyproject.toml", "README.md", "Makefile", "LICENSE"}
+TOP_LEVEL |= {"CONTRIBUTING.md", "CHANGELOG.md"}
 RUNS_FOREIGN_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 IGNORED = {"runs", "build", "dist", "__pycache__"}
 
 
 def sources() -> dict[str, ast.Module]:
-    """Every module of our packages by its dotted name, parsed."""
-    paths = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
-    return {name: ast.parse(path.read_text(), str(path)) for name, path in zip(names, paths, strict=True)}
+    """Every module of the four floors by its dotted name without `keima.`, parsed."""
+    paths = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
+    return {name_of(path): ast.parse(path.read_text(), str(path)) for path in paths}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -39,28 +53,68 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 SOURCES = sources()
+IS_PACKAGE = {name for name in SOURCES if (ROOT / name.replace(".", "/")).is_dir()}
 
 
-def test_every_layer_is_read():
-    assert {name.partition(".")[0] for name in SOURCES} == set(LAYERS)
+def module_of(target: str) -> str:
+    """The module of ours that an imported name is or belongs to; empty where it is none of ours."""
+    name = target.removeprefix("keima.") if target.startswith("keima.") else ""
+    while name and name not in SOURCES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def room_of(module: str) -> str:
+    room = module if module in IS_PACKAGE else module.rpartition(".")[0]
+    while room not in ROOMS:
+        room = room.rpartition(".")[0]
+    return room
+
+
+def test_every_floor_is_read():
+    assert {name.partition(".")[0] for name in SOURCES} == set(FLOORS)
     assert TOP in SOURCES
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_imports_go_up_the_list_only(name: str):
-    layer = LAYERS.index(name.partition(".")[0])
+def test_imports_go_down_the_list_of_rooms(name: str):
+    room = ROOMS.index(room_of(name))
     for line, target in imports(SOURCES[name]):
-        package = target.partition(".")[0]
-        if package in LAYERS:
-            assert LAYERS.index(package) <= layer, f"{name} line {line}: {LAYERS[layer]} must not import {target}"
-        assert not f"{target}.".startswith(f"{TOP}."), f"{name} line {line}: nobody imports the top"
-        assert package != "tests", f"{name} line {line}: imports the tests"
+        taken = module_of(target)
+        if taken:
+            assert ROOMS.index(room_of(taken)) <= room, f"{name} line {line}: {ROOMS[room]} must not import {target}"
+            assert taken != TOP, f"{name} line {line}: nobody imports the top"
+        assert target.partition(".")[0] != "tests", f"{name} line {line}: imports the tests"
+
+
+def test_every_folder_with_code_is_a_room_or_in_one():
+    folders = {room_of(name) for name in SOURCES}
+    assert folders == set(ROOMS), "a room without code, or code without a room"
+
+
+def test_no_circle_of_files():
+    """Imports inside functions and for type checkers alone count, too."""
+    taken = {name: {module_of(target) for _, target in imports(tree)} - {"", name} for name, tree in SOURCES.items()}
+    while True:  # whatever imports nothing that is left cannot be in a circle
+        ends = {name for name, others in taken.items() if not others & taken.keys()}
+        if not ends:
+            break
+        taken = {name: others for name, others in taken.items() if name not in ends}
+    assert not taken, f"files that import each other, and those that import these: {sorted(taken)}"
+
+
+def test_every_import_of_ours_is_by_its_one_name():
+    """`import games` beside `import keima.games` would make the module twice."""
+    paths = [path for folder in (*FLOORS, "keima", "tests", "configs") for path in (ROOT / folder).rglob("*.py")]
+    for path in paths:
+        for line, target in imports(ast.parse(path.read_text(), str(path))):
+            assert target.partition(".")[0] not in FLOORS, f"{path.relative_to(ROOT)} line {line}: import {target}"
 
 
 @pytest.mark.parametrize("name", games.names())
 def test_what_games_take_from_other_files_is_compiled_anew_after_an_edit(name: str):
     """numba looks at a game's own file alone; see games._choose_cache_folder."""
-    taken = {target.split(".")[1] for _, target in imports(SOURCES[f"games.{name}"]) if target.startswith("games.")}
+    taken = {module_of(target).partition(".")[2] for _, target in imports(SOURCES[f"games.{name}"])} - {""}
     assert "contract" in taken
     assert taken <= set(games._SHARED)
 
@@ -83,8 +137,12 @@ def test_nothing_that_is_read_is_run(name: str):
 
 
 def test_the_rules_above_would_notice():
-    tree = ast.parse("def f():\n    import torch.nn\n    from selfplay.run import train, resume")
-    assert list(imports(tree)) == [(2, "torch.nn"), (3, "selfplay.run.train"), (3, "selfplay.run.resume")]
+    tree = ast.parse("def f():\n    import torch.nn\n    from keima.selfplay.run.training_run import train, resume")
+    assert list(imports(tree)) == [
+        (2, "torch.nn"),
+        (3, "keima.selfplay.run.training_run.train"),
+        (3, "keima.selfplay.run.training_run.resume"),
+    ]
 
 
 def test_the_top_level_holds_the_agreed_entries_alone():
@@ -98,8 +156,8 @@ def test_the_top_level_holds_the_agreed_entries_alone():
 
 def test_tests_mirror_the_modules():
     """x/y.py is tested by tests/x/test_y.py (__init__.py by test_init.py); a test of no module is a leftover."""
-    for layer in LAYERS:
-        for path in (ROOT / "tests" / layer).rglob("test_*.py"):
+    for floor in FLOORS:
+        for path in (ROOT / "tests" / floor).rglob("test_*.py"):
             folder, name = ROOT / path.relative_to(ROOT / "tests").parent, path.name.removeprefix("test_")
             module = folder / ("__init__.py" if name == "init.py" else name)
             assert module.exists() or module.with_suffix("").is_dir(), f"{path.relative_to(ROOT)}: no {module.name}"
@@ -107,7 +165,7 @@ def test_tests_mirror_the_modules():
 
 def test_help_needs_neither_torch_nor_numba():
     script = (
-        "import sys, selfplay.commands as c\n"
+        "import sys, keima.selfplay.commands as c\n"
         "for command in ([], ['games'], ['train'], ['evaluate'], ['play'], ['gtp']):\n"
         "    assert c.main([*command, '--help']) == 0\n"
         "print('LOADED', sorted({'torch', 'numba', 'numpy', 'pydantic'} & set(sys.modules)))"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import games
-from games.contract import ONGOING
+from keima import games
+from keima.games.contract import ONGOING
 from tests.games.drivers import record_games
 from tests.installed import KEIMA
 
@@ -90,7 +90,7 @@ def test_python_shown_runs(code):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_shown_are_understood(command):
-    from selfplay.commands import app
+    from keima.selfplay.commands import app
 
     app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
 

@@ -14,7 +14,7 @@ import shutil
 from enum import Enum
 from pathlib import Path
 
-from games.contract import GameError
+from keima.games.contract import GameError
 
 FURTHER_FOLDERS = ("/usr/games", "/usr/local/games")
 """Where Debian puts engines, which PATH often leaves out."""

@@ -14,10 +14,10 @@ import re
 import time
 from collections.abc import Mapping
 
-from agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
-from agent.engines.process import LineProcess
-from games.contract import Game, GameError
-from games.position import Position
+from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
+from keima.agent.engines.process import LineProcess
+from keima.games.contract import Game, GameError
+from keima.games.position import Position
 
 COLOURS = ("b", "w")
 """GTP's names of the first player and of the second."""

@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from typing import IO
 
-from agent.engines import EngineError, Fault, program_and_arguments
+from keima.agent.engines import EngineError, Fault, program_and_arguments
 
 MAX_LINE = 1 << 20
 """Bytes of a line on stdout; what is longer is cut."""

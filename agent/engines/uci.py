@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 import chess
 import chess.engine
 
-from agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault, program_and_arguments
-from agent.engines.process import KEPT_COMPLAINTS
-from agent.engines.usi import GoLimit
-from games.contract import Game, GameError
-from games.position import Position
+from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault, program_and_arguments
+from keima.agent.engines.process import KEPT_COMPLAINTS
+from keima.agent.engines.usi import GoLimit
+from keima.games.contract import Game, GameError
+from keima.games.position import Position
 
 EXIT_S = 1.0
 """How long an engine may take to end after it was told to, in seconds, before it is killed."""

@@ -8,10 +8,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
-from agent.engines.process import LineProcess
-from games.contract import Game, GameError
-from games.position import Position
+from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
+from keima.agent.engines.process import LineProcess
+from keima.games.contract import Game, GameError
+from keima.games.position import Position
 
 SKILL_LEVEL = "Skill Level"
 """What most engines call how well they are to play."""

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 from typing import Protocol
 
-from games.contract import Game, State
+from keima.games.contract import Game, State
 
 EXHAUSTIBLE_PLIES = 9
 """Games at most this long are solved by exhaustion."""
@@ -38,7 +38,7 @@ def find_solver(game: Game) -> Solver | None:
         solver: Solver | None = importlib.import_module(f"{__name__}.{game.name}").make_solver(game)
         return solver
     if game.max_plies <= EXHAUSTIBLE_PLIES:
-        from agent.solvers.exhaustive import ExhaustiveSolver
+        from keima.agent.solvers.exhaustive import ExhaustiveSolver
 
         return ExhaustiveSolver(game)
     return None

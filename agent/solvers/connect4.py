@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.solvers.connect4_search import (
+from keima.agent.solvers.connect4_search import (
     ALPHA,
     CELLS,
     COLUMNS,
@@ -38,8 +38,8 @@ from agent.solvers.connect4_search import (
     search,
     winning_cells,
 )
-from games.connect4 import STONES
-from games.contract import PLAYER, Game, State
+from keima.games.connect4 import STONES
+from keima.games.contract import PLAYER, Game, State
 
 OPENINGS = Path(__file__).with_name("connect4_openings.txt")
 
@@ -186,7 +186,7 @@ def openings(plies: int) -> list[str]:
 
 
 def write_openings(path: Path, plies: int, solver: Connect4Solver) -> None:
-    """Solves every position after `plies` moves and writes them in the format of agent/evaluation.py.
+    """Solves every position after `plies` moves and writes them in the format of agent/analysis/evaluation.py.
 
     A file that is there already is gone on with. This is how connect4_openings.txt was made:
 

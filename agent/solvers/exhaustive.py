@@ -1,6 +1,6 @@
 """Small games solved by looking at every position there is."""
 
-from games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
 
 MAX_POSITIONS = 1_000_000
 """Positions remembered before a game is given up: some 200 MB and half a minute."""

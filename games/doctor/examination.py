@@ -1,6 +1,6 @@
 """Runs every check but the learner's over a game.
 
-The game runs in processes of its own (games.doctor.worker), so one that crashes or hangs is a finding.
+The game runs in processes of its own (keima.games.doctor.worker), so one that crashes or hangs is a finding.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from games.contract import GameError
-from games.doctor.report import CHECKS, ERROR, NOTE, WARNING, Finding, Report
+from keima.games.contract import GameError
+from keima.games.doctor.report import CHECKS, ERROR, NOTE, WARNING, Finding, Report
 
 STAGES = {
     "interpreted": "examining the rules, uncompiled",
     "checked": "compiling with bounds checked, and examining the rules",
     "compiled": "compiling and examining the rules",
 }
-"""The stages of games.doctor.worker, in words."""
+"""The stages of keima.games.doctor.worker, in words."""
 HUNG_S = 300.0
 """A process that tells of nothing for so long has hung: no check of a sound game takes a tenth of it."""
 
@@ -100,7 +100,7 @@ def _worker(
         # numba's cache does not tell code with bounds checked from code without.
         environment |= {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(Path(folder) / "cache")}
     # -P: a folder named `games` below the one that the command is typed in is not ours.
-    command = [sys.executable, "-P", "-m", "games.doctor.worker", stage, folder, str(num_games), str(seed), game]
+    command = [sys.executable, "-P", "-m", "keima.games.doctor.worker", stage, folder, str(num_games), str(seed), game]
     with (Path(folder) / "stderr.txt").open("w") as stderr:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True

@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
-from games import find, names
-from games.contract import (
-    OPTIONAL_KERNELS,
-    SIGNATURES,
-    FirstClassKernel,
-    Game,
-    GameError,
-    parse_parameters,
-)
-from games.doctor.planes import check_encoding
-from games.doctor.report import ERROR, WARNING, Finding
-from games.doctor.rules import check_reset
-from games.doctor.subject import NotPlain, Stopped, Subject, explain
-from games.doctor.walk import walk
+from keima.games import find, names
+from keima.games.contract import OPTIONAL_KERNELS, SIGNATURES, FirstClassKernel, Game, GameError, parse_parameters
+from keima.games.doctor.planes import check_encoding
+from keima.games.doctor.report import ERROR, WARNING, Finding
+from keima.games.doctor.rules import check_reset
+from keima.games.doctor.subject import NotPlain, Stopped, Subject, explain
+from keima.games.doctor.walk import walk
 
 TRIES = 1000
 """Values from a parameter's bound inward that are tried where the bound is refused, as by what another parameter is."""
@@ -72,11 +65,11 @@ def _loading_finding(path: Path, error: Exception) -> Finding:
     where = f" at line {line} (`{linecache.getline(str(path), line).strip()}`)" if line else ""
     found = explain(cause).removeprefix(f"{path}: ")
     if "expected a class derived from Game" in found:
-        remedy = "write `from games.contract import Game` and `class MyGame(Game):`, with Game by that very name"
+        remedy = "write `from keima.games.contract import Game` and `class MyGame(Game):`, with Game by that very name"
     elif isinstance(cause, SyntaxError):
         remedy = "correct the line; Python itself cannot read the file"
     elif isinstance(cause, ImportError):
-        remedy = "install the module, or do without it; a game file needs numpy and games.contract"
+        remedy = "install the module, or do without it; a game file needs numpy and keima.games.contract"
     else:
         remedy = "correct the file; what stands outside of functions is run when the game is loaded"
     return Finding(
@@ -187,7 +180,7 @@ def check_compiling(game: Game) -> list[Finding]:
                     "compiling",
                     f"{name} is a plain function",
                     f"@kernel above def {name}",
-                    "write it: from games.contract import kernel",
+                    "write it: from keima.games.contract import kernel",
                 )
             )
             continue

@@ -8,9 +8,9 @@ import contextlib
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import DRAW, ONGOING, PLAYER, Game, Symmetry
-from games.doctor.report import ERROR, NOTE, WARNING
-from games.doctor.subject import FEW, MANY, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, Symmetry
+from keima.games.doctor.report import ERROR, NOTE, WARNING
+from keima.games.doctor.subject import FEW, MANY, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
 
 
 def check_encoding(subject: Subject) -> str:

@@ -7,9 +7,9 @@ import contextlib
 
 import numpy as np
 
-from games.contract import DRAW, FIRST_WINS, ONGOING, OPTIONAL_KERNELS, PLAYER, SECOND_WINS, GameError
-from games.doctor.report import ERROR, WARNING
-from games.doctor.subject import MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, OPTIONAL_KERNELS, PLAYER, SECOND_WINS, GameError
+from keima.games.doctor.report import ERROR, WARNING
+from keima.games.doctor.subject import MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
 
 
 def check_reset(subject: Subject) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from games.contract import (
+from keima.games.contract import (
     DRAW,
     ENCODE,
     FIRST_WINS,

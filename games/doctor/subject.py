@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError, State
-from games.doctor.report import ERROR, Finding
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game, GameError, State
+from keima.games.doctor.report import ERROR, Finding
 
 GUARD = 64
 """Entries before and behind every buffer that a kernel must leave alone."""

@@ -7,9 +7,9 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import ONGOING, PLAYER, State
-from games.doctor.report import ERROR, WARNING
-from games.doctor.subject import RUBBISH, RandomGame, Sample, Stopped, Subject
+from keima.games.contract import ONGOING, PLAYER, State
+from keima.games.doctor.report import ERROR, WARNING
+from keima.games.doctor.subject import RUBBISH, RandomGame, Sample, Stopped, Subject
 
 MAX_BYTES = 64_000_000
 """Memory for the state rows of all samples."""

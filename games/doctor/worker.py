@@ -5,7 +5,7 @@ of bounds has a line number; CHECKED, compiled with NUMBA_BOUNDSCHECK=1, in plac
 plain Python; COMPILED, where what plain Python did is done again and compared. Each line that goes to stdout is JSON:
 
     {"begin": "encoding"}            what is under way: told of when the process dies or hangs
-    {"finding": {...}}               the fields of games.doctor.report.Finding
+    {"finding": {...}}               the fields of keima.games.doctor.report.Finding
     {"said": ["encoding", "..."]}    what a check has looked at, once it is through
     {"refused": "..."}               the game's name or parameters are bad input
     {"not plain": "..."}             why the kernels do not run as plain Python
@@ -26,8 +26,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from games.contract import ONGOING, Game, GameError
-from games.doctor.loading import (
+from keima.games.contract import ONGOING, Game, GameError
+from keima.games.doctor.loading import (
     Unloadable,
     check_compiling,
     check_facts,
@@ -36,9 +36,9 @@ from games.doctor.loading import (
     facts_in_words,
     load_game,
 )
-from games.doctor.planes import check_distinctness, check_encoding, check_point_of_view, check_symmetries
-from games.doctor.report import ERROR, Finding
-from games.doctor.rules import (
+from keima.games.doctor.planes import check_distinctness, check_encoding, check_point_of_view, check_symmetries
+from keima.games.doctor.report import ERROR, Finding
+from keima.games.doctor.rules import (
     check_board,
     check_cloning,
     check_notation,
@@ -47,8 +47,8 @@ from games.doctor.rules import (
     check_reset,
     check_targets,
 )
-from games.doctor.subject import NotPlain, Stopped, Subject, explain
-from games.doctor.walk import walk
+from keima.games.doctor.subject import NotPlain, Stopped, Subject, explain
+from keima.games.doctor.walk import walk
 
 INTERPRETED, CHECKED, COMPILED = "interpreted", "checked", "compiled"
 CAREFUL_POSITIONS = 1200
@@ -234,7 +234,7 @@ def _compare_and_measure(subject: Subject, twin: Path, num_games: int, seed: int
     if not subject.is_sound:
         return
     tell("begin", "speed")
-    from games.doctor.speed import kernel_times, random_games
+    from keima.games.doctor.speed import kernel_times, random_games
 
     ongoing = [subject.samples[i] for i in subject.shallow_first(TIMED_POSITIONS, ongoing=True)]
     over = [subject.samples[i] for i in subject.shallow_first(TIMED_POSITIONS, ongoing=False)]

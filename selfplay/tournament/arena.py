@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import ONGOING, PLAYER, Game, GameError
-from games.position import Position
-from mcts.cache import allocate_cache
-from mcts.random import seeded
-from mcts.search import Evaluate, SearchSettings
-from mcts.tree import EDGE, NODE, allocate, default_max_edges
-from selfplay.tournament.arena_kernel import (
+from keima.games.contract import ONGOING, PLAYER, Game, GameError
+from keima.games.position import Position
+from keima.mcts.cache import allocate_cache
+from keima.mcts.random import seeded
+from keima.mcts.search import Evaluate, SearchSettings
+from keima.mcts.tree import EDGE, NODE, allocate, default_max_edges
+from keima.selfplay.tournament.arena_kernel import (
     ANSWERED,
     ASKED,
     ASKING,
@@ -42,7 +42,7 @@ from selfplay.tournament.arena_kernel import (
     WAITING,
     play_on,
 )
-from selfplay.tournament.contestants import (
+from keima.selfplay.tournament.contestants import (
     Answer,
     Asked,
     Contestant,
@@ -50,7 +50,7 @@ from selfplay.tournament.contestants import (
     PlayoutContestant,
     Thinking,
 )
-from selfplay.tournament.verdict import Verdict
+from keima.selfplay.tournament.verdict import Verdict
 
 DEFAULT_TABLES = 256
 SLICE_SIMULATIONS = 2000

@@ -11,14 +11,14 @@ import numba
 import numpy as np
 from numba.core import types
 
-from games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, SCORE, compiled_for, kernel
-from mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, position_key, recall
-from mcts.random import next_uniform
-from mcts.rollout import play_out
-from mcts.search import FOREST_TYPES, SETTINGS_TYPE
-from mcts.selection import choose_root_edge, result_value
-from mcts.simulation import expand, is_finished, simulate, start_tree
-from mcts.tree import ROOT, Forest
+from keima.games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, SCORE, compiled_for, kernel
+from keima.mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, position_key, recall
+from keima.mcts.random import next_uniform
+from keima.mcts.rollout import play_out
+from keima.mcts.search import FOREST_TYPES, SETTINGS_TYPE
+from keima.mcts.selection import choose_root_edge, result_value
+from keima.mcts.simulation import expand, is_finished, simulate, start_tree
+from keima.mcts.tree import ROOT, Forest
 
 # What a table does.
 EMPTY = 0
@@ -67,8 +67,8 @@ EVALUATIONS, SIMULATIONS, HITS = 0, 1, 2
 def pick(nodes, edges, contestant, noise, settings, rng, b, scratch):
     """The edge to play, counted from the root's first: the best, or drawn where the player has a temperature.
 
-    As agent.players draws: in proportion to visits ** (1 / temperature), or to the policy's probabilities so raised
-    where nothing was tried; a proven win is played at any temperature.
+    As keima.agent.players.factory draws: in proportion to visits ** (1 / temperature), or to the policy's probabilities
+    so raised where nothing was tried; a proven win is played at any temperature.
     """
     root = nodes[ROOT]
     first, count = root["first_edge"], root["num_edges"]

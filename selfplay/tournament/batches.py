@@ -9,9 +9,10 @@ depend on what else is in its batch, nor a game on the games beside it.
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.inference import Evaluator, make_evaluator
-from agent.network import Network
-from games.contract import Game
+from keima.agent.inference.evaluator import Evaluator
+from keima.agent.inference.factory import make_evaluator
+from keima.agent.nets.network import Network
+from keima.games.contract import Game
 
 SIZES = (8, 32, 64, 128, 256, 512, 1024)
 FULL_ENOUGH = 0.75
@@ -34,7 +35,7 @@ class SizedEvaluator:
         return count if count >= FULL_ENOUGH * size or size == SIZES[0] else SIZES[SIZES.index(size) - 1]
 
     def __call__(self, planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `agent.inference.Evaluator`."""
+        """See `keima.agent.inference.evaluator.Evaluator`."""
         count, size = len(planes), self._size(len(planes))
         if size not in self._evaluators:
             self._evaluators[size] = make_evaluator(self._game, self._network, self.backend, size)

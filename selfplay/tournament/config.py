@@ -22,12 +22,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.engines import program_and_arguments
-from agent.player_spec import ENGINES, parse
-from games import load
-from games.contract import Game, GameError
-from selfplay.config import ConfigError, expected_in_words, parse_toml, read_text
-from selfplay.tournament.lineup import enter
+from keima.agent.contracts.player_spec import ENGINES, parse
+from keima.agent.engines import program_and_arguments
+from keima.games import load
+from keima.games.contract import Game, GameError
+from keima.selfplay.config.loader import expected_in_words, parse_toml, read_text
+from keima.selfplay.config.schema import ConfigError
+from keima.selfplay.tournament.lineup import enter
 
 SETTINGS = ("games", "pairing", "sides", "opening_plies", "book", "referee", "seed")
 LIMITS = ("simulations", "seconds", "nodes")
@@ -65,7 +66,7 @@ class Plan:
     players: tuple[str, ...]
     anchors: Mapping[str, float]
     settings: Mapping[str, Any]
-    """For selfplay.tournament.tournament.Settings."""
+    """For keima.selfplay.tournament.tournament.Settings."""
     limits: Mapping[str, Any]
     """What a move may cost, of players that do not say."""
     left_out: tuple[str, ...]
@@ -76,7 +77,7 @@ def read_tournament(path_or_name: str) -> tuple[TournamentConfig, str]:
     """A config file, or a shipped one (`ladders/go9`), and its name. Raises ConfigError."""
     path = Path(path_or_name).expanduser()
     name = path.name.removesuffix(".toml")
-    folder = Path(str(importlib.resources.files("configs"))) / FOLDER
+    folder = Path(str(importlib.resources.files("keima.configs"))) / FOLDER
     if not path.exists() and path_or_name.removesuffix(".toml") in shipped_tournaments():
         path = folder / f"{name}.toml"
     if path.suffix != ".toml":
@@ -94,7 +95,7 @@ def read_tournament(path_or_name: str) -> tuple[TournamentConfig, str]:
 
 def shipped_tournaments() -> list[str]:
     """The names of those that come with Keima."""
-    files = (importlib.resources.files("configs") / FOLDER).iterdir()
+    files = (importlib.resources.files("keima.configs") / FOLDER).iterdir()
     return sorted(f"{FOLDER}/{file.name.removesuffix('.toml')}" for file in files if file.name.endswith(".toml"))
 
 

@@ -1,10 +1,10 @@
 """How players play in an arena: by a network or by playouts, searched side by side, or asked one move at a time.
 
-A network's player is agent.players' SearchPlayer or PolicyPlayer: the same search with the same constants, no noise,
-the same temperature. It differs in three ways. The tree is fresh for every move, so a move has seen its number of
-simulations and not some of them in the search before; leaves of a tree are evaluated one after the other, those of
-many games together, so there is no virtual loss; and the network runs on the fastest sound backend, which the
-tournament's file names. Likewise for playouts.
+A network's player is keima.agent.players.factory' SearchPlayer or PolicyPlayer: the same search with the same
+constants, no noise, the same temperature. It differs in three ways. The tree is fresh for every move, so a move has
+seen its number of simulations and not some of them in the search before; leaves of a tree are evaluated one after the
+other, those of many games together, so there is no virtual loss; and the network runs on the fastest sound backend,
+which the tournament's file names. Likewise for playouts.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from agent.players import Player
-from games.contract import GameError
-from games.position import Position
-from mcts.search import Evaluate
+from keima.agent.contracts.player import Player
+from keima.games.contract import GameError
+from keima.games.position import Position
+from keima.mcts.search import Evaluate
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from games.contract import GameError
-from selfplay.processes import ending_in_words, start_deaf_to_interrupts
-from selfplay.tournament.arena import GameTask, PlayedGame
-from selfplay.tournament.lineup import Entrant
-from selfplay.tournament.schedule import Pairing, Result, Schedule
-from selfplay.tournament.worker import Failed, Message, Ready, Report, WorkerTask, run_worker
+from keima.agent.system.processes import ending_in_words, start_deaf_to_interrupts
+from keima.games.contract import GameError
+from keima.selfplay.tournament.arena import GameTask, PlayedGame
+from keima.selfplay.tournament.lineup import Entrant
+from keima.selfplay.tournament.schedule import Pairing, Result, Schedule
+from keima.selfplay.tournament.worker import Failed, Message, Ready, Report, WorkerTask, run_worker
 
 MAX_FAILURES = 3
 """Workers that die in a row, without a game in between, after which a tournament gives up."""

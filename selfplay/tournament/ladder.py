@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from selfplay.tournament.ratings import PairResult, PlayerRating, Ratings
+from keima.selfplay.tournament.ratings import PairResult, PlayerRating, Ratings
 
 WIDTH = 100
 _SHORTEST_NAME = 20

@@ -1,6 +1,6 @@
 """Calibrated strength: from a tournament of one net's settings to a table of players of known strength.
 
-`keima play --elo 1200` reads the table (agent/levels.py). It is made from a ladder on which the net plays with
+`keima play --elo 1200` reads the table (agent/players/levels.py). It is made from a ladder on which the net plays with
 different numbers of simulations and temperatures, each setting no weaker by its nature than the one before: more
 simulations, a lower temperature, or both. What is measured wobbles; so the ratings are first made to rise along the
 settings (isotonic regression, each rating weighted by what is known of it), then a strength between two settings is met
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.player_spec import CHECKPOINT, PlayerSpec, parse
-from games.contract import GameError
-from selfplay.tournament.ratings import PlayerRating, Ratings
+from keima.agent.contracts.player_spec import CHECKPOINT, PlayerSpec, parse
+from keima.games.contract import GameError
+from keima.selfplay.tournament.ratings import PlayerRating, Ratings
 
 STEP = 50
 """Elo between the levels of a table, about."""
@@ -32,7 +32,7 @@ class CalibratedLevel:
 
     elo: int
     player: str
-    """As agent/player_spec.py reads it."""
+    """As agent/contracts/player_spec.py reads it."""
     low: int
     """The 95 % interval's lower end: of the setting that was measured, or between those of its neighbours."""
     high: int

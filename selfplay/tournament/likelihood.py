@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import kernel
+from keima.games.contract import kernel
 
 Floats = NDArray[np.float64]
 

@@ -7,20 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
-from agent.players import (
-    ACCEPTED,
-    DEFAULT_PLAYOUTS,
-    DEFAULT_SIMULATIONS,
-    ExactPlayer,
-    Player,
-    leaves_per_batch,
-    make_player,
-)
-from agent.shipped import require_shipped_net
-from games.contract import Game, GameError
-from mcts.search import Evaluate
-from selfplay.tournament.contestants import (
+from keima.agent.contracts.player import Player
+from keima.agent.contracts.player_spec import CHECKPOINT, ENGINES, PlayerSpec, parse
+from keima.agent.nets.shipped import require_shipped_net
+from keima.agent.players.factory import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, leaves_per_batch, make_player
+from keima.agent.players.simple_players import ExactPlayer
+from keima.games.contract import Game, GameError
+from keima.mcts.search import Evaluate
+from keima.selfplay.tournament.contestants import (
     AskedAtOnce,
     AskedInThread,
     Contestant,
@@ -29,7 +23,7 @@ from selfplay.tournament.contestants import (
 )
 
 MODEL_FILE = "model.safetensors"
-"""A run's newest network; agent.checkpoint has the same, but imports torch."""
+"""A run's newest network; keima.agent.nets.checkpoint has the same, but imports torch."""
 NETWORKS = (CHECKPOINT, "shipped", "raw")
 """Kinds of players that have a network."""
 MANY = 1 << 30
@@ -122,7 +116,7 @@ def start_engines(entrants: Sequence[Entrant], game: Game, tell: Callable[[str],
     Raises GameError for an engine that is not there or does not play this game. One that crashes or hangs is no
     reason not to begin: it forfeits its games.
     """
-    from agent.engines import EngineError
+    from keima.agent.engines import EngineError
 
     warnings = []
     for entrant in entrants:
@@ -147,9 +141,9 @@ def choose_backends(
     players = [entrant for entrant in entrants if entrant.weights]
     if not players:
         return {}
-    from agent.backends import choose_backend
-    from agent.checkpoint import load_checkpoint
-    from agent.inference import check_backend
+    from keima.agent.inference.autotuning import choose_backend
+    from keima.agent.inference.factory import check_backend
+    from keima.agent.nets.checkpoint import load_checkpoint
 
     networks = {file: load_checkpoint(file, game).network for file in {entrant.weights for entrant in players}}
 
@@ -219,8 +213,8 @@ def _exact_player(first: Callable[[int], Player], spec: PlayerSpec, seed: int) -
 def _evaluator(game: Game, weights: str, backend: str) -> Evaluate:
     import torch
 
-    from agent.checkpoint import load_checkpoint
-    from selfplay.tournament.batches import SizedEvaluator
+    from keima.agent.nets.checkpoint import load_checkpoint
+    from keima.selfplay.tournament.batches import SizedEvaluator
 
     torch.set_num_threads(1)  # each process has a core
     return SizedEvaluator(game, load_checkpoint(weights, game).network, backend)
@@ -259,7 +253,7 @@ def _entrant(spec: PlayerSpec, game: Game) -> Entrant:
             raise GameError(f"no player {spec.argument!r}: {path}: {reason}; expected one of {ACCEPTED}") from None
         return Entrant(spec, name, str(path), digest)
     if spec.kind == "exact":
-        from agent.solvers import find_solver
+        from keima.agent.solvers import find_solver
 
         if find_solver(game) is None:
             raise GameError(f"exact: {game.spec} has no solver")

@@ -3,10 +3,10 @@
 import itertools
 from dataclasses import dataclass
 
-from games.contract import DRAW, Game
-from selfplay.tournament.arena import Arena, GameTask, PlayedGame
-from selfplay.tournament.contestants import Contestant
-from selfplay.tournament.openings import RandomOpenings
+from keima.games.contract import DRAW, Game
+from keima.selfplay.tournament.arena import Arena, GameTask, PlayedGame
+from keima.selfplay.tournament.contestants import Contestant
+from keima.selfplay.tournament.openings import RandomOpenings
 
 
 @dataclass(frozen=True)

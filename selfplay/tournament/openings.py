@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
 
 Opening = tuple[int, ...]
 """Its actions."""

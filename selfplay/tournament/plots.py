@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.storage import write_atomically
-from games.contract import GameError
-from selfplay.tournament.ladder import shortened, signed
-from selfplay.tournament.ratings import PlayerRating, Ratings
+from keima.agent.system.storage import write_atomically
+from keima.games.contract import GameError
+from keima.selfplay.tournament.ladder import shortened, signed
+from keima.selfplay.tournament.ratings import PlayerRating, Ratings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -44,8 +44,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
-from selfplay.tournament.likelihood import Floats, Likelihood
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
+from keima.selfplay.tournament.likelihood import Floats, Likelihood
 
 ELO = 400 / math.log(10)
 """Elo in one natural unit of strength."""
@@ -217,8 +217,8 @@ class Tally:
 def tally(games: Iterable[tuple[str, str, int, Hashable]], *, discount: bool = True) -> Tally:
     """Puts together (first, second, outcome, moves) of single games for `rate`.
 
-    outcome: FIRST_WINS, DRAW or SECOND_WINS of games.contract. moves: equal for games that are the same; None for a
-    game that counts in full in any case (a forfeit says nothing of the moves). discount: False counts every game in
+    outcome: FIRST_WINS, DRAW or SECOND_WINS of keima.games.contract. moves: equal for games that are the same; None for
+    a game that counts in full in any case (a forfeit says nothing of the moves). discount: False counts every game in
     full, right where both players choose by chance.
     """
     outcomes: dict[tuple[str, str], Counter[int]] = {}

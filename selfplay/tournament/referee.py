@@ -18,13 +18,13 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from agent.engines.gtp import GtpPlayer
-from agent.player_spec import parse
-from agent.players import make_player
-from games.contract import Game, GameError, State
-from games.position import Position
-from selfplay.tournament.arena import PlayedGame
-from selfplay.tournament.verdict import Verdict, outcome_of, points_of
+from keima.agent.contracts.player_spec import parse
+from keima.agent.engines.gtp import GtpPlayer
+from keima.agent.players.factory import make_player
+from keima.games.contract import Game, GameError, State
+from keima.games.position import Position
+from keima.selfplay.tournament.arena import PlayedGame
+from keima.selfplay.tournament.verdict import Verdict, outcome_of, points_of
 
 ATTEMPTS = 2
 """How often a referee is asked about a game, at most: a new process each time after the first."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.storage import write_atomically
-from games.contract import SECOND_WINS, GameError
-from selfplay.tournament import ladder, plots
-from selfplay.tournament.contestants import Thinking
-from selfplay.tournament.levels import levels_toml, make_levels
-from selfplay.tournament.ratings import Ratings, Tally, bounded_players, check_anchors, rate, tally
-from selfplay.tournament.sprt import SprtState
-from selfplay.tournament.store import Store, StoredGame
+from keima.agent.system.storage import write_atomically
+from keima.games.contract import SECOND_WINS, GameError
+from keima.selfplay.tournament import ladder, plots
+from keima.selfplay.tournament.contestants import Thinking
+from keima.selfplay.tournament.levels import levels_toml, make_levels
+from keima.selfplay.tournament.ratings import Ratings, Tally, bounded_players, check_anchors, rate, tally
+from keima.selfplay.tournament.sprt import SprtState
+from keima.selfplay.tournament.store import Store, StoredGame
 
 REPEATED_SHARE = 0.05
 """With more games than this that repeat others, more varied openings are advised."""

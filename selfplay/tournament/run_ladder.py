@@ -14,17 +14,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.player_spec import CHECKPOINT, PlayerSpec
-from agent.player_spec import parse as parse_player
-from games import load
-from games.contract import GameError
-from selfplay.config import load_config
-from selfplay.tournament import plots
-from selfplay.tournament.lineup import run_checkpoints, thinned
-from selfplay.tournament.plots import TimedRating
-from selfplay.tournament.report import Standings
-from selfplay.tournament.store import Store
-from selfplay.tournament.tournament import Tournament, begin
+from keima.agent.contracts.player_spec import CHECKPOINT, PlayerSpec
+from keima.agent.contracts.player_spec import parse as parse_player
+from keima.games import load
+from keima.games.contract import GameError
+from keima.selfplay.config.loader import load_config
+from keima.selfplay.tournament import plots
+from keima.selfplay.tournament.lineup import run_checkpoints, thinned
+from keima.selfplay.tournament.plots import TimedRating
+from keima.selfplay.tournament.report import Standings
+from keima.selfplay.tournament.store import Store
+from keima.selfplay.tournament.tournament import Tournament, begin
 
 REFERENCE = "rollout:200"
 """Plays along and has 0 Elo, so that runs of a game can be compared."""

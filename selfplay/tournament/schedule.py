@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS
-from selfplay.tournament.openings import Opening, Openings
-from selfplay.tournament.ratings import ELO, PairResult, rate
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS
+from keima.selfplay.tournament.openings import Opening, Openings
+from keima.selfplay.tournament.ratings import ELO, PairResult, rate
 
 Pair = tuple[int, int]
 """Two players' numbers."""
@@ -147,7 +147,8 @@ class SprtSchedule(FixedSchedule):
         history: Sequence[Result],
     ) -> None:
         """test: whether it is decided, from (outcome, outcome) of each pair of games: of player 0 against player 1, and
-        of the same opening with sides swapped; outcomes as in games.contract. games: at most. history: as ever."""
+        of the same opening with sides swapped; outcomes as in keima.games.contract. games: at most. history: as
+        ever."""
         super().__init__([(0, 1)], games, openings, [result.pairing for result in history])
         self._test = test
         self._outcomes: dict[Pairing, deque[int]] = {}

@@ -29,7 +29,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import GameError
+from keima.games.contract import GameError
 
 SCORES = np.array([0, 0.25, 0.5, 0.75, 1])
 """Points of a pair, of the two there are, as a share."""

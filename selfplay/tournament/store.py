@@ -20,11 +20,11 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-from agent.storage import StorageFull
-from games import load
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
-from selfplay.tournament.contestants import Thinking
-from selfplay.tournament.verdict import Verdict
+from keima.agent.system.storage import StorageFull
+from keima.games import load
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
+from keima.selfplay.tournament.contestants import Thinking
+from keima.selfplay.tournament.verdict import Verdict
 
 SCHEMA_VERSION = 2
 ADDED_COLUMNS = ("referee", "thinking")
@@ -35,7 +35,7 @@ _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE players (
     id INTEGER PRIMARY KEY,
-    text TEXT NOT NULL UNIQUE,      -- as agent.player_spec writes it
+    text TEXT NOT NULL UNIQUE,      -- as keima.agent.contracts.player_spec writes it
     name TEXT NOT NULL,             -- what it is called in tables
     weights TEXT NOT NULL           -- digest of its network's file, '' for a player without one
 );
@@ -358,7 +358,7 @@ def line_digest(game: Game, actions: Iterable[int], opening: int) -> str:
 
 
 OUTCOMES = {FIRST_WINS: "first", SECOND_WINS: "second", DRAW: "draw"}
-"""What the file's numbers mean; they are those of games.contract."""
+"""What the file's numbers mean; they are those of keima.games.contract."""
 
 
 def _address(path: Path, read_only: bool) -> str:

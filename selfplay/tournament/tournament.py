@@ -17,17 +17,17 @@ from typing import Any, Literal, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agent.interrupts import stopped_in_order
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
-from games.position import Position, position_after
-from selfplay.processes import available_cores
-from selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
-from selfplay.tournament.driver import Driver, Finished
-from selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
-from selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings, check_plies
-from selfplay.tournament.ratings import check_anchors
-from selfplay.tournament.referee import Referee
-from selfplay.tournament.schedule import (
+from keima.agent.system.interrupts import stopped_in_order
+from keima.agent.system.processes import available_cores
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
+from keima.games.position import Position, position_after
+from keima.selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
+from keima.selfplay.tournament.driver import Driver, Finished
+from keima.selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
+from keima.selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings, check_plies
+from keima.selfplay.tournament.ratings import check_anchors
+from keima.selfplay.tournament.referee import Referee
+from keima.selfplay.tournament.schedule import (
     AdaptiveSchedule,
     FixedSchedule,
     Pairing,
@@ -37,9 +37,9 @@ from selfplay.tournament.schedule import (
     gauntlet,
     round_robin,
 )
-from selfplay.tournament.sprt import Sprt, SprtState, Verdict, count_pairs
-from selfplay.tournament.store import Store, StoredGame, StoredPlayer, line_digest
-from selfplay.tournament.worker import WorkerTask
+from keima.selfplay.tournament.sprt import Sprt, SprtState, Verdict, count_pairs
+from keima.selfplay.tournament.store import Store, StoredGame, StoredPlayer, line_digest
+from keima.selfplay.tournament.worker import WorkerTask
 
 DEFAULT_GAMES = 20
 """Games a pair."""
@@ -321,7 +321,7 @@ def begin(
     """
     fresh = not path.exists()
     if backend is not None:
-        from agent.inference import check_backend  # imports torch
+        from keima.agent.inference.factory import check_backend  # imports torch
 
         check_backend(backend)
     if game is not None:

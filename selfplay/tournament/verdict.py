@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS
 
 _SCORE = re.compile(r"([BW])\+([0-9]+(?:\.[0-9]*)?)|0|draw|jigo", re.IGNORECASE)
 

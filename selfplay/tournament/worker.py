@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from games import load
-from games.contract import GameError
-from selfplay.tournament.arena import Arena, GameTask, PlayedGame
-from selfplay.tournament.referee import Referee, RefereesDesk
+from keima.games import load
+from keima.games.contract import GameError
+from keima.selfplay.tournament.arena import Arena, GameTask, PlayedGame
+from keima.selfplay.tournament.referee import Referee, RefereesDesk
 
 REPORT_SECONDS = 0.25
 """How long a game that is over waits to be reported, at most, while others go on."""
@@ -31,7 +31,7 @@ class WorkerTask:
 
     game: str
     players: tuple[tuple[str, str], ...]
-    """Each player's text and its network's file; see selfplay.tournament.lineup."""
+    """Each player's text and its network's file; see keima.selfplay.tournament.lineup."""
     backends: dict[str, str]
     """What runs each player's network, by the player's text."""
     tables: int
@@ -71,7 +71,7 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
     """The process's entry point. It is sent tuples of `GameTask`, and None for the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the tournament decides
     try:
-        from selfplay.tournament.lineup import make_contestants
+        from keima.selfplay.tournament.lineup import make_contestants
 
         game = load(task.game)
         arena = Arena(game, make_contestants(game, task.players, task.backends), task.tables, task.cache_mb)

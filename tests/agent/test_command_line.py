@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import command_line
-from selfplay.commands import main
+from keima.agent import command_line
+from keima.selfplay.commands import main
 from tests.installed import HANGS_S, KEIMA, keima
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from games import names
-from selfplay.commands import main
+from keima.games import names
+from keima.selfplay.commands import main
 from tests.installed import HANGS_S, KEIMA, complaint, keima, write_checkpoint
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import games
-from agent.environment import GameEnvironment
-from agent.players import RandomPlayer
-from games.contract import PLAYER, GameError
+from keima import games
+from keima.agent.environment import GameEnvironment
+from keima.agent.players.simple_players import RandomPlayer
+from keima.games.contract import PLAYER, GameError
 
 IDS = {name: f"keima/{class_name}-v0" for name, class_name in games.names().items()}
 
@@ -234,9 +234,9 @@ def test_a_vector_of_environments():
 def test_registering_is_cheap_and_gives_every_game_its_name():
     """In a fresh process: no compiler and no torch, and a second registration changes nothing."""
     code = (
-        "import sys, gymnasium, agent.environment as e; e.register_environments();"
+        "import sys, gymnasium, keima.agent.environment as e; e.register_environments();"
         "print(sorted(i for i in gymnasium.registry if i.startswith('keima/')));"
-        "print([m for m in ('numba', 'torch', 'agent.players') if m in sys.modules])"
+        "print([m for m in ('numba', 'torch', 'keima.agent.players.factory') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == [str(sorted(IDS.values())), "[]"]
@@ -244,6 +244,6 @@ def test_registering_is_cheap_and_gives_every_game_its_name():
 
 
 def test_made_in_one_line():
-    code = "import gymnasium; print(gymnasium.make('agent.environment:keima/ConnectFour-v0').spec.id)"
+    code = "import gymnasium; print(gymnasium.make('keima.agent.environment:keima/ConnectFour-v0').spec.id)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "keima/ConnectFour-v0\n"

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, Game, cell_symmetries, kernel, parameter
+from keima.games.contract import (
+    DRAW,
+    FIRST_WINS,
+    ONGOING,
+    PLAYER,
+    SECOND_WINS,
+    Game,
+    cell_symmetries,
+    kernel,
+    parameter,
+)
 
 SIZE, STONES, CELLS = 1, 2, 3
 STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))

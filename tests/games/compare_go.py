@@ -28,9 +28,9 @@ import numpy as np
 import pyspiel
 from sgfmill.boards import Board
 
-import games
-from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, State
-from games.go import FORBIDDEN, LIBERTIES, THEIRS, Go
+from keima import games
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, State
+from keima.games.go import FORBIDDEN, LIBERTIES, THEIRS, Go
 
 COLOURS = ("b", "w")
 CODES = {None: 0, "b": 1, "w": 2}

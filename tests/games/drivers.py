@@ -9,9 +9,9 @@ import numba
 import numpy as np
 from numba.core import types
 
-import games
-from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, RESET, Game
-from games.position import Position, position_after
+from keima import games
+from keima.games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, RESET, Game
+from keima.games.position import Position, position_after
 
 _ROW = types.int64[::1]
 

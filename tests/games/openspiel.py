@@ -3,8 +3,8 @@
 import numpy as np
 import pyspiel
 
-import games
-from games.contract import FIRST_WINS, SECOND_WINS
+from keima import games
+from keima.games.contract import FIRST_WINS, SECOND_WINS
 from tests.games.drivers import record_games
 
 

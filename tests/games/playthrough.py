@@ -11,9 +11,9 @@ import sys
 import zlib
 from pathlib import Path
 
-import games
-from games.contract import DRAW, Game
-from games.position import Position
+from keima import games
+from keima.games.contract import DRAW, Game
+from keima.games.position import Position
 
 FOLDER = Path(__file__).parent.parent / "data" / "playthroughs"
 BOARD_EVERY = 10  # plies

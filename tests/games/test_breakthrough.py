@@ -7,9 +7,9 @@ are not compared.
 import numpy as np
 import pytest
 
-import games
-from games.contract import FIRST_WINS, ONGOING, SECOND_WINS
-from games.position import Position
+from keima import games
+from keima.games.contract import FIRST_WINS, ONGOING, SECOND_WINS
+from keima.games.position import Position
 from tests.games.drivers import played
 from tests.games.openspiel import assert_same_games
 

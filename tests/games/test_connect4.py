@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-import games
-from games import connect4
-from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS
+from keima import games
+from keima.games import connect4
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS
 from tests.games.drivers import played
 from tests.games.openspiel import assert_same_games
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import games
-from games import othello
-from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, SIGNATURES, GameError
-from games.position import Position
+from keima import games
+from keima.games import othello
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, SIGNATURES, GameError
+from keima.games.position import Position
 from tests.games.drivers import record_games
 from tests.games.playthrough import FOLDER, playthrough
 

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numba.core.config
 import pytest
 
-import games
-from games.contract import GameError
-from games.doctor import examination, worker
-from games.doctor.examination import examine
-from games.doctor.loading import Unloadable, load_game
-from games.doctor.report import CHECKS, ERROR, NOTE, WARNING, Finding, Report, in_words
-from games.doctor.subject import Subject
+from keima import games
+from keima.games.contract import GameError
+from keima.games.doctor import examination, worker
+from keima.games.doctor.examination import examine
+from keima.games.doctor.loading import Unloadable, load_game
+from keima.games.doctor.report import CHECKS, ERROR, NOTE, WARNING, Finding, Report, in_words
+from keima.games.doctor.subject import Subject
 
 DATA = Path(__file__).parents[1] / "data"
 CLAIM = (DATA / "claim.py").read_text()

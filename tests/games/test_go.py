@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import games
-from games.contract import FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
-from games.go import (
+from keima import games
+from keima.games.contract import FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
+from keima.games.go import (
     ATARI,
     BITBOARDS,
     FORBIDDEN,
@@ -21,7 +21,7 @@ from games.go import (
     TO_PLACE,
     TURN,
 )
-from games.position import Position
+from keima.games.position import Position
 from tests.games.compare_go import compare_games
 from tests.games.drivers import played, record_games
 

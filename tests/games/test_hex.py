@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from games.contract import FIRST_WINS, ONGOING, SECOND_WINS
+from keima.games.contract import FIRST_WINS, ONGOING, SECOND_WINS
 from tests.games.drivers import played
 from tests.games.openspiel import assert_same_games
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numba
 import pytest
 
-import games
-from games.contract import GameError
+from keima import games
+from keima.games.contract import GameError
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import ONGOING, PLAYER, Game, kernel, parameter
+from keima.games.contract import ONGOING, PLAYER, Game, kernel, parameter
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def encode(state, planes):
 COUNT_PLIES = """
 import sys
 import games
-from games.position import Position
+from keima.games.position import Position
 
 game = games.load(sys.argv[1])
 position = Position(game)
@@ -224,7 +224,7 @@ def edited(*replacements):
         (edited(("def play(state, action)", "def play(state)")), "play does not compile: Signature mismatch: 2 arg"),
         (edited(("state[1] -= 1", "state.heap -= 1")), "play does not compile: Unknown attribute 'heap' of type array"),
         (edited(("@dataclass(frozen=True)\n", "")), "expected @dataclass(frozen=True) above class Countdown, "),
-        ("from games.contract import Game\nraise SystemExit(3)\nclass A(Game): pass\n", "line 2: SystemExit: 3"),
+        ("from keima.games.contract import Game\nraise SystemExit(3)\nclass A(Game): pass\n", "line 2: SystemExit: 3"),
         (edited(("num_actions = 1", "num_actions = 'two'")), "its num_actions is 'two': expected a whole number"),
         (edited(("num_actions = 1", "num_actions = 0")), "its num_actions is 0: expected a whole number from 1; see"),
         (edited(("state_size = 2", "state_size = -2")), "its state_size is -2: expected a whole number from 1"),
@@ -247,7 +247,7 @@ def test_bad_files(tmp_path, text, message):
 
 def test_a_file_that_failed_is_read_again(tmp_path):
     path = tmp_path / "countdown.py"
-    path.write_text("from games.contract import Game\n\nclass Countdown(Game): pass\n\nraise ValueError\n")
+    path.write_text("from keima.games.contract import Game\n\nclass Countdown(Game): pass\n\nraise ValueError\n")
     with pytest.raises(GameError, match="ValueError"):
         games.load(str(path))
     path.write_text(COUNTDOWN)

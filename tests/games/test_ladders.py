@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import games
-from games.contract import PLAYER
-from games.go import LADDER_MOVES, LADDERED
-from games.ladders import MOST_BRANCHES
-from games.position import Position
+from keima import games
+from keima.games.contract import PLAYER
+from keima.games.go import LADDER_MOVES, LADDERED
+from keima.games.ladders import MOST_BRANCHES
+from keima.games.position import Position
 from tests.games.drivers import record_games
 from tests.games.test_go import play, set_up
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import games
-from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
+from keima import games
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
 from tests.games.drivers import perft, played, record_games
 from tests.games.openspiel import assert_same_games
 

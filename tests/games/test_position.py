@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import games
-from games.contract import FIRST_WINS, ONGOING, GameError
-from games.position import Position, position_after
+from keima import games
+from keima.games.contract import FIRST_WINS, ONGOING, GameError
+from keima.games.position import Position, position_after
 
 
 def test_a_game_from_start_to_end():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-import games
-from games import tictactoe
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS
+from keima import games
+from keima.games import tictactoe
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS
 from tests.games.drivers import perft, played
 from tests.games.openspiel import assert_same_games
 

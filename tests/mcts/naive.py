@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, PLAYER, Game
-from mcts.search import C_PUCT, SearchSettings
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game
+from keima.mcts.search import C_PUCT, SearchSettings
 
 Judge = Callable[[np.ndarray], tuple[np.ndarray, float]]
 """A state -> logits [num_actions], value of the side to move."""

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import games
-from mcts.cache import NOT_FOUND, allocate_cache, find, keep, position_key, recall
-from mcts.random import seeded
-from mcts.simulation import add_node
-from mcts.tree import NO_PARENT, allocate
+from keima import games
+from keima.mcts.cache import NOT_FOUND, allocate_cache, find, keep, position_key, recall
+from keima.mcts.random import seeded
+from keima.mcts.simulation import add_node
+from keima.mcts.tree import NO_PARENT, allocate
 
 
 class Positions:

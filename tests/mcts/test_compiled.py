@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numba import types
 
-from mcts.compiled import compiled, entry_point, search_kernel
+from keima.mcts.compiled import compiled, entry_point, search_kernel
 
 jitted = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT is set")
 

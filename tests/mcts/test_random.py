@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mcts.random import mix, next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
+from keima.mcts.random import mix, next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
 
 
 def splitmix64(state):

@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-import games
-from games.contract import DRAW, ONGOING, PLAYER
-from games.position import position_after
-from mcts.rollout import RolloutEvaluator
+from keima import games
+from keima.games.contract import DRAW, ONGOING, PLAYER
+from keima.games.position import position_after
+from keima.mcts.rollout import RolloutEvaluator
 
 tictactoe = games.load("tictactoe")
 

@@ -5,13 +5,13 @@ import hashlib
 import numpy as np
 import pytest
 
-import games
-from games.contract import ONGOING, SECOND_WINS
-from games.position import position_after
-from mcts.rollout import RolloutEvaluator
-from mcts.search import C_PUCT_OF_PLAYOUTS, Search, SearchSettings, choose_actions
-from mcts.selection import write_pruned_visits
-from mcts.tree import ROOT, UNVISITED
+from keima import games
+from keima.games.contract import ONGOING, SECOND_WINS
+from keima.games.position import position_after
+from keima.mcts.rollout import RolloutEvaluator
+from keima.mcts.search import C_PUCT_OF_PLAYOUTS, Search, SearchSettings, choose_actions
+from keima.mcts.selection import write_pruned_visits
+from keima.mcts.tree import ROOT, UNVISITED
 from tests.mcts.naive import NaiveSearch, Node
 
 

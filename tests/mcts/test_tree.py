@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import games
-from mcts import tree
-from mcts.rollout import RolloutEvaluator
-from mcts.search import Search, SearchSettings
-from mcts.tree import EDGE, NODE, TREE, allocate, default_max_edges
+from keima import games
+from keima.mcts import tree
+from keima.mcts.rollout import RolloutEvaluator
+from keima.mcts.search import Search, SearchSettings
+from keima.mcts.tree import EDGE, NODE, TREE, allocate, default_max_edges
 
 ROOT_POLICIES = ["gumbel", "puct"]
 

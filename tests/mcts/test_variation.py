@@ -2,11 +2,11 @@
 
 import pytest
 
-import games
-from games.contract import DRAW, ONGOING
-from games.position import position_after
-from mcts.rollout import RolloutEvaluator
-from mcts.search import Search, SearchSettings
+from keima import games
+from keima.games.contract import DRAW, ONGOING
+from keima.games.position import position_after
+from keima.mcts.rollout import RolloutEvaluator
+from keima.mcts.search import Search, SearchSettings
 from tests.mcts.naive import NaiveSearch, Node
 from tests.mcts.test_search import HashEvaluator, random_states
 

@@ -31,17 +31,18 @@ from typing import Protocol
 
 import numpy as np
 
-from agent.backends import one_thread, processor_name, version_of
-from agent.checkpoint import load_checkpoint
-from agent.inference import make_evaluator
-from agent.network import Network
-from agent.network_config import NetworkConfig
-from games import load
-from games.contract import Game, GameError
-from selfplay.apart import temporary_folder
-from selfplay.config import TrainConfig, load_config
-from selfplay.generation import SelfPlay
-from selfplay.measuring import random_network
+from keima.agent.inference.autotuning import one_thread, processor_name, version_of
+from keima.agent.inference.factory import make_evaluator
+from keima.agent.nets.checkpoint import load_checkpoint
+from keima.agent.nets.network import Network
+from keima.agent.nets.network_config import NetworkConfig
+from keima.agent.system.subprocess_task import temporary_folder
+from keima.games import load
+from keima.games.contract import Game, GameError
+from keima.selfplay.actors.generation import SelfPlay
+from keima.selfplay.bench.measuring import random_network
+from keima.selfplay.config.loader import load_config
+from keima.selfplay.config.schema import TrainConfig
 from tests.peers.peer import RANDOM, Counts, Peer, PeerProcess, check, weights_for_peer
 
 CACHE_MB = 64

@@ -26,10 +26,10 @@ import numpy as np
 import pyspiel
 from numba.core import types
 
-import games
-from agent.backends import processor_name, version_of
-from games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game
-from mcts.random import next_below, seeded
+from keima import games
+from keima.agent.inference.autotuning import processor_name, version_of
+from keima.games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game
+from keima.mcts.random import next_below, seeded
 
 ROLLOUTS = 50  # of the bot at once
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from agent.inference import make_evaluator
-from agent.network import Network
-from games.contract import Game, GameError
+from keima.agent.inference.factory import make_evaluator
+from keima.agent.nets.network import Network
+from keima.games.contract import Game, GameError
 
 SCRIPT = Path(__file__).with_name("pgx_mctx.py")
 RANDOM = "random"

@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from games import load
-from games.contract import Game
-from selfplay.actor import ActorTask, Beat, Failed, newest_version
-from selfplay.segment import CHECKED, HAS_POLICY_TARGET, SECOND_GIVEN_UP, Segment
+from keima.games import load
+from keima.games.contract import Game
+from keima.selfplay.actors.messages import ActorTask, Beat, Failed, newest_version
+from keima.selfplay.replay.segment import CHECKED, HAS_POLICY_TARGET, SECOND_GIVEN_UP, Segment
 
 
 def tictactoe_segment(seed: tuple[int, ...], games: int = 30, actor: int = 0) -> Segment:

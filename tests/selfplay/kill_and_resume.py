@@ -27,16 +27,17 @@ from typing import Any, Self
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent.checkpoint import load_checkpoint, read_tensors
-from agent.network import Network
-from selfplay.config import TrainConfig, load_config
-from selfplay.learner import Learner
-from selfplay.mixture import MixedWindow, Mixture
-from selfplay.pool import num_actors
-from selfplay.processes import available_cores
-from selfplay.sampling import samplers_of
-from selfplay.segment import Segment, SegmentInfo, segment_from_bytes
-from selfplay.start import kept_start
+from keima.agent.nets.checkpoint import load_checkpoint, read_tensors
+from keima.agent.nets.network import Network
+from keima.agent.system.processes import available_cores
+from keima.selfplay.actors.actor_pool import num_actors
+from keima.selfplay.config.loader import load_config
+from keima.selfplay.config.schema import TrainConfig
+from keima.selfplay.learning.initial_weights import kept_start
+from keima.selfplay.learning.learner import Learner
+from keima.selfplay.replay.board_mix import MixedWindow, Mixture
+from keima.selfplay.replay.sampling import samplers_of
+from keima.selfplay.replay.segment import Segment, SegmentInfo, segment_from_bytes
 from tests.installed import KEIMA
 
 CONFIG = """

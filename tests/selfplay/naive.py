@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from games.contract import DRAW, ONGOING, PLAYER, Game
-from mcts.random import next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
-from mcts.search import SearchSettings
-from selfplay.config import SearchConfig, SelfplayConfig
-from selfplay.generation import search_settings
-from selfplay.segment import (
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game
+from keima.mcts.random import next_below, next_exponential, next_gamma, next_gumbel, next_uniform, seeded
+from keima.mcts.search import SearchSettings
+from keima.selfplay.actors.generation import search_settings
+from keima.selfplay.config.schema import SearchConfig, SelfplayConfig
+from keima.selfplay.replay.segment import (
     CHECKED,
     FAST_SEARCH,
     FIRST_GIVEN_UP,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from selfplay.commands import main
+from keima.selfplay.commands import main
 from tests.installed import complaint, keima, write_checkpoint
 
 CLAIM = (Path(__file__).parents[1] / "data" / "claim.py").read_text()
@@ -63,7 +63,7 @@ def test_overwriting(run, monkeypatch, capsys):
         (["--set", "selfplay.backend=cuda-f16"], "backend cuda-f16 cannot run here"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr("agent.inference.available_backends", lambda: ["torch-f32"])
+            patch.setattr("keima.agent.inference.factory.available_backends", lambda: ["torch-f32"])
             assert main([*line, "--set", "network.blocks=1", "--set", "network.channels=4", *refused]) == 2
         assert why in capsys.readouterr().err
     assert (run / "model.safetensors").exists()
@@ -77,7 +77,7 @@ def test_overwriting(run, monkeypatch, capsys):
         def go(self):
             return True
 
-    monkeypatch.setattr("selfplay.run.TrainingRun", Run)
+    monkeypatch.setattr("keima.selfplay.run.training_run.TrainingRun", Run)
     assert main([*line, "--minutes", "0.5"]) == 0
     assert started == [(Path("runs/mine"), 0.5)]
     (run / "config.toml").unlink()  # all that is left then is what a run was killed with before it had a config
@@ -86,7 +86,7 @@ def test_overwriting(run, monkeypatch, capsys):
 
 def test_only_a_run_is_overwritten(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delattr("selfplay.run.TrainingRun")  # nothing may be begun
+    monkeypatch.delattr("keima.selfplay.run.training_run.TrainingRun")  # nothing may be begun
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.toml").write_text('game = "connect4"')
     (tmp_path / "config.toml").write_text('game = "connect4"')
@@ -112,7 +112,7 @@ def test_a_run_without_a_name_gets_a_free_one(tmp_path, monkeypatch):
         started.append((config.game, config.seed, str(folder)))
         return len(started) < 3
 
-    monkeypatch.setattr("selfplay.run.train", train)
+    monkeypatch.setattr("keima.selfplay.run.training_run.train", train)
     assert main(["train", "othello:6", "--seed", "5"]) == 0
     assert main(["train", "othello:6", "--set", "seed=7", "--set", "search.simulations=8"]) == 0
     assert main(["train", "othello:6"]) == 130  # stopped by Ctrl-C before its time
@@ -127,7 +127,9 @@ def test_resume_takes_a_name_or_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     resumed = []
-    monkeypatch.setattr("selfplay.run.resume", lambda folder, minutes: resumed.append((folder, minutes)) or True)
+    monkeypatch.setattr(
+        "keima.selfplay.run.training_run.resume", lambda folder, minutes: resumed.append((folder, minutes)) or True
+    )
     assert main(["train", "--resume", "mine"]) == 0
     assert main(["train", "--resume", "runs/mine", "--minutes", "2"]) == 0
     assert resumed == [(Path("runs/mine"), None), (Path("runs/mine"), 2.0)]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.engines import EngineError, Fault, program_and_arguments
-from agent.engines.gtp import GtpClient, GtpPlayer, RefusedError, kgs_rules
-from agent.players import make_player
-from games import load
-from games.contract import GameError
-from games.position import Position, position_after
+from keima.agent.engines import EngineError, Fault, program_and_arguments
+from keima.agent.engines.gtp import GtpClient, GtpPlayer, RefusedError, kgs_rules
+from keima.agent.players.factory import make_player
+from keima.games import load
+from keima.games.contract import GameError
+from keima.games.position import Position, position_after
 
 SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "gtp_engine.py"
 LONG_S = 60.0
@@ -243,7 +243,7 @@ def test_ourselves():
     """Every move of a random game arrives, passes too, and the result is agreed on."""
     game = "othello:4"
     loaded = load(game)
-    keima = shlex.join([sys.executable, "-c", "import sys; from selfplay.commands import main; sys.exit(main())"])
+    keima = shlex.join([sys.executable, "-c", "import sys; from keima.selfplay.commands import main; sys.exit(main())"])
     player = make_player(f"gtp:{keima} gtp {game} --opponent random --seed 3", loaded)
     other = make_player("random", loaded, seed=4)
     assert player.name.startswith("Keima ")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.engines import EngineError, Fault, program_and_arguments
-from games.contract import GameError
+from keima.agent.engines import EngineError, Fault, program_and_arguments
+from keima.games.contract import GameError
 
 
 def test_commands_are_split_as_a_shell_would(tmp_path, monkeypatch):

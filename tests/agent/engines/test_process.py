@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from agent.engines import EngineError, Fault
-from agent.engines.process import KEPT_COMPLAINTS, MAX_LINE, LineProcess
-from games.contract import GameError
+from keima.agent.engines import EngineError, Fault
+from keima.agent.engines.process import KEPT_COMPLAINTS, MAX_LINE, LineProcess
+from keima.games.contract import GameError
 
 LONG_S = 60.0
 """A limit that is not reached."""
@@ -168,7 +168,7 @@ def test_what_cannot_be_started_is_said(tmp_path, monkeypatch):
     with pytest.raises(EngineError, match="does not start: exec format error"):
         LineProcess(str(text))
     # Where Debian puts games is looked into though PATH does not have it.
-    monkeypatch.setattr("agent.engines.FURTHER_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr("keima.agent.engines.FURTHER_FOLDERS", (str(tmp_path),))
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EngineError, match="does not start"):
         LineProcess("text")

@@ -11,12 +11,12 @@ import chess
 import numpy as np
 import pytest
 
-from agent.engines import EngineError, Fault, program_and_arguments
-from agent.engines.uci import UciPlayer, require_chess
-from agent.engines.usi import GoLimit
-from games import load
-from games.contract import DRAW, ONGOING, PLAYER, Game, GameError
-from games.position import Position, position_after
+from keima.agent.engines import EngineError, Fault, program_and_arguments
+from keima.agent.engines.uci import UciPlayer, require_chess
+from keima.agent.engines.usi import GoLimit
+from keima.games import load
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError
+from keima.games.position import Position, position_after
 
 SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "uci_engine.py"
 LONG_S = 60.0

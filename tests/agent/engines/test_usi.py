@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.engines import EngineError, Fault, program_and_arguments
-from agent.engines.usi import GoLimit, UsiClient, UsiPlayer
-from games import load
-from games.contract import GameError
-from games.position import position_after
+from keima.agent.engines import EngineError, Fault, program_and_arguments
+from keima.agent.engines.usi import GoLimit, UsiClient, UsiPlayer
+from keima.games import load
+from keima.games.contract import GameError
+from keima.games.position import position_after
 
 SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "uci_engine.py"
 LONG_S = 60.0

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.evaluation import read_positions
-from agent.solvers.connect4 import OPENINGS, Connect4Solver, openings, write_openings
-from agent.solvers.connect4_search import SLICE_NODES
-from games import load
-from games.contract import DRAW, ONGOING, PLAYER, State
-from games.position import Position, position_after
+from keima.agent.analysis.evaluation import read_positions
+from keima.agent.solvers.connect4 import OPENINGS, Connect4Solver, openings, write_openings
+from keima.agent.solvers.connect4_search import SLICE_NODES
+from keima.games import load
+from keima.games.contract import DRAW, ONGOING, PLAYER, State
+from keima.games.position import Position, position_after
 
 SAMPLE = Path(__file__).parents[2] / "data" / "connect4_sample.txt"
 GAME = load("connect4")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import games
-from agent.solvers import find_solver
-from agent.solvers.connect4 import Connect4Solver
-from agent.solvers.exhaustive import ExhaustiveSolver
-from games import load
-from games.contract import GameError
-from games.position import position_after
+from keima import games
+from keima.agent.solvers import find_solver
+from keima.agent.solvers.connect4 import Connect4Solver
+from keima.agent.solvers.exhaustive import ExhaustiveSolver
+from keima.games import load
+from keima.games.contract import GameError
+from keima.games.position import position_after
 
 TAKE_AWAY = '''
 """Take one, two or three from a heap of seven. Who takes the last wins; who takes two moves again."""
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games.contract import ONGOING, PLAYER, Game, kernel
+from keima.games.contract import ONGOING, PLAYER, Game, kernel
 
 LEFT, WINNER = 1, 2
 

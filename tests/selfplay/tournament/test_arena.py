@@ -6,14 +6,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-import games
-from agent.players import PolicyPlayer, RandomPlayer, SearchPlayer
-from games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameError
-from games.position import Position
-from mcts.rollout import RolloutEvaluator
-from selfplay.tournament import arena as arena_module
-from selfplay.tournament.arena import Arena, GameTask
-from selfplay.tournament.contestants import (
+from keima import games
+from keima.agent.players.policy_player import PolicyPlayer
+from keima.agent.players.search_player import SearchPlayer
+from keima.agent.players.simple_players import RandomPlayer
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameError
+from keima.games.position import Position
+from keima.mcts.rollout import RolloutEvaluator
+from keima.selfplay.tournament import arena as arena_module
+from keima.selfplay.tournament.arena import Arena, GameTask
+from keima.selfplay.tournament.contestants import (
     Answer,
     AskedAtOnce,
     AskedInThread,
@@ -21,7 +23,7 @@ from selfplay.tournament.contestants import (
     PlayoutContestant,
     Thinking,
 )
-from selfplay.tournament.match import play_all
+from keima.selfplay.tournament.match import play_all
 
 WINNER = {FIRST_WINS: 0, SECOND_WINS: 1}
 

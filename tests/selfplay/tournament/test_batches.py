@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-import games
-from agent.inference import available_backends, random_positions_planes
-from agent.network import Network
-from agent.network_config import NetworkConfig
-from selfplay.tournament.batches import FULL_ENOUGH, SIZES, SizedEvaluator
+from keima import games
+from keima.agent.inference.factory import available_backends
+from keima.agent.inference.random_positions import random_positions_planes
+from keima.agent.nets.network import Network
+from keima.agent.nets.network_config import NetworkConfig
+from keima.selfplay.tournament.batches import FULL_ENOUGH, SIZES, SizedEvaluator
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from agent.player_spec import parse
-from games.contract import GameError
-from selfplay.config import ConfigError
-from selfplay.tournament.config import LIMITS, SETTINGS, TournamentConfig, plan, read_tournament, shipped_tournaments
-from selfplay.tournament.openings import BookOpenings
-from selfplay.tournament.referee import Referee
-from selfplay.tournament.tournament import Settings
+from keima.agent.contracts.player_spec import parse
+from keima.games.contract import GameError
+from keima.selfplay.config.schema import ConfigError
+from keima.selfplay.tournament.config import (
+    LIMITS,
+    SETTINGS,
+    TournamentConfig,
+    plan,
+    read_tournament,
+    shipped_tournaments,
+)
+from keima.selfplay.tournament.openings import BookOpenings
+from keima.selfplay.tournament.referee import Referee
+from keima.selfplay.tournament.tournament import Settings
 
 MINIMAL = 'game = "tictactoe"\nplayers = ["random", "rollout:5"]\n'
 
@@ -104,9 +111,9 @@ def test_every_option_is_explained_or_the_commands():
 @pytest.mark.parametrize("name", shipped_tournaments())
 def test_the_shipped_ones_can_be_played(name):
     config, _ = read_tournament(name)
-    shipped = importlib.resources.files("configs") / "ladders"
+    shipped = importlib.resources.files("keima.configs") / "ladders"
     assert config.book is None or Path(config.book).parent == Path(str(shipped))
-    from games import load
+    from keima.games import load
 
     game = load(config.game)
     specs = [parse(text) for text in [*config.players, *config.optional]]
@@ -120,10 +127,10 @@ def test_the_shipped_ones_can_be_played(name):
 
 
 def test_openings_for_9x9_are_different_positions():
-    from games import load
+    from keima.games import load
 
     game = load("go:9")
-    book = BookOpenings(game, Path(str(importlib.resources.files("configs") / "ladders" / "go9-openings.txt")))
+    book = BookOpenings(game, Path(str(importlib.resources.files("keima.configs") / "ladders" / "go9-openings.txt")))
     openings = [book[number] for number in range(63)]
     assert book[63] == book[0]
     images = {frozenset(tuple(int(s.actions[a]) for a in opening) for s in game.symmetries()) for opening in openings}

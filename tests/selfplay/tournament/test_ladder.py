@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from selfplay.tournament.ladder import (
+from keima.selfplay.tournament.ladder import (
     WIDTH,
     as_csv,
     as_dict,
@@ -18,7 +18,7 @@ from selfplay.tournament.ladder import (
     shortened,
     signed,
 )
-from selfplay.tournament.ratings import PairResult, rate
+from keima.selfplay.tournament.ratings import PairResult, rate
 
 RESULTS = [
     PairResult("strong", "middle", 8, 1, 1),

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from agent.levels import nearest, read_levels
-from agent.player_spec import parse
-from games.contract import GameError
-from selfplay.tournament.levels import isotonic, levels_toml, make_levels
-from selfplay.tournament.ratings import PairResult, Ratings, rate
+from keima.agent.contracts.player_spec import parse
+from keima.agent.players.levels import nearest, read_levels
+from keima.games.contract import GameError
+from keima.selfplay.tournament.levels import isotonic, levels_toml, make_levels
+from keima.selfplay.tournament.ratings import PairResult, Ratings, rate
 
 SETTINGS = [(1, 1.0), (1, 0.5), (4, 0.5), (16, 0.5), (64, 0.2), (64, 0.0), (400, 0.0)]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from selfplay.tournament.likelihood import Likelihood
+from keima.selfplay.tournament.likelihood import Likelihood
 
 PLAYERS = 5
 

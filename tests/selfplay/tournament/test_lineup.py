@@ -7,12 +7,18 @@ import threading
 
 import pytest
 
-import games
-from agent.shipped import require_shipped_net
-from games.contract import GameError
-from games.position import position_after
-from selfplay.tournament.contestants import Answer, AskedAtOnce, AskedInThread, NetworkContestant, PlayoutContestant
-from selfplay.tournament.lineup import (
+from keima import games
+from keima.agent.nets.shipped import require_shipped_net
+from keima.games.contract import GameError
+from keima.games.position import position_after
+from keima.selfplay.tournament.contestants import (
+    Answer,
+    AskedAtOnce,
+    AskedInThread,
+    NetworkContestant,
+    PlayoutContestant,
+)
+from keima.selfplay.tournament.lineup import (
     MANY,
     choose_backends,
     enter,
@@ -108,7 +114,7 @@ def test_a_folder_of_checkpoints_is_a_whole_run(connect4, tmp_path):
 
 
 def test_players_are_what_their_texts_say(connect4, monkeypatch):
-    import selfplay.tournament.lineup as lineup
+    from keima.selfplay.tournament import lineup
 
     made = []
     monkeypatch.setattr(
@@ -157,15 +163,15 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
 
 @pytest.mark.parametrize(("text", "alike"), [("exact", False), ("exact seed=5", True)])
 def test_exact_has_one_solver_for_all_games_and_chance_for_each(text, alike, monkeypatch):
-    import agent.solvers
+    import keima.agent.solvers
 
-    game, find_solver, threads = games.load("tictactoe"), agent.solvers.find_solver, []
+    game, find_solver, threads = games.load("tictactoe"), keima.agent.solvers.find_solver, []
 
     def counted_solver(game):
         threads.append(threading.current_thread().name)
         return find_solver(game)
 
-    monkeypatch.setattr(agent.solvers, "find_solver", counted_solver)
+    monkeypatch.setattr(keima.agent.solvers, "find_solver", counted_solver)
     (exact,) = make_contestants(game, [(text, "")], {})
     assert isinstance(exact, AskedInThread)
     answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -186,15 +192,15 @@ def test_exact_has_one_solver_for_all_games_and_chance_for_each(text, alike, mon
 
 
 def test_what_runs_a_network_is_measured_for_as_many_positions_as_it_is_asked_of(connect4, monkeypatch):
-    import agent.backends
+    import keima.agent.inference.autotuning
 
     asked = []
 
     def choose(game, network, batch_size):
         asked.append(batch_size)
-        return agent.backends.Choice(f"backend-for-{batch_size}", {}, {})
+        return keima.agent.inference.autotuning.Choice(f"backend-for-{batch_size}", {}, {})
 
-    monkeypatch.setattr(agent.backends, "choose_backend", choose)
+    monkeypatch.setattr(keima.agent.inference.autotuning, "choose_backend", choose)
     entrants = enter(["shipped simulations=9", "raw", "shipped seconds=1", "random"], connect4)
     found = choose_backends(connect4, entrants, 64)
     assert found == {"shipped simulations=9": "backend-for-64", "raw": "backend-for-64"} | {

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-import games
-from games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER
-from games.position import Position
-from selfplay.tournament.contestants import AskedAtOnce, NetworkContestant, PlayoutContestant
-from selfplay.tournament.match import MatchResult, play_match
-from selfplay.tournament.openings import RandomOpenings
+from keima import games
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER
+from keima.games.position import Position
+from keima.selfplay.tournament.contestants import AskedAtOnce, NetworkContestant, PlayoutContestant
+from keima.selfplay.tournament.match import MatchResult, play_match
+from keima.selfplay.tournament.openings import RandomOpenings
 
 
 class RandomPlayer:

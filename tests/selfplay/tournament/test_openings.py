@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import games
-from games.contract import DRAW, GameError
-from games.position import Position, position_after
-from selfplay.tournament.openings import BookOpenings, RandomOpenings, is_decided, parse_opening
+from keima import games
+from keima.games.contract import DRAW, GameError
+from keima.games.position import Position, position_after
+from keima.selfplay.tournament.openings import BookOpenings, RandomOpenings, is_decided, parse_opening
 
 
 @pytest.mark.parametrize(("name", "plies"), [("connect4", 0), ("connect4", 1), ("connect4", 8), ("othello:6", 4)])

@@ -6,10 +6,10 @@ import pytest
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from games.contract import GameError
-from selfplay.tournament.ladder import signed
-from selfplay.tournament.plots import TimedRating, plot_ladder, plot_run, write_tensorboard
-from selfplay.tournament.ratings import PairResult, rate
+from keima.games.contract import GameError
+from keima.selfplay.tournament.ladder import signed
+from keima.selfplay.tournament.plots import TimedRating, plot_ladder, plot_run, write_tensorboard
+from keima.selfplay.tournament.ratings import PairResult, rate
 
 NAMES = ["run at step 0", "run at step 1000", "run at step 2000", "random"]
 ELO = [-300, 100, 250, -1200]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
-from selfplay.tournament.ratings import ELO, PairResult, Ratings, bounded_players, rate, tally
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
+from keima.selfplay.tournament.ratings import ELO, PairResult, Ratings, bounded_players, rate, tally
 
 
 def probabilities(difference: float, advantage: float, nu: float) -> np.ndarray:

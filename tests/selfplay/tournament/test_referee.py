@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-import games
-from agent.engines import program_and_arguments
-from games.contract import FIRST_WINS, SECOND_WINS, GameError
-from games.position import position_after
-from selfplay.tournament.arena import Arena, GameTask, PlayedGame
-from selfplay.tournament.contestants import AskedAtOnce
-from selfplay.tournament.match import play_all
-from selfplay.tournament.referee import Referee, RefereesDesk, judged
-from selfplay.tournament.verdict import Verdict
+from keima import games
+from keima.agent.engines import program_and_arguments
+from keima.games.contract import FIRST_WINS, SECOND_WINS, GameError
+from keima.games.position import position_after
+from keima.selfplay.tournament.arena import Arena, GameTask, PlayedGame
+from keima.selfplay.tournament.contestants import AskedAtOnce
+from keima.selfplay.tournament.match import play_all
+from keima.selfplay.tournament.referee import Referee, RefereesDesk, judged
+from keima.selfplay.tournament.verdict import Verdict
 
 SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "go_referee.py"
 GO = games.load("go:5,komi=0.5")

@@ -5,15 +5,15 @@ from collections import Counter
 
 import pytest
 
-from agent.levels import read_levels
-from games import load
-from games.contract import FIRST_WINS, SECOND_WINS
-from selfplay.tournament.contestants import Thinking
-from selfplay.tournament.ratings import rate, tally
-from selfplay.tournament.report import RefereeCount, Standings, as_dict, standings, write
-from selfplay.tournament.sprt import Sprt
-from selfplay.tournament.store import Store, StoredGame
-from selfplay.tournament.verdict import Verdict
+from keima.agent.players.levels import read_levels
+from keima.games import load
+from keima.games.contract import FIRST_WINS, SECOND_WINS
+from keima.selfplay.tournament.contestants import Thinking
+from keima.selfplay.tournament.ratings import rate, tally
+from keima.selfplay.tournament.report import RefereeCount, Standings, as_dict, standings, write
+from keima.selfplay.tournament.sprt import Sprt
+from keima.selfplay.tournament.store import Store, StoredGame
+from keima.selfplay.tournament.verdict import Verdict
 
 FILES = {"ladder.txt", "ladder.json", "ladder.csv", "cross.csv", "ladder.png"}
 

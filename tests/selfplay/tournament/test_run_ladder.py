@@ -5,16 +5,16 @@ import json
 import pytest
 import torch
 
-import games
-from agent.checkpoint import Metadata, save_checkpoint
-from agent.network import Network
-from agent.network_config import NetworkConfig
-from games.contract import GameError
-from selfplay import commands
-from selfplay.tournament import tournament
-from selfplay.tournament.report import standings
-from selfplay.tournament.run_ladder import RATINGS_FILE, REFERENCE, begin_ladder, timed_ratings
-from selfplay.tournament.store import Store, StoredGame
+from keima import games
+from keima.agent.nets.checkpoint import Metadata, save_checkpoint
+from keima.agent.nets.network import Network
+from keima.agent.nets.network_config import NetworkConfig
+from keima.games.contract import GameError
+from keima.selfplay import commands
+from keima.selfplay.tournament import tournament
+from keima.selfplay.tournament.report import standings
+from keima.selfplay.tournament.run_ladder import RATINGS_FILE, REFERENCE, begin_ladder, timed_ratings
+from keima.selfplay.tournament.store import Store, StoredGame
 
 
 def add_checkpoint(folder, step):

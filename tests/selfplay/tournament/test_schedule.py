@@ -6,8 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS
-from selfplay.tournament.schedule import (
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS
+from keima.selfplay.tournament.schedule import (
     AdaptiveSchedule,
     FixedSchedule,
     Pairing,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from games.contract import GameError
-from selfplay.tournament.sprt import (
+from keima.games.contract import GameError
+from keima.selfplay.tournament.sprt import (
     PRIOR_PAIRS,
     SCORES,
     Sprt,

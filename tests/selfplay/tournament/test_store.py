@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import games
-from agent.storage import StorageFull
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
-from selfplay.tournament.contestants import Thinking
-from selfplay.tournament.store import ADDED_COLUMNS, SCHEMA_VERSION, Store, StoredGame, line_digest
-from selfplay.tournament.verdict import Verdict
+from keima import games
+from keima.agent.system.storage import StorageFull
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, GameError
+from keima.selfplay.tournament.contestants import Thinking
+from keima.selfplay.tournament.store import ADDED_COLUMNS, SCHEMA_VERSION, Store, StoredGame, line_digest
+from keima.selfplay.tournament.verdict import Verdict
 
 
 def game_of(first, second, outcome=FIRST_WINS, moves=("4", "4", "1"), **changes):

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-import games
-from games.contract import FIRST_WINS, SECOND_WINS, GameError
-from games.position import position_after
-from selfplay import commands
-from selfplay.tournament.report import parse_anchors, standings
-from selfplay.tournament.store import Store
-from selfplay.tournament.tournament import Settings, begin
+from keima import games
+from keima.games.contract import FIRST_WINS, SECOND_WINS, GameError
+from keima.games.position import position_after
+from keima.selfplay import commands
+from keima.selfplay.tournament.report import parse_anchors, standings
+from keima.selfplay.tournament.store import Store
+from keima.selfplay.tournament.tournament import Settings, begin
 
 ROOT = Path(__file__).parents[3]
 ENGINE = f"{sys.executable} {ROOT}/tests/data/engines/gtp_engine.py"
@@ -34,7 +34,7 @@ def play(path, game, texts, **options):
 
 def start(path, *arguments):
     """`keima tournament` in a process of its own, in a session of its own."""
-    script = "import sys; from selfplay.commands import main; sys.exit(main())"
+    script = "import sys; from keima.selfplay.commands import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", script, "tournament", *arguments, "--file", str(path), "--workers", "1"],
         cwd=ROOT,
@@ -148,7 +148,9 @@ def test_a_report_writes_nothing_even_of_a_tournament_under_way(tmp_path, capsys
         tournament.prepare(lambda stage: None)
         assert tournament.play()
         before = path.read_bytes()
-        monkeypatch.setattr("selfplay.tournament.tournament.enter", None)  # its players need not be there any more
+        monkeypatch.setattr(
+            "keima.selfplay.tournament.tournament.enter", None
+        )  # its players need not be there any more
         assert commands.main([*line, "--anchor", "Ada=100", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["games"] == 4
         assert path.read_bytes() == before
@@ -259,7 +261,7 @@ def test_an_engine_that_crashed_is_started_again(tmp_path):
 
 
 def test_a_worker_that_dies_is_replaced_and_its_games_are_played(tmp_path, monkeypatch):
-    from selfplay.tournament import driver
+    from keima.selfplay.tournament import driver
 
     events, killed = [], []
     original = driver.Driver._hand_out
@@ -283,7 +285,7 @@ def test_a_worker_that_dies_is_replaced_and_its_games_are_played(tmp_path, monke
 
 
 def test_workers_that_all_die_end_it(tmp_path, monkeypatch):
-    from selfplay.tournament import driver
+    from keima.selfplay.tournament import driver
 
     monkeypatch.setattr(driver, "run_worker", os._exit)  # it is no exit code that it is given
     with pytest.raises(GameError, match="workers die before they get anywhere"):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from games.contract import DRAW, FIRST_WINS, SECOND_WINS
-from selfplay.tournament.verdict import Verdict, outcome_of, points_of
+from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS
+from keima.selfplay.tournament.verdict import Verdict, outcome_of, points_of
 
 
 @pytest.mark.parametrize(

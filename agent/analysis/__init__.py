@@ -1,0 +1,1 @@
+"""Explanations of moves, evaluation on scored positions, search results as text."""

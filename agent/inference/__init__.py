@@ -1,0 +1,1 @@
+"""Networks as evaluators: what runs them, which is fastest here, and ONNX."""

@@ -1,0 +1,1 @@
+"""Networks: their sizes, layers, files, and those that ship."""

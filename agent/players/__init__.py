@@ -1,0 +1,1 @@
+"""The players, and the factory that makes them from text."""

@@ -1,0 +1,56 @@
+"""How a move is chosen from what a search or a policy found: best first, or drawn with a temperature."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keima.agent.contracts.player import Candidate, Outcomes
+from keima.agent.contracts.thinking import Thoughts
+from keima.games.contract import GameError
+from keima.games.position import Position
+
+if TYPE_CHECKING:
+    pass
+MAX_TEMPERATURE = 10.0
+"""Nearly as even as chance."""
+
+
+def candidates(thoughts: Thoughts) -> list[Candidate]:
+    return [Candidate(line.action, line.visits, line.value, line.prior) for line in thoughts.lines]
+
+
+def checked_temperature(temperature: float) -> float:
+    """The temperature as it is. Raises GameError for one that makes no sense."""
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise GameError(f"temperature: expected a number from 0 to {MAX_TEMPERATURE:g}, got {temperature:g}")
+    return float(temperature)
+
+
+def draw_move(thoughts: Thoughts, temperature: float, random: np.random.Generator) -> int:
+    """The first line's action, or one drawn by visits to the power 1/temperature (by priors where nothing was tried).
+
+    A won position is played out as it is: its search ended with the first win it saw, and its visits mean nothing.
+    """
+    if temperature == 0 or thoughts.is_decided or (thoughts.lines[0].proven and thoughts.lines[0].value == 1.0):
+        return thoughts.lines[0].action
+    weights = np.array([line.visits for line in thoughts.lines], np.float64)
+    if not weights.any():
+        weights = np.array([line.prior for line in thoughts.lines], np.float64)
+    weights = (weights / weights.max()) ** (1 / temperature)  # by the largest, so that no power of it overflows
+    return thoughts.lines[int(random.choice(len(weights), p=weights / weights.sum()))].action
+
+
+def win_draw_loss(outcomes: Outcomes | None, position: Position) -> tuple[float, float, float] | None:
+    if outcomes is None:
+        return None
+    win, draw, loss = outcomes(position.game.planes(position.state)[None])[0].tolist()
+    return win, draw, loss
+
+
+def legal_actions(position: Position) -> NDArray[np.int32]:
+    """The legal actions of a position that is going on. Raises GameError for one that is over."""
+    actions = position.game.legal(position.state)
+    if len(actions) == 0:
+        raise GameError("the game is over: there is no move to choose")
+    return actions

@@ -1,0 +1,93 @@
+"""The player that asks a network once and does not search."""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keima.agent.contracts.player import Candidate, Outcomes
+from keima.agent.contracts.thinking import Limit, Line, Report, ShouldStop, Thoughts
+from keima.agent.players.move_choice import candidates, checked_temperature, draw_move, legal_actions, win_draw_loss
+from keima.games.contract import Game
+from keima.games.position import Position
+
+if TYPE_CHECKING:
+    from keima.mcts.search import Evaluate
+
+
+class PolicyPlayer:
+    """A network's first thought: its most probable legal action, without search."""
+
+    def __init__(
+        self,
+        name: str,
+        game: Game,
+        evaluate: "Evaluate",
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        """`temperature` T: plays each action with probability to the power 1/T; 0 always plays the most probable.
+
+        `outcomes`: win, draw and loss by the same network, for those who watch.
+        """
+        self.name = name
+        self._game = game
+        self._evaluate = evaluate
+        self._temperature = checked_temperature(temperature)
+        self._random = np.random.default_rng(seed)
+        self.outcomes = outcomes
+
+    def choose(self, position: Position) -> int:
+        return self.pick(self._thoughts(position))
+
+    def analyse(self, position: Position) -> list[Candidate]:
+        return candidates(self._thoughts(position))
+
+    def think(
+        self,
+        position: Position,
+        limit: Limit | None = None,
+        *,
+        should_stop: ShouldStop | None = None,
+        report: Report | None = None,
+    ) -> Thoughts:
+        """See `keima.agent.contracts.thinking.Thinker`; one evaluation is all there is to it, whatever the limit."""
+        start_s = time.monotonic()
+        only = None if limit is None else limit.actions
+        thoughts = self._thoughts(position, win_draw_loss(self.outcomes, position), only)
+        thoughts = replace(thoughts, seconds=time.monotonic() - start_s)
+        if report is not None:
+            report(thoughts)
+        return thoughts
+
+    def pick(self, thoughts: Thoughts) -> int:
+        """See `keima.agent.contracts.thinking.Thinker`."""
+        return draw_move(thoughts, self._temperature, self._random)
+
+    def forget(self) -> None:
+        """See `keima.agent.contracts.thinking.Thinker`; it keeps nothing."""
+
+    def _thoughts(
+        self,
+        position: Position,
+        wdl: tuple[float, float, float] | None = None,
+        only: frozenset[int] | None = None,
+    ) -> Thoughts:
+        actions = legal_actions(position)
+        if only is not None:
+            actions = actions[np.isin(actions, list(only))]
+        logits, values = self._evaluate(self._game.planes(position.state)[None])
+        weights = np.exp(logits[0][actions] - logits[0][actions].max())
+        priors = weights / weights.sum()
+        order = np.argsort(-priors, kind="stable")
+        best, value = order[0], float(values[0])
+        if wdl is not None and getattr(self._evaluate, "score_weight", 0.0) > 0:
+            value = wdl[0] - wdl[2]
+        # The network judges the position, not each action: its value is told beside the action it would play.
+        lines = tuple(
+            Line(int(actions[k]), 0, value if k == best else None, float(priors[k]), (int(actions[k]),)) for k in order
+        )
+        return Thoughts(lines, 0, 0.0, value, wdl, ((0, lines[0].action),))

@@ -1,0 +1,1 @@
+"""Keima as an engine for other programs."""

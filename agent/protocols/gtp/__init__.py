@@ -1,0 +1,1 @@
+"""Keima as a GTP engine."""

@@ -1,0 +1,1 @@
+"""Game records: Keima's text and SGF. Reading one runs nothing."""

@@ -1,0 +1,1 @@
+"""Play in the terminal: the session at the board, line mode, full screen."""

@@ -1,0 +1,440 @@
+"""Everything on the screen that needs the game: the board, the panels beside it, and what commands do with them."""
+
+from collections import deque
+from collections.abc import Callable
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Static
+
+from keima.agent.analysis.advice import short_hint_text
+from keima.agent.contracts.thinking import Thoughts
+from keima.agent.records.files import load as load_record
+from keima.agent.records.files import save as save_record
+from keima.agent.records.record import GameRecord
+from keima.agent.terminal.line_mode import loaded_text, names_of
+from keima.agent.terminal.match_setup import Choice, Sides
+from keima.agent.terminal.opponent import Adviser
+from keima.agent.terminal.screen.board import Board
+from keima.agent.terminal.screen.cell_positions import LegalMoves
+from keima.agent.terminal.screen.painting import fitting
+from keima.agent.terminal.screen.panels import (
+    Graph,
+    candidates_text,
+    messages_text,
+    moves_text,
+    players_text,
+    search_summary,
+)
+from keima.agent.terminal.screen.scheduler import Director
+from keima.agent.terminal.session import count_of_moves, parse_command
+from keima.games.contract import PLAYER, Game, GameError
+
+NO_HEAT, VISITS, POLICY = "off", "visits", "policy"
+HEATS = (NO_HEAT, VISITS, POLICY)
+TICK_S = 0.25
+"""How often the seconds of thinking are told, and looked whether a player is ready."""
+MESSAGES = 60
+"""How many are kept."""
+
+
+class Table(Horizontal):
+    """One user at one board."""
+
+    class Status(Message):
+        """What is going on, for the line above the table."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Impossible(Message):
+        """What was asked for on the command line cannot be played."""
+
+        def __init__(self, problem: GameError) -> None:
+            super().__init__()
+            self.problem = problem
+
+    def __init__(self, game: Game, *, coloured: bool, post: Callable[[Callable[[], None]], None]) -> None:
+        """`post`: has the screen's thread call a function, from any thread."""
+        super().__init__(id="table", classes="no-panel")
+        self.game = game
+        self._coloured = coloured
+        self._post = post
+        self._board = Board(game, coloured=coloured)
+        self._director: Director | None = None  # until `begin`
+        self._heat = NO_HEAT
+        self._messages: deque[tuple[str, bool]] = deque(maxlen=MESSAGES)  # text, and whether it is an error
+        self._moves_shown: Text | None = None
+        self._notice = ""  # the last of them, until the user does something
+        self._legal: tuple[tuple[int, ...], LegalMoves] | None = None  # of the position looked at, by its moves
+        self._is_first = True  # whether nothing was begun but what the command line asked for
+
+    def compose(self) -> ComposeResult:
+        yield self._board
+        with Vertical(id="side"):
+            yield Static("", id="players", markup=False)
+            yield Graph(coloured=self._coloured, id="graph")
+            yield Static("", id="summary", markup=False)
+            yield Static("", id="candidates", markup=False)
+            with VerticalScroll(id="moves-box", can_focus=False):
+                yield Static("", id="moves", markup=False)
+            with VerticalScroll(id="messages-box", can_focus=False):
+                yield Static("", id="messages", markup=False)
+
+    def on_mount(self) -> None:
+        self.set_interval(TICK_S, self._tick)
+
+    # --- beginning and leaving
+
+    def begin(self, sides: Sides, adviser: Choice, record: GameRecord | None = None, *, is_first: bool) -> None:
+        """A new game. `is_first`: just as the command line asks for, so that what goes wrong with it is its fault."""
+        self._is_first = is_first
+        settled = [(None, "") if choice is None else choice.settled(self.game) for choice in sides]
+        for remark in dict.fromkeys(remark for _, remark in settled if remark):
+            self.say(remark)
+        players: Sides = (settled[0][0], settled[1][0])
+        advising = adviser.settled(self.game)[0]
+        if self._director is None:
+            self._director = Director(
+                self.game,
+                players,
+                advising,
+                post=self._post,
+                changed=self.refresh_all,
+                say=self.say,
+                later=self.set_timer,
+            )
+        else:
+            self._director.begin(players, advising)
+        if record is not None:
+            self._director.session.load(record)
+            self.say(loaded_text(self._director.session))
+            self._show_panel(True)
+        self._director.changed()
+
+    def close(self) -> None:
+        """Ends all thinking."""
+        if self._director is not None:
+            self._director.close()
+
+    @property
+    def director(self) -> Director:
+        """Who thinks when; there is one from `begin` on."""
+        assert self._director is not None
+        return self._director
+
+    @property
+    def is_begun(self) -> bool:
+        return self._director is not None
+
+    @property
+    def board(self) -> Board:
+        return self._board
+
+    def smallest(self) -> tuple[int, int]:
+        """Columns and lines that the board needs."""
+        geometry = fitting(self.game, 10_000, self.game.shape[0] + 1)
+        assert geometry is not None
+        return geometry.size
+
+    def _tick(self) -> None:
+        if self._director is None:
+            return
+        for agent in self._director.agents:
+            if agent is None or agent.is_loading:
+                continue
+            try:
+                agent.player()
+            except GameError as error:
+                if self._is_first and self._director.session.plies == 0:
+                    self.post_message(self.Impossible(error))
+                    return
+            if introduction := agent.introduction():
+                self.say(introduction)
+                self.refresh_all()
+        if self._director.mover is not None or self._director.is_answering:
+            self._show_status()
+
+    # --- commands
+
+    def run_line(self, line: str) -> None:
+        """Does what a line asks for: a command or a move. Commands that need no table are the app's."""
+        self._notice = ""
+        try:
+            parsed = parse_command(line)
+            if parsed is not None:
+                self._command(parsed[0].name, parsed[1])
+            else:
+                self.director.session.play_text(line)
+                self.director.changed()
+        except GameError as error:
+            self.say(str(error), is_error=True)
+
+    def _command(self, name: str, argument: str) -> None:
+        director, session = self.director, self.director.session
+        changing: dict[str, Callable[[], object]] = {
+            "undo": session.undo,
+            "swap": director.swap,
+            "resign": session.resign,
+            "new": session.new,
+            "back": lambda: session.walk(-count_of_moves(argument)),
+            "forward": lambda: session.walk(count_of_moves(argument)),
+            "start": lambda: session.show(0),
+            "end": lambda: session.show(session.plies),
+            "board": lambda: session.show(session.plies),
+            "go": session.go,
+            "load": lambda: self._load(argument),
+        }
+        asking: dict[str, Callable[[], object]] = {
+            "hint": self._hint,
+            "analyse": self.toggle_panel,
+            "explain": lambda: self._explain(argument),
+            "moves": self._say_moves,
+            "save": lambda: self._save(argument),
+        }
+        if name in changing:
+            changing[name]()
+            if name == "resign":
+                self.say(session.verdict())
+            director.changed()
+        else:
+            asking[name]()
+
+    def _hint(self) -> None:
+        position = self.director.session.shown.copy()
+        if position.is_over:
+            raise GameError("the game is over: there is no move to hint at")
+        self.director.ask(
+            lambda adviser, should_stop: adviser.think(position),
+            lambda thoughts: self.say(short_hint_text(position, thoughts)),
+        )
+        self._show_status()
+
+    def _explain(self, about: str) -> None:
+        position = self.director.session.shown.copy()
+        if about and about.lower() != "position":
+            position.game.text_to_action(position.state, about)  # says at once what is wrong with it
+
+        def explain(adviser: Adviser, should_stop: Callable[[], bool]) -> str:
+            return adviser.explain(position, about, should_stop)
+
+        self.director.ask(explain, self.say)
+        self._show_status()
+
+    def _say_moves(self) -> None:
+        shown = self.director.session.shown
+        names = [shown.game.action_to_text(shown.state, action) for action in shown.legal_actions()]
+        self.say(" ".join(names or ["none: the game is over"]))
+
+    def _save(self, file: str) -> None:
+        save_record(self.director.session.record(names_of(self.director.agents)), file)
+        self.say(f"Saved to {file}.")
+
+    def _load(self, file: str) -> None:
+        session = self.director.session
+        session.load(load_record(file, session.game))
+        self.say(loaded_text(session))
+
+    # --- what keys do
+
+    def toggle_panel(self) -> None:
+        """Switches the analysis on or off."""
+        self._show_panel(not self.director.is_analysing)
+        self.director.changed()
+
+    def _show_panel(self, is_on: bool) -> None:
+        self.director.is_analysing = is_on
+        self.set_class(not is_on, "no-panel")
+        self.set_class(is_on, "with-panel")
+        if not is_on:
+            self._heat = NO_HEAT
+        self.call_after_refresh(self.refresh_all)  # once the panel has a size to be filled
+
+    def turn_heat(self) -> None:
+        """Shows the visits on the board, then the policy, then neither; the analysis goes with it."""
+        self._heat = HEATS[(HEATS.index(self._heat) + 1) % len(HEATS)]
+        if self._heat != NO_HEAT and not self.director.is_analysing:
+            self._show_panel(True)
+        self.say(f"On the board: {self._heat}." if self._heat != NO_HEAT else "On the board: pieces alone.")
+        self.director.changed()
+
+    def show_ply(self, ply: int) -> None:
+        """Looks at the position after so many moves."""
+        self.director.session.show(ply)
+        self.director.changed()
+
+    def move_cursor(self, down: int, right: int) -> None:
+        self._board.move_cursor(down, right)
+
+    def choose_cell(self) -> None:
+        """What Enter does on an empty line: points at the cell under the cursor, or makes the only move there is."""
+        legal = self._pointable()
+        if legal is not None and len(legal.actions) == 1:
+            self._play(legal.actions[0])
+        elif self._board.cursor is not None:
+            self._board.choose(self._board.cursor)
+            self._show_board()
+
+    def put_down(self) -> None:
+        """Unselects the piece that was taken."""
+        self._board.unselect()
+        self._show_board()
+
+    def on_board_chosen(self, message: Board.Chosen) -> None:
+        shown = self.director.session.shown
+        if len(message.actions) == 1:
+            self._play(message.actions[0])
+            return
+        names = [shown.game.action_to_text(shown.state, action) for action in message.actions]
+        self.say(f"Several moves go there: type {', '.join(names)}.")
+
+    def on_board_refused(self, message: Board.Refused) -> None:
+        self.say(f"No move goes to {self.game.cell_to_text(message.cell)} here.", is_error=True)
+
+    def _play(self, action: int) -> None:
+        self._notice = ""
+        try:
+            self.director.session.play(action)
+        except GameError as error:
+            self.say(str(error), is_error=True)
+        self.director.changed()
+
+    def _legal_here(self) -> LegalMoves:
+        """The legal moves of the position looked at."""
+        shown = self.director.session.shown
+        key = tuple(shown.actions)
+        if self._legal is None or self._legal[0] != key:
+            self._legal = key, LegalMoves(shown.game, shown.state)
+        return self._legal[1]
+
+    def _pointable(self) -> LegalMoves | None:
+        """The moves that the user may make now by pointing; None where it is not his turn or the game is over."""
+        session = self.director.session
+        if session.awaits_agent or (session.is_at_end and session.is_over) or session.shown.is_over:
+            return None
+        return self._legal_here()
+
+    # --- showing
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """Tells the user something, above what was told before."""
+        self._messages.appendleft((text, is_error))
+        self.query_one("#messages", Static).update(messages_text(self._messages, coloured=self._coloured))
+        self.query_one("#messages-box", VerticalScroll).scroll_home(animate=False)
+        self._notice = text.partition("\n")[0]
+        if self._director is not None:
+            self._show_status()
+
+    def refresh_all(self) -> None:
+        """Shows how everything stands now."""
+        if self._director is None or not self.is_attached:
+            return
+        self._show_status()
+        self._show_board()
+        if self.query_one("#side").display:
+            self._show_side()
+
+    def _show_status(self) -> None:
+        # Where there is no room for messages the last one stands in the place of the status.
+        is_narrow = not self.query_one("#side").display
+        self.post_message(self.Status((is_narrow and self._notice) or self._status()))
+
+    def _status(self) -> str:
+        """Whose turn it is, or what is being waited for."""
+        director, session = self.director, self.director.session
+        side = session.game.players[session.shown.player]
+        if director.is_answering:
+            return director.progress or f"working on the answer, {director.thinking_s:.0f} s"
+        if not session.is_at_end:
+            return f"after move {session.shown_ply} of {session.plies}; {side} to move"
+        if session.is_over:
+            return session.verdict()
+        if director.mover is not None:
+            return director.progress or f"{side} is thinking, {director.thinking_s:.0f} s"
+        if session.is_paused:
+            return f"{side} to move; `go` goes on"
+        if session.awaits_agent:
+            return f"{side} moves next"
+        return f"your turn: {side}" if session.only_human is not None else f"{side} to move"
+
+    def _show_board(self) -> None:
+        session = self.director.session
+        last: frozenset[int] = frozenset()
+        if (made := session.last_move()) is not None:
+            before, action = made
+            cells = LegalMoves(before.game, before.state, only=action).cells[action]
+            last = frozenset(cell for cell in (cells.source, cells.target) if cell is not None)
+        self._board.show(session.shown.state, self._pointable(), last, self._heat_of_cells())
+
+    def _heat_of_cells(self) -> dict[int, float]:
+        """Each cell's share of the visits or of the policy: where moves go, or first which piece is taken."""
+        shown = self.director.session.shown
+        thoughts = self.director.thoughts_of(shown)
+        if self._heat == NO_HEAT or thoughts is None or shown.is_over:
+            return {}
+        legal, selected = self._legal_here(), self._board.selected
+        heat: dict[int, float] = {}
+        for action, share in _shares(thoughts, self._heat).items():
+            cells = legal.cells[action]
+            is_from_there = cells.source == selected
+            cell = cells.target if is_from_there else cells.source if selected is None else None
+            if cell is not None:
+                heat[cell] = heat.get(cell, 0.0) + share
+        return heat
+
+    def _show_side(self) -> None:
+        director, session, coloured = self.director, self.director.session, self._coloured
+        colours = self._board.painter.palette.sides
+        names = [
+            "you" if agent is None else agent.name + (" (getting ready)" if agent.is_loading else "")
+            for agent in director.agents
+        ]
+        shown = session.shown
+        turn = None if shown.is_over else shown.player
+        self._update("players", players_text(self.game.players, names, turn, colours, coloured=coloured))
+        self.query_one("#graph", Graph).show(
+            session.judgements, session.plies, session.shown_ply, colours, self.game.players
+        )
+        thoughts, mover = director.thoughts_of(shown), director.mover if session.is_at_end else None
+        who = "analysis" if mover is None else mover.name
+        if thoughts is None and session.awaits_agent and (made := session.last_move()) is not None:
+            # Until the next player has something to tell, what the last move was chosen from is shown.
+            shown, thoughts, who = made[0], director.thoughts_of(made[0]), "before the last move"
+        self._update("summary", Text(search_summary(thoughts, who), no_wrap=True, overflow="ellipsis"))
+        size = self.query_one("#candidates").size
+        self._update("candidates", candidates_text(shown, thoughts, size.width, size.height, coloured=coloured))
+        movers = _movers(self.game, session.position.actions)
+        moves, width = session.position.moves_text(), self.query_one("#moves").size.width
+        text = moves_text(moves, movers, session.shown_ply, colours, width, coloured=coloured)
+        if text != self._moves_shown:  # the only text here whose height changes, which has everything laid out again
+            self._moves_shown = text
+            self.query_one("#moves", Static).update(text)
+            if session.is_at_end:
+                self.query_one("#moves-box", VerticalScroll).scroll_end(animate=False)
+
+    def _update(self, name: str, text: Text) -> None:
+        """Changes a text of fixed size."""
+        self.query_one(f"#{name}", Static).update(text, layout=False)
+
+    def on_resize(self) -> None:
+        self.refresh_all()
+
+
+def _shares(thoughts: Thoughts, heat: str) -> dict[int, float]:
+    """Each action's share of the visits (of the policy where nothing was searched), or of the policy."""
+    if heat == VISITS and thoughts.visits:
+        total = sum(line.visits for line in thoughts.lines) or 1
+        return {line.action: line.visits / total for line in thoughts.lines}
+    return {line.action: line.prior for line in thoughts.lines}
+
+
+def _movers(game: Game, actions: list[int]) -> list[int]:
+    """Who made each move; a side may move twice in a row."""
+    state, movers = game.new_state(), []
+    for action in actions:
+        movers.append(int(state[PLAYER]))
+        state = game.after(state, action)
+    return movers

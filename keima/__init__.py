@@ -1,0 +1,1 @@
+"""Keima: AlphaZero for people without a data centre."""

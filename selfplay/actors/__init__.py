@@ -1,0 +1,1 @@
+"""Self-play: compiled games side by side, actors' processes, and their pool."""

@@ -1,0 +1,1 @@
+"""How fast everything runs on this machine, and what suits it."""

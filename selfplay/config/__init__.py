@@ -1,0 +1,1 @@
+"""A training run's options: their schema, and where they are read from."""

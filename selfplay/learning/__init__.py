@@ -1,0 +1,1 @@
+"""The learner: optimizers, growth, initial weights."""

@@ -1,0 +1,1 @@
+"""A training run: its loop, folder, diagnosis, panel and telemetry."""
