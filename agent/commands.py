@@ -130,13 +130,13 @@ def play(
         seed: Seeds players that use chance.
         plain: Line by line in any case, with no colours and no line that is rewritten.
     """
-    from keima.agent.terminal.match_setup import Choice, Setting, Sides
+    from keima.agent.terminal.match_setup import PlayerChoice, Setting, Sides
 
     chosen = _only_one_of(model, opponent)
     if elo is not None:
         chosen = _player_of_level(game, elo, chosen, simulations, seconds)
-    theirs = Choice(chosen, simulations, seconds, seed, ponder)
-    yours = None if watch is None else Choice(watch, simulations, seconds, seed)
+    theirs = PlayerChoice(chosen, simulations, seconds, seed, ponder)
+    yours = None if watch is None else PlayerChoice(watch, simulations, seconds, seed)
     asked = any(value is not None for value in (chosen, simulations, seconds, side, watch, record)) or ponder
     if side == "both" or (record is not None and side is None and chosen is None and watch is None):
         sides: Sides = (None, None)

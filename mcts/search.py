@@ -35,7 +35,16 @@ from keima.mcts.selection import (
     root_value,
     write_improved_policy,
 )
-from keima.mcts.simulation import BLOCKED, FULL, copy_row, expand, is_finished, reuse_subtree, simulate, start_tree
+from keima.mcts.simulation import (
+    BLOCKED,
+    OUT_OF_STORAGE,
+    copy_row,
+    expand,
+    is_finished,
+    reuse_subtree,
+    simulate,
+    start_tree,
+)
 from keima.mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
 from keima.mcts.variation import write_variations
 
@@ -104,7 +113,7 @@ class RootSummary:
     policy: NDArray[np.float64]  # the improved policy, what a network would be trained towards
     value: float  # of the position, in [-1, 1] for the side to move; the result, exactly, where `proven`
     proven: int  # outcome code, or ONGOING
-    judged: float  # the evaluator's own value of the position
+    raw_value: float  # the evaluator's own value of the position
 
 
 _trees = types.Array(numba.from_dtype(TREE), 1, "C")
@@ -149,7 +158,7 @@ def _collect_leaves(
                 legal_actions, play, outcome, score, tree, nodes[b], edges[b], root_states[b], schedule[b],
                 root_noise[b], settings[0], two_states, actions, scratch,
             )  # fmt: skip
-            if leaf in (BLOCKED, FULL):
+            if leaf in (BLOCKED, OUT_OF_STORAGE):
                 break
             if leaf >= 0:
                 encode(state, planes[n])
@@ -358,7 +367,7 @@ class Search:
             policy=policy[:count],
             value=value,
             proven=proven,
-            judged=float(root["value"]),
+            raw_value=float(root["value"]),
         )
 
     def is_evaluated(self, tree: int = 0) -> bool:

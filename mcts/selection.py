@@ -63,7 +63,7 @@ def saturated_score(score):
 
 
 @search_kernel
-def settled_value(result, points, player, settings):
+def terminal_value(result, points, player, settings):
     """What a finished game is worth for a player, in [-1, 1]: the result, and by `score_weight` the score.
 
     points: the first player's less the second's, as the game's `score` counts them.
@@ -96,8 +96,8 @@ def edge_q(edge, player, settings):
     if result != ONGOING and (settings["score_weight"] == 0 or not is_lost(edge, player)):
         return 0.5 * result_value(result, player) + 0.5
     # A simulation under way counts as a loss, which sends the next one of the batch elsewhere.
-    n = edge["visits"] + edge["waiting"]
-    return 0.5 * (edge["value_sum"] - edge["waiting"]) / n + 0.5
+    n = edge["visits"] + edge["virtual_loss"]
+    return 0.5 * (edge["value_sum"] - edge["virtual_loss"]) / n + 0.5
 
 
 @search_kernel
@@ -111,7 +111,7 @@ def write_completed_q(edges, node, settings, q):
     visited_prior, visited_prior_q = 0.0, 0.0
     for k in range(count):
         edge = edges[first + k]
-        n = edge["visits"] + edge["waiting"]
+        n = edge["visits"] + edge["virtual_loss"]
         if n > 0:
             q[k] = edge_q(edge, player, settings)
             visited_prior += edge["prior"]
@@ -124,7 +124,7 @@ def write_completed_q(edges, node, settings, q):
         v_mix = (v_mix + total * visited_prior_q / max(visited_prior, 1e-12)) / (1 + total)
     for k in range(count):
         edge = edges[first + k]
-        if edge["visits"] + edge["waiting"] == 0:
+        if edge["visits"] + edge["virtual_loss"] == 0:
             q[k] = v_mix
     return total, most
 
@@ -184,7 +184,7 @@ def select_gumbel_interior(edges, node, settings, scratch):
         edge = edges[first + k]
         if is_avoided(edge, player, settings):
             continue
-        score = scratch[k] - (edge["visits"] + edge["waiting"]) * visit_share
+        score = scratch[k] - (edge["visits"] + edge["virtual_loss"]) * visit_share
         if score > best_score:
             best, best_score = first + k, score
     return best
@@ -233,7 +233,7 @@ def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
             continue
         # Proven losses drop out, so the schedule may ask for a number of visits that no action has: then the
         # best of all that are left is taken.
-        matches = edge["visits"] + edge["waiting"] == wanted
+        matches = edge["visits"] + edge["virtual_loss"] == wanted
         score = gumbel_score(edges, node, k, noise, scale, scratch)
         if (matches and not best_matches) or (matches == best_matches and score > best_score):
             best, best_score, best_matches = first + k, score, matches
@@ -259,7 +259,7 @@ def select_puct(nodes, edges, index, settings):
     total, visited_prior = 0, 0.0
     for k in range(count):
         edge = edges[first + k]
-        n = edge["visits"] + edge["waiting"]
+        n = edge["visits"] + edge["virtual_loss"]
         total += n
         if n > 0:
             visited_prior += edge["prior"]
@@ -274,7 +274,7 @@ def select_puct(nodes, edges, index, settings):
         edge = edges[first + k]
         if is_avoided(edge, player, settings):
             continue
-        n = edge["visits"] + edge["waiting"]
+        n = edge["visits"] + edge["virtual_loss"]
         q = edge_q(edge, player, settings) if n > 0 else urgency
         score = q + exploration * edge["prior"] / (1.0 + n)
         if n > 0 and n * n < forced * edge["prior"]:

@@ -16,7 +16,7 @@ from keima.mcts.selection import (
     select_gumbel_interior,
     select_gumbel_root,
     select_puct,
-    settled_value,
+    terminal_value,
     write_schedule,
 )
 from keima.mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING, WON_AT_ONCE
@@ -24,7 +24,7 @@ from keima.mcts.tree import EVALUATED, NO_PARENT, ROOT, UNVISITED, WAITING, WON_
 # What a simulation came to, where it is not a leaf's index (>= 0) that waits for the evaluator.
 SETTLED = -1  # it ended in a position whose result is known; counted, nothing to evaluate
 BLOCKED = -2  # it ran into a leaf that already waits; nothing changed
-FULL = -3  # the tree has no room for the leaf; nothing changed
+OUT_OF_STORAGE = -3  # the tree has no room for the leaf; nothing changed
 
 NONE_WINS = -1  # in place of an edge
 
@@ -38,16 +38,16 @@ def copy_row(row, into):
 
 @search_kernel
 def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_edge, actions):
-    """Adds the node of the position `state`; returns its index, or FULL. `actions` is scratch [max_legal]."""
+    """Adds the node of the position `state`; returns its index, or OUT_OF_STORAGE. `actions` is scratch [max_legal]."""
     index = tree["num_nodes"]
     if index == len(nodes):
-        return FULL
+        return OUT_OF_STORAGE
     result = outcome(state)
     count = 0
     if result == ONGOING:
         count = legal_actions(state, actions)
         if tree["num_edges"] + count > len(edges):
-            return FULL
+            return OUT_OF_STORAGE
     node = nodes[index]
     node["value_sum"] = 0.0
     node["value"] = 0.0
@@ -59,14 +59,14 @@ def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_e
     node["player"] = state[PLAYER]
     node["result"] = result
     node["status"] = WAITING if result == ONGOING else EVALUATED
-    node["settled"] = 0.0 if result == ONGOING else result_value(result, state[PLAYER])
+    node["resolved"] = 0.0 if result == ONGOING else result_value(result, state[PLAYER])
     for k in range(count):
         edge = edges[tree["num_edges"] + k]
         edge["value_sum"] = 0.0
         edge["action"] = actions[k]
         edge["child"] = UNVISITED
         edge["visits"] = 0
-        edge["waiting"] = 0
+        edge["virtual_loss"] = 0
         edge["result"] = ONGOING
         edge["logit"] = 0.0
         edge["prior"] = 0.0
@@ -82,12 +82,12 @@ def add_node(legal_actions, outcome, tree, nodes, edges, state, parent, parent_e
 def start_tree(legal_actions, outcome, tree, nodes, edges, root_state, simulations, actions):
     """Empties the tree and plants its root at `root_state`, to be searched to `simulations` root visits.
 
-    The root's own evaluation is not a simulation. A root whose game is over is settled at once.
+    The root's own evaluation is not a simulation. A root whose game is over is resolved at once.
     """
     tree["num_nodes"] = 0
     tree["num_edges"] = 0
     tree["simulations"] = simulations
-    tree["waiting"] = 0
+    tree["virtual_loss"] = 0
     tree["full"] = 0
     tree["scheduled"] = 0
     add_node(legal_actions, outcome, tree, nodes, edges, root_state, NO_PARENT, NO_PARENT, actions)
@@ -100,7 +100,7 @@ def is_finished(tree, nodes):
     if root["result"] != ONGOING or tree["full"]:
         return True
     # The root's visits count its own evaluation too.
-    return root["status"] == EVALUATED and root["visits"] - 1 + tree["waiting"] >= tree["simulations"]
+    return root["status"] == EVALUATED and root["visits"] - 1 + tree["virtual_loss"] >= tree["simulations"]
 
 
 @search_kernel
@@ -117,23 +117,23 @@ def back_up(nodes, edges, index, value):
             value = -value
         edge = edges[node["parent_edge"]]
         edge["visits"] += 1
-        edge["waiting"] -= 1
+        edge["virtual_loss"] -= 1
         edge["value_sum"] += value
         index = node["parent"]
 
 
 @search_kernel
-def withdraw(nodes, edges, index):
+def revert_virtual_loss(nodes, edges, index):
     """Takes back the virtual losses on the way to node `index`."""
     while nodes[index]["parent"] != NO_PARENT:
-        edges[nodes[index]["parent_edge"]]["waiting"] -= 1
+        edges[nodes[index]["parent_edge"]]["virtual_loss"] -= 1
         index = nodes[index]["parent"]
 
 
 @search_kernel
-def settled_for(node, player):
+def resolved_for(node, player):
     """What a node with a result is worth for a player."""
-    return node["settled"] if node["player"] == player else -node["settled"]
+    return node["resolved"] if node["player"] == player else -node["resolved"]
 
 
 @search_kernel
@@ -144,26 +144,26 @@ def propagate_result(nodes, edges, index):
     the moves with that result, the one that settles it best says what the node is worth.
     """
     while nodes[index]["parent"] != NO_PARENT:
-        result, settled = nodes[index]["result"], settled_for(nodes[index], nodes[nodes[index]["parent"]]["player"])
+        result, resolved = nodes[index]["result"], resolved_for(nodes[index], nodes[nodes[index]["parent"]]["player"])
         proven = edges[nodes[index]["parent_edge"]]
-        proven["value_sum"] = settled * proven["visits"]  # in place of what was thought before
+        proven["value_sum"] = resolved * proven["visits"]  # in place of what was thought before
         index = nodes[index]["parent"]
         node = nodes[index]
         if node["result"] != ONGOING:
             return
         player = node["player"]
         if result != player:
-            result, settled = 1 - player, -math.inf
+            result, resolved = 1 - player, -math.inf
             for k in range(node["num_edges"]):
                 edge = edges[node["first_edge"] + k]
                 if edge["result"] == ONGOING:
                     return
                 if edge["result"] == DRAW and result != DRAW:
-                    result, settled = DRAW, -math.inf
+                    result, resolved = DRAW, -math.inf
                 if edge["result"] == result:
-                    settled = max(settled, settled_for(nodes[edge["child"]], player))
+                    resolved = max(resolved, resolved_for(nodes[edge["child"]], player))
         node["result"] = result
-        node["settled"] = settled
+        node["resolved"] = resolved
         if node["parent"] != NO_PARENT:
             edges[node["parent_edge"]]["result"] = result
 
@@ -187,8 +187,8 @@ def simulate(
 ):  # fmt: skip
     """Follows edges from the root to a leaf. Leaves the leaf's position in two_states[0]; two_states[1] is scratch.
 
-    Returns the index of a new node that waits for the evaluator, or SETTLED, BLOCKED or FULL. The root itself is
-    the first such leaf. `actions` and `scratch` are scratch [max_legal].
+    Returns the index of a new node that waits for the evaluator, or SETTLED, BLOCKED or OUT_OF_STORAGE. The root itself
+    is the first such leaf. `actions` and `scratch` are scratch [max_legal].
     """
     state, ahead = two_states[0], two_states[1]
     # Where values hold scores, which of the winning moves is best has to be searched.
@@ -196,9 +196,9 @@ def simulate(
     copy_row(root_state, state)
     index = ROOT
     if nodes[ROOT]["status"] == WAITING:
-        if tree["waiting"] > 0:
+        if tree["virtual_loss"] > 0:
             return BLOCKED
-        tree["waiting"] += 1
+        tree["virtual_loss"] += 1
         return ROOT
     gumbel = settings["root_policy"] == GUMBEL
     if gumbel and not tree["scheduled"]:
@@ -212,10 +212,10 @@ def simulate(
     while True:
         node = nodes[index]
         if node["result"] != ONGOING:
-            back_up(nodes, edges, index, float(node["settled"]))
+            back_up(nodes, edges, index, float(node["resolved"]))
             return SETTLED
         if node["status"] == WAITING:
-            withdraw(nodes, edges, index)
+            revert_virtual_loss(nodes, edges, index)
             return BLOCKED
         chosen = NONE_WINS
         if index == ROOT and looks_ahead and node["visits"] == 1:  # nothing but its own evaluation
@@ -228,34 +228,34 @@ def simulate(
             else:
                 chosen = select_gumbel_interior(edges, node, settings, scratch)
         edge = edges[chosen]
-        edge["waiting"] += 1
+        edge["virtual_loss"] += 1
         play(state, edge["action"])
         if edge["child"] != UNVISITED:
             index = edge["child"]
             continue
         leaf = add_node(legal_actions, outcome, tree, nodes, edges, state, index, chosen, actions)
-        if leaf == FULL:
+        if leaf == OUT_OF_STORAGE:
             tree["full"] = 1
-            edge["waiting"] -= 1
-            withdraw(nodes, edges, index)
-            return FULL
+            edge["virtual_loss"] -= 1
+            revert_virtual_loss(nodes, edges, index)
+            return OUT_OF_STORAGE
         result = nodes[leaf]["result"]
         if result != ONGOING:
             if settings["score_weight"] > 0:
-                nodes[leaf]["settled"] = settled_value(result, score(state), nodes[leaf]["player"], settings)
-            back_up(nodes, edges, leaf, float(nodes[leaf]["settled"]))
+                nodes[leaf]["resolved"] = terminal_value(result, score(state), nodes[leaf]["player"], settings)
+            back_up(nodes, edges, leaf, float(nodes[leaf]["resolved"]))
             propagate_result(nodes, edges, leaf)
             return SETTLED
         if looks_ahead:
             won = winning_edge(play, outcome, nodes, edges, leaf, state, ahead)
             if won != NONE_WINS:
                 player = nodes[leaf]["player"]
-                nodes[leaf]["status"], nodes[leaf]["result"], nodes[leaf]["settled"] = WON_AT_ONCE, player, 1.0
+                nodes[leaf]["status"], nodes[leaf]["result"], nodes[leaf]["resolved"] = WON_AT_ONCE, player, 1.0
                 edges[won]["result"] = edges[chosen]["result"] = player
                 back_up(nodes, edges, leaf, 1.0)
                 propagate_result(nodes, edges, leaf)
                 return SETTLED
-        tree["waiting"] += 1
+        tree["virtual_loss"] += 1
         return leaf
 
 
@@ -285,7 +285,7 @@ def expand(tree, nodes, edges, index, logits, value, noise, settings, rng, rng_i
         edge["prior"] *= share
     node["value"] = value
     node["status"] = EVALUATED
-    tree["waiting"] -= 1
+    tree["virtual_loss"] -= 1
     if index == ROOT:
         add_root_noise(nodes, edges, noise, settings, rng, rng_index)
     back_up(nodes, edges, index, float(value))

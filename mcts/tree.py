@@ -37,7 +37,7 @@ NODE = np.dtype(
         ("player", np.int32),  # side to move
         ("result", np.int32),  # the outcome code proven for it, ONGOING while none is
         ("status", np.int32),
-        ("settled", np.float32),  # once it has a result: what a visit is worth, seen by its side to move
+        ("resolved", np.float32),  # once it has a result: what a visit is worth, seen by its side to move
     ],
     align=True,
 )
@@ -47,7 +47,7 @@ EDGE = np.dtype(
         ("action", np.int32),
         ("child", np.int32),
         ("visits", np.int32),
-        ("waiting", np.int16),  # simulations under way through it; each counts as a loss (virtual loss)
+        ("virtual_loss", np.int16),  # simulations under way through it; each counts as a loss (virtual loss)
         ("result", np.int16),  # the outcome code proven for its child, ONGOING while none is
         ("logit", np.float32),  # the evaluator's
         ("prior", np.float32),  # softmax over the legal actions; at a PUCT root mixed with Dirichlet noise
@@ -59,7 +59,7 @@ TREE = np.dtype(
         ("num_nodes", np.int32),
         ("num_edges", np.int32),
         ("simulations", np.int32),  # to how many root visits it is searched
-        ("waiting", np.int32),  # leaves handed to the evaluator
+        ("virtual_loss", np.int32),  # leaves handed to the evaluator
         ("full", np.int32),  # 1 once a leaf found no room
         ("scheduled", np.int32),  # 1 once the root's schedule of considered visits is written
     ],

@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from keima import games
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 FLOORS = ["games", "mcts", "agent", "selfplay"]
 ROOMS = [
     *("games", "games.doctor"),

@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from keima import games
 from keima.games.contract import ONGOING
 from tests.games.drivers import record_games
 from tests.installed import KEIMA
+from tests.paths import ROOT
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 COMMANDS = [
@@ -98,4 +98,4 @@ def test_commands_shown_are_understood(command):
 def test_folders_shown_are_there_in_order():
     shown = re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE)
     assert shown == ["games", "mcts", "agent", "selfplay", "configs", "tests"]
-    assert all((Path(__file__).parent.parent / name).is_dir() for name in shown)
+    assert all((ROOT / name).is_dir() for name in shown)

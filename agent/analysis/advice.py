@@ -1,13 +1,13 @@
 """What a player thinks of a position, as lines of text: for the line mode and wherever there is no panel."""
 
-from keima.agent.contracts.thinking import Line, Thoughts
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
 from keima.games.position import Position
 
 LONGEST_VARIATION = 8
 """Moves of a variation that are shown: later ones were searched a few times only."""
 
 
-def candidate_text(position: Position, line: Line) -> str:
+def candidate_text(position: Position, line: PrincipalVariation) -> str:
     """One candidate in a line: the move and what is known of it."""
     facts = [f"policy {line.prior:.0%}"]
     if line.visits:
@@ -17,15 +17,15 @@ def candidate_text(position: Position, line: Line) -> str:
     return f"{position.game.action_to_text(position.state, line.action):>6}   {', '.join(facts)}"
 
 
-def hint_text(position: Position, thoughts: Thoughts, count: int = 3) -> str:
+def hint_text(position: Position, info: SearchInfo, count: int = 3) -> str:
     """The best moves, a line each."""
-    return "\n".join(candidate_text(position, line) for line in thoughts.lines[:count])
+    return "\n".join(candidate_text(position, line) for line in info.lines[:count])
 
 
-def short_hint_text(position: Position, thoughts: Thoughts, count: int = 3) -> str:
+def short_hint_text(position: Position, info: SearchInfo, count: int = 3) -> str:
     """The best moves, a line each that fits beside a board."""
     lines = []
-    for line in thoughts.lines[:count]:
+    for line in info.lines[:count]:
         facts = [f"policy {line.prior:.0%}"]
         if line.visits:
             facts.insert(0, f"visits {line.visits}")
@@ -35,38 +35,38 @@ def short_hint_text(position: Position, thoughts: Thoughts, count: int = 3) -> s
     return "\n".join(lines)
 
 
-def analysis_text(position: Position, thoughts: Thoughts, count: int = 6) -> str:
+def analysis_text(position: Position, info: SearchInfo, count: int = 6) -> str:
     """The best moves with the play that is expected after them, and what the network itself thinks."""
     mover = position.game.players[position.player]
     said = []
-    if thoughts.value is not None:
-        said.append(f"{mover} to move: expected score {(thoughts.value + 1) / 2:.0%}")
-    if thoughts.wdl is not None:
-        win, draw, loss = thoughts.wdl
+    if info.value is not None:
+        said.append(f"{mover} to move: expected score {(info.value + 1) / 2:.0%}")
+    if info.wdl is not None:
+        win, draw, loss = info.wdl
         said.append(f"the net alone: win {win:.0%}, draw {draw:.0%}, loss {loss:.0%}")
-    said.append(f"{thoughts.visits} simulations in {thoughts.seconds:.1f} s")
+    said.append(f"{info.visits} simulations in {info.seconds:.1f} s")
     lines = ["; ".join(said)]
-    for line in thoughts.lines[:count]:
+    for line in info.lines[:count]:
         lines.append(candidate_text(position, line))
         if following := variation_moves(position, line.variation)[1:]:
             lines.append(f"{'':>9}then {' '.join(following)}")
     return "\n".join(lines)
 
 
-def move_comment(position: Position, thoughts: Thoughts, points: float | None = None) -> str:
+def move_comment(position: Position, info: SearchInfo, points: float | None = None) -> str:
     """What a player thought of a position when he moved in it, for the game's record.
 
     `points`: the first player's lead, where that is known.
     """
     said = []
-    if thoughts.value is not None:
-        said.append(f"{position.game.players[position.player]} wins {(thoughts.value + 1) / 2:.1%}")
+    if info.value is not None:
+        said.append(f"{position.game.players[position.player]} wins {(info.value + 1) / 2:.1%}")
     if points is not None:
         ahead = position.game.players[0 if points > 0 else 1]
         said.append(f"{ahead} leads by {abs(points):.1f}")
-    if thoughts.visits:
-        said.append(f"{thoughts.visits} simulations")
-    best = thoughts.lines[0]
+    if info.visits:
+        said.append(f"{info.visits} simulations")
+    best = info.lines[0]
     said.append(f"expects {' '.join(variation_moves(position, best.variation))}")
     return "; ".join(said)
 

@@ -8,7 +8,7 @@ which its search has proven.
 
 from dataclasses import dataclass
 
-from keima.agent.contracts.thinking import Limit, Line, ShouldStop, Thinker, Thoughts
+from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo, ShouldStop, Thinker
 from keima.games.contract import DRAW, GameError
 from keima.games.position import Position
 
@@ -30,7 +30,7 @@ class MoveJudgement:
 
     before: Position
     action: int
-    thoughts: Thoughts
+    info: SearchInfo
     """Of the position before the move."""
     better: int | None
     """The best other move; None where there was none."""
@@ -91,8 +91,8 @@ def judge_move(
     elif action not in before.legal_actions():
         raise GameError(f"no move to explain: action {action} is not legal here")
     thinker.forget()  # so that its changes of mind are known from the first simulation on
-    thoughts = thinker.think(before, limit, should_stop=should_stop)
-    others = [line.action for line in thoughts.lines if line.action != action]
+    info = thinker.think(before, limit, should_stop=should_stop)
+    others = [line.action for line in info.lines if line.action != action]
     better = others[0] if others else None
     # The other move first: the tree stays with the move that was made, from where the game goes on.
     look_better = None if better is None else _look(thinker, before, better, limit, should_stop)
@@ -102,7 +102,7 @@ def judge_move(
     return MoveJudgement(
         before,
         action,
-        thoughts,
+        info,
         better,
         played.score,
         None if look_better is None else look_better.score,
@@ -119,8 +119,8 @@ def _look(thinker: Thinker, before: Position, action: int, limit: Limit, should_
     if after.is_over:
         outcome = after.outcome
         return _Look(_score_of_outcome(outcome, mover), (), outcome)
-    thoughts = thinker.think(after, limit, should_stop=should_stop)
-    best, score = thoughts.lines[0], _score(thoughts)
+    info = thinker.think(after, limit, should_stop=should_stop)
+    best, score = info.lines[0], _score(info)
     forced = _forced_outcome(best, after.player)
     return _Look(score if after.player == mover else 1 - score, best.variation, forced)
 
@@ -144,8 +144,8 @@ def explain_position(
     if position.is_over:
         return f"The game is over: {_ended(position)}."
     thinker.forget()
-    thoughts = thinker.think(position, limit or Limit(simulations=SIMULATIONS), should_stop=should_stop)
-    return position_in_words(position, thoughts)
+    info = thinker.think(position, limit or Limit(simulations=SIMULATIONS), should_stop=should_stop)
+    return position_in_words(position, info)
 
 
 # --- sentences
@@ -165,31 +165,31 @@ def move_in_words(judgement: MoveJudgement) -> str:
         sentences.append(f"{told} {_line(after, judgement.reply, judgement.forced)}.")
     if bad:
         sentences.append(f"Better is {_line(before, judgement.better_line, judgement.forced_better)}.")
-    sentences += _history(before, judgement.thoughts, judgement.action)
+    sentences += _history(before, judgement.info, judgement.action)
     return "\n".join(sentences)
 
 
-def position_in_words(position: Position, thoughts: Thoughts) -> str:
-    """Thoughts about a position in sentences, one a line."""
-    mover, best, score = _player(position), thoughts.lines[0], _percent(_score(thoughts))
+def position_in_words(position: Position, info: SearchInfo) -> str:
+    """SearchInfo about a position in sentences, one a line."""
+    mover, best, score = _player(position), info.lines[0], _percent(_score(info))
     sentences = []
-    if thoughts.wdl is not None:
-        win, draw, loss = (_percent(share) for share in thoughts.wdl)
+    if info.wdl is not None:
+        win, draw, loss = (_percent(share) for share in info.wdl)
         sentences.append(f"The net alone gives {mover}, to move, {win} to win, {draw} to draw and {loss} to lose.")
     forced = _forced_outcome(best, position.player)
     if forced is not None:
         end = "can force a draw" if forced == DRAW else f"{'wins' if forced == position.player else 'loses'} by force"
         said = f"{mover}, to move, {end}"
-    elif thoughts.visits:
-        said = f"After {_simulations(thoughts.visits)} the expected score of {mover}, to move, is {score}"
+    elif info.visits:
+        said = f"After {_simulations(info.visits)} the expected score of {mover}, to move, is {score}"
     else:
         said = f"The expected score of {mover}, to move, is {score}"
     sentences.append(f"{said}; best is {_line(position, best.variation, forced)}.")
-    others = [line for line in thoughts.lines[1:] if line.visits and line.value is not None]
+    others = [line for line in info.lines[1:] if line.visits and line.value is not None]
     if others:
         told = [f"{_move(position, line.action)} ({_percent(_share(line))})" for line in others[:2]]
         sentences.append(f"Next {'comes' if len(told) == 1 else 'come'} {_listed(told)}.")
-    sentences += _history(position, thoughts, best.action)
+    sentences += _history(position, info, best.action)
     return "\n".join(sentences)
 
 
@@ -213,32 +213,32 @@ def _verdict(judgement: MoveJudgement, after: Position) -> str:
     return f"{move} is fine: it costs {cost}, which is {score} now."
 
 
-def _history(position: Position, thoughts: Thoughts, action: int) -> list[str]:
+def _history(position: Position, info: SearchInfo, action: int) -> list[str]:
     """What the net thought before any search, and how the search's choice changed; nothing where there is no choice."""
-    priors = {line.action: line.prior for line in thoughts.lines}
+    priors = {line.action: line.prior for line in info.lines}
     if len(priors) == 1:
         return []
     sentences = []
     if max(priors.values()) - min(priors.values()) > 1e-6:  # random playouts like all the same
-        first = thoughts.first_thought
+        first = info.policy_move
         said = f"Before any search the net's first choice was {_move(position, first)} ({_percent(priors[first])})"
         also = f"; {_move(position, action)} had {_percent(priors[action])}"
         sentences.append(f"{said}{'' if action == first else also}.")
-    if thoughts.visits:
-        sentences.append(_changes(position, thoughts))
+    if info.visits:
+        sentences.append(_changes(position, info))
     return sentences
 
 
-def _changes(position: Position, thoughts: Thoughts) -> str:
+def _changes(position: Position, info: SearchInfo) -> str:
     """How the search's choice changed, from the policy's first choice on."""
-    changes = thoughts.changes[1:]
+    changes = info.changes[1:]
     if not changes:
-        chosen = _move(position, thoughts.lines[0].action)
-        return f"The search kept to {chosen} from the first to the last of its {_simulations(thoughts.visits)}."
+        chosen = _move(position, info.lines[0].action)
+        return f"The search kept to {chosen} from the first to the last of its {_simulations(info.visits)}."
     told = [f"after {visits} to {_move(position, action)}" for visits, action in changes[-MOST_CHANGES:]]
     times = "once" if len(changes) == 1 else f"{len(changes)} times"
     last = "" if len(changes) <= MOST_CHANGES else "at last "
-    return f"In {_simulations(thoughts.visits)} the search changed its mind {times}: {last}{_listed(told)}."
+    return f"In {_simulations(info.visits)} the search changed its mind {times}: {last}{_listed(told)}."
 
 
 def _line(position: Position, actions: tuple[int, ...], forced: int | None) -> str:
@@ -290,14 +290,14 @@ def _percent(share: float) -> str:
 # --- values
 
 
-def _share(line: Line) -> float:
+def _share(line: PrincipalVariation) -> float:
     assert line.value is not None
     return (line.value + 1) / 2
 
 
-def _score(thoughts: Thoughts) -> float:
+def _score(info: SearchInfo) -> float:
     """The side to move's expected score: the best move's, else what is thought of the position."""
-    value = thoughts.lines[0].value if thoughts.lines[0].value is not None else thoughts.value
+    value = info.lines[0].value if info.lines[0].value is not None else info.value
     return 0.5 if value is None else (value + 1) / 2
 
 
@@ -305,7 +305,7 @@ def _score_of_outcome(outcome: int, player: int) -> float:
     return 0.5 if outcome == DRAW else float(outcome == player)
 
 
-def _forced_outcome(line: Line, player: int) -> int | None:
+def _forced_outcome(line: PrincipalVariation, player: int) -> int | None:
     """The outcome code that is proven to follow the best line, the player's; None where none is."""
     if not line.proven or line.value is None:
         return None

@@ -1,7 +1,7 @@
 """Thinking aloud: what a player is asked to spend on a move, what it thinks meanwhile, and thinking in the background.
 
-    thoughts = player.think(position, Limit(seconds=2), report=show)
-    position.play(player.pick(thoughts))
+    info = player.think(position, Limit(seconds=2), report=show)
+    position.play(player.pick(info))
 
 A `Thinker` runs in its caller's thread and tells of itself by `report`; compiled search and networks release the GIL,
 so a screen in another thread stays responsive. `Ponderer` has one think on the opponent's time.
@@ -48,7 +48,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Line:
+class PrincipalVariation:
     """One candidate: a legal action, and what is thought of it."""
 
     action: int
@@ -65,10 +65,10 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Thoughts:
+class SearchInfo:
     """What a player thinks of a position at one moment."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[PrincipalVariation, ...]
     """Every legal action, the best first: what would be played without temperature."""
     visits: int
     """Simulations that the position has seen, those kept from earlier searches among them."""
@@ -88,12 +88,12 @@ class Thoughts:
     """Whether the player gives the game up here, which his `pick` does."""
 
     @property
-    def first_thought(self) -> int:
+    def policy_move(self) -> int:
         """The action that the policy likes best, before any search."""
         return max(self.lines, key=lambda line: line.prior).action
 
 
-Report = Callable[[Thoughts], None]
+InfoCallback = Callable[[SearchInfo], None]
 ShouldStop = Callable[[], bool]
 
 
@@ -112,18 +112,18 @@ class Thinker(Protocol):
         limit: Limit | None = None,
         *,
         should_stop: ShouldStop | None = None,
-        report: Report | None = None,
-    ) -> Thoughts:
+        report: InfoCallback | None = None,
+    ) -> SearchInfo:
         """Thinks about `position` until the limit (by default the player's own) is reached or `should_stop()`.
 
         `report` is called in this thread about every REPORT_EVERY_S seconds, first after the first evaluation.
-        However soon it is stopped, there are thoughts. Raises GameError for a position that is over.
+        However soon it is stopped, there are info. Raises GameError for a position that is over.
         """
 
     def forget(self) -> None:
         """Drops what it kept of earlier positions: the next `think` starts from nothing, and knows all its changes."""
 
-    def pick(self, thoughts: Thoughts) -> int:
+    def pick(self, info: SearchInfo) -> int:
         """The action to play having thought so: the first line's, or drawn where the player has a temperature."""
 
 
@@ -188,15 +188,15 @@ class Ponderer:
         limit: Limit | None = None,
         *,
         should_stop: ShouldStop | None = None,
-        report: Report | None = None,
-    ) -> Thoughts:
+        report: InfoCallback | None = None,
+    ) -> SearchInfo:
         """See `Thinker`."""
         with self._working():
             return self._thinker.think(position, limit, should_stop=should_stop, report=report)
 
-    def pick(self, thoughts: Thoughts) -> int:
+    def pick(self, info: SearchInfo) -> int:
         """See `Thinker`."""
-        return self._thinker.pick(thoughts)
+        return self._thinker.pick(info)
 
     def forget(self) -> None:
         """See `Thinker`; ends pondering."""

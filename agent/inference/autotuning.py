@@ -42,7 +42,7 @@ TEST_POSITIONS = 512
 
 
 @dataclass(frozen=True)
-class Choice:
+class BackendChoice:
     """The backend that was chosen for a network, and why."""
 
     backend: str
@@ -63,7 +63,7 @@ class Choice:
         return f"inference by {self.backend}{passed_over}; evaluations a second of a thread: {rates}"
 
 
-def choose_backend(game: Game, network: Network, batch_size: int) -> Choice:
+def choose_backend(game: Game, network: Network, batch_size: int) -> BackendChoice:
     """The fastest sound backend for this network on this machine, for calls of `batch_size` positions.
 
     Speeds may come from an earlier measurement; whether a backend is sound is looked at each time, for that depends
@@ -79,7 +79,7 @@ def choose_backend(game: Game, network: Network, batch_size: int) -> Choice:
     return fastest_sound(game, network, rates)
 
 
-def fastest_sound(game: Game, network: Network, rates: dict[str, float]) -> Choice:
+def fastest_sound(game: Game, network: Network, rates: dict[str, float]) -> BackendChoice:
     """The first sound backend for this network; rates: evaluations a second by backend, the fastest first."""
     unsound: dict[str, tuple[float, float]] = {}
     for backend in rates:
@@ -88,9 +88,11 @@ def fastest_sound(game: Game, network: Network, rates: dict[str, float]) -> Choi
         except Exception:
             distances = math.inf, math.inf
         if distances[0] <= MAX_POLICY_DISTANCE and distances[1] <= MAX_VALUE_DISTANCE:
-            return Choice(backend, rates, unsound)
+            return BackendChoice(backend, rates, unsound)
         unsound[backend] = distances
-    return Choice(REFERENCE, rates, unsound)  # not even that: the network's answers are not numbers, as it will say
+    return BackendChoice(
+        REFERENCE, rates, unsound
+    )  # not even that: the network's answers are not numbers, as it will say
 
 
 def measure_rates(game: Game, network: Network, batch_size: int) -> dict[str, float]:

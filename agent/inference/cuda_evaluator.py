@@ -6,7 +6,7 @@ and started at once. A batch is copied from and to pinned memory, beside the gra
 
     submit(planes) -> bits, pinned -> device -> graph: unpack, network, check -> answers, pinned -> collect()
 
-Only `collect` waits. An evaluator has memory for `lanes` batches on their way at a time, so whoever
+Only `collect` waits. An evaluator has memory for `staging_buffers` batches on their way at a time, so whoever
 has two groups of positions searches in one while the other is judged.
 
 Dimensions: N positions of a batch, C planes of H x W cells, V = C * H * W values, A actions.
@@ -96,7 +96,7 @@ def prepared(network: Network, device: torch.device, precision: str) -> Network:
     return folded
 
 
-class _Lane:
+class _StagingBuffer:
     """Host memory for one batch on its way."""
 
     def __init__(self, answers: int, *, pinned: bool) -> None:
@@ -128,11 +128,11 @@ class CudaEvaluator:
         batch_size: int,
         *,
         device: torch.device | None = None,
-        lanes: int = LANES,
+        staging_buffers: int = LANES,
     ) -> None:
         """precision: "bf16", "f16" or "f32". batch_size: positions the graph is captured for; see `submit`.
 
-        lanes: batches that may be on their way at a time.
+        staging_buffers: batches that may be on their way at a time.
         Raises GameError where the GPU's memory does not hold them.
         """
         self.device = device or torch.device("cuda")
@@ -147,8 +147,8 @@ class CudaEvaluator:
         self._graph: torch.cuda.CUDAGraph | None = None
         # Of every row the logits, then of every row the value, then whether all of them are numbers.
         answers = batch_size * (game.num_actions + 1) + 1
-        self._free = deque(_Lane(answers, pinned=on_gpu) for _ in range(lanes))
-        self._submitted: deque[_Lane] = deque()
+        self._free = deque(_StagingBuffer(answers, pinned=on_gpu) for _ in range(staging_buffers))
+        self._submitted: deque[_StagingBuffer] = deque()
         self._network = prepared(network, self.device, precision)
         self.score_weight = network.score_weight
         with self._working():
@@ -189,8 +189,8 @@ class CudaEvaluator:
             shape, dtype = (self.batch_size, (math.prod(self._shape) + 7) // 8), torch.uint8
         try:
             self._input = torch.zeros(shape, dtype=dtype, device=self.device)
-            for lane in (*self._free, *self._submitted):
-                lane.planes = torch.zeros(shape, dtype=dtype, pin_memory=on_gpu)
+            for staging_buffer in (*self._free, *self._submitted):
+                staging_buffer.planes = torch.zeros(shape, dtype=dtype, pin_memory=on_gpu)
             if self._stream is not None:
                 self._graph = self._captured(self._stream)
         except torch.OutOfMemoryError:
@@ -224,7 +224,7 @@ class CudaEvaluator:
     def submit(self, planes: NDArray[np.float32]) -> None:
         """Sends planes [N, C, H, W] off to be judged, which may be overwritten at once; `collect` has the answers.
 
-        N is at most the batch size; fewer take as long. Raises RuntimeError where all lanes are on their way.
+        N is at most the batch size; fewer take as long. Raises RuntimeError where all staging_buffers are on their way.
         """
         if len(planes) > self.batch_size:
             raise ValueError(f"expected at most batch_size = {self.batch_size} positions, got {len(planes)}")
@@ -236,19 +236,19 @@ class CudaEvaluator:
                 self._finish()
                 self._sends_bits = False
                 self._set_up()
-        lane = self._free.popleft()
-        lane.count = len(planes)
+        staging_buffer = self._free.popleft()
+        staging_buffer.count = len(planes)
         with self._working():
             if not self._sends_bits:
-                lane.planes[: len(planes)].copy_(torch.from_numpy(planes))
+                staging_buffer.planes[: len(planes)].copy_(torch.from_numpy(planes))
             # The rest of the rows is judged as well: positions of an earlier batch, whose answers nobody reads.
-            self._input[: len(planes)].copy_(lane.planes[: len(planes)], non_blocking=True)
+            self._input[: len(planes)].copy_(staging_buffer.planes[: len(planes)], non_blocking=True)
             if self._graph is None:
                 self._judge()
             else:
                 self._graph.replay()
-            lane.bring(self._output, self._stream)
-        self._submitted.append(lane)
+            staging_buffer.bring(self._output, self._stream)
+        self._submitted.append(staging_buffer)
 
     def collect(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The answers to the oldest batch that was submitted, for which it waits: as `__call__`'s.
@@ -258,15 +258,15 @@ class CudaEvaluator:
         """
         if not self._submitted:
             raise RuntimeError("nothing was submitted that could be collected")
-        lane = self._submitted.popleft()
-        self._free.append(lane)
-        if lane.done is not None:
-            lane.done.synchronize()
-        answers, values_start = lane.answers, self.batch_size * self._num_actions
+        staging_buffer = self._submitted.popleft()
+        self._free.append(staging_buffer)
+        if staging_buffer.done is not None:
+            staging_buffer.done.synchronize()
+        answers, values_start = staging_buffer.answers, self.batch_size * self._num_actions
         if not np.isfinite(answers[-1]):
             raise GameError(NOT_NUMBERS)
-        logits = answers[: lane.count * self._num_actions].reshape(lane.count, self._num_actions)
-        return logits, answers[values_start : values_start + lane.count]
+        logits = answers[: staging_buffer.count * self._num_actions].reshape(staging_buffer.count, self._num_actions)
+        return logits, answers[values_start : values_start + staging_buffer.count]
 
     def __call__(self, planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `keima.agent.inference.evaluator.Evaluator`. Any number of positions; nothing may be submitted and not
@@ -282,7 +282,7 @@ class CudaEvaluator:
         return logits, values
 
     def _pack(self, planes: NDArray[np.float32]) -> bool:
-        """Writes the planes to the next lane as bits; False where they cannot be."""
+        """Writes the planes to the next staging_buffer as bits; False where they cannot be."""
         bits = planes.reshape(len(planes), math.prod(self._shape)).view(np.uint32)
         return bool(pack_bits(bits, self._free[0].planes[: len(planes)].numpy()))
 

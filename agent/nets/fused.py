@@ -29,7 +29,7 @@ _MOST_THREADS = 4
 
 
 def suits(x: Tensor) -> bool:
-    """Whether `normalize_and_rectify` can take these activations, and is faster than torch."""
+    """Whether `batch_norm_relu` can take these activations, and is faster than torch."""
     return (
         x.device.type == "cpu"
         and x.dtype in (torch.bfloat16, torch.float32)
@@ -39,7 +39,7 @@ def suits(x: Tensor) -> bool:
     )
 
 
-def normalize_and_rectify(x: Tensor, norm: nn.BatchNorm2d, residual: Tensor | None = None) -> Tensor:
+def batch_norm_relu(x: Tensor, norm: nn.BatchNorm2d, residual: Tensor | None = None) -> Tensor:
     """relu(norm(x) + residual) of a normalization in training mode, whose running statistics are brought up to date.
 
     x, residual: [N, C, H, W], such that `suits`. Differentiable by x, the residual and the normalization's weights.
@@ -48,10 +48,10 @@ def normalize_and_rectify(x: Tensor, norm: nn.BatchNorm2d, residual: Tensor | No
         residual = residual.to(x.dtype).contiguous(memory_format=torch.channels_last)
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
-    return _NormalizeAndRectify.apply(x, norm.weight, norm.bias, residual, norm)  # type: ignore[no-any-return, no-untyped-call]
+    return _BatchNormReLU.apply(x, norm.weight, norm.bias, residual, norm)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _NormalizeAndRectify(torch.autograd.Function):
+class _BatchNormReLU(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         context: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, norm: nn.BatchNorm2d
@@ -108,12 +108,12 @@ class _Pool(torch.autograd.Function):
         return of_x, None
 
 
-def add_everywhere(x: Tensor, by_position: Tensor) -> Tensor:
+def broadcast_add(x: Tensor, by_position: Tensor) -> Tensor:
     """x [N, C, H, W] with by_position [N, C] added in every cell of the board."""
-    return _AddEverywhere.apply(x, by_position)  # type: ignore[no-any-return, no-untyped-call]
+    return _BroadcastAdd.apply(x, by_position)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _AddEverywhere(torch.autograd.Function):
+class _BroadcastAdd(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor, by_position: Tensor) -> Tensor:  # type: ignore[override]
         context.dtype = by_position.dtype
@@ -132,8 +132,8 @@ class _AddEverywhere(torch.autograd.Function):
 def warm_up(dtype: torch.dtype) -> None:
     """Compiles what is here for this type (seconds), or reads it from the cache (milliseconds)."""
     x = torch.zeros(2, 4, 1, 1, dtype=dtype, requires_grad=True)
-    y = normalize_and_rectify(x, nn.BatchNorm2d(4), x)
-    add_everywhere(y, pool(y, 4)[0]).sum().backward()  # type: ignore[no-untyped-call]
+    y = batch_norm_relu(x, nn.BatchNorm2d(4), x)
+    broadcast_add(y, pool(y, 4)[0]).sum().backward()  # type: ignore[no-untyped-call]
 
 
 def _rows(x: Tensor) -> NDArray[Any]:

@@ -53,10 +53,10 @@ def pool(x: Tensor, channels: int | None = None) -> Tensor:
     return torch.cat([mean, mean * ((width - 14.0) * 0.1), most], 1)
 
 
-def add_everywhere(x: Tensor, by_position: Tensor) -> Tensor:
+def broadcast_add(x: Tensor, by_position: Tensor) -> Tensor:
     """x [N, C, H, W] with by_position [N, C] added in every cell of the board."""
     if x.requires_grad and fused.suits(x):
-        return fused.add_everywhere(x, by_position)
+        return fused.broadcast_add(x, by_position)
     return x + by_position[:, :, None, None]
 
 
@@ -75,7 +75,7 @@ class ConvNorm(nn.Module):
         """relu(self(x) + residual)."""
         x = self.convolution(x)
         if self.training and isinstance(self.norm, nn.BatchNorm2d) and fused.suits(x):
-            return fused.normalize_and_rectify(x, self.norm, residual)
+            return fused.batch_norm_relu(x, self.norm, residual)
         x = self.norm(x)
         return torch.relu(x if residual is None else residual + x)
 
@@ -98,7 +98,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.first.rectified(x)
         if self.from_pool is not None:
-            y = add_everywhere(y, self.from_pool(pool(y, self.pooled_channels)))
+            y = broadcast_add(y, self.from_pool(pool(y, self.pooled_channels)))
         return self.second.rectified(y, residual=x)
 
 
@@ -123,7 +123,7 @@ class PolicyHead(nn.Module):
         if not self.planes:
             return self.dense(y.flatten(1))  # type: ignore[no-any-return]
         pooled = pool(y)
-        logits = self.by_cell(torch.relu(add_everywhere(y, self.from_pool(pooled)))).flatten(1)
+        logits = self.by_cell(torch.relu(broadcast_add(y, self.from_pool(pooled)))).flatten(1)
         return logits if self.others is None else torch.cat([logits, self.others(pooled)], 1)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keima.agent.contracts.player import Candidate, Outcomes
-from keima.agent.contracts.thinking import Thoughts
+from keima.agent.contracts.thinking import SearchInfo
 from keima.games.contract import GameError
 from keima.games.position import Position
 
@@ -16,8 +16,8 @@ MAX_TEMPERATURE = 10.0
 """Nearly as even as chance."""
 
 
-def candidates(thoughts: Thoughts) -> list[Candidate]:
-    return [Candidate(line.action, line.visits, line.value, line.prior) for line in thoughts.lines]
+def candidates(info: SearchInfo) -> list[Candidate]:
+    return [Candidate(line.action, line.visits, line.value, line.prior) for line in info.lines]
 
 
 def checked_temperature(temperature: float) -> float:
@@ -27,18 +27,18 @@ def checked_temperature(temperature: float) -> float:
     return float(temperature)
 
 
-def draw_move(thoughts: Thoughts, temperature: float, random: np.random.Generator) -> int:
+def draw_move(info: SearchInfo, temperature: float, random: np.random.Generator) -> int:
     """The first line's action, or one drawn by visits to the power 1/temperature (by priors where nothing was tried).
 
     A won position is played out as it is: its search ended with the first win it saw, and its visits mean nothing.
     """
-    if temperature == 0 or thoughts.is_decided or (thoughts.lines[0].proven and thoughts.lines[0].value == 1.0):
-        return thoughts.lines[0].action
-    weights = np.array([line.visits for line in thoughts.lines], np.float64)
+    if temperature == 0 or info.is_decided or (info.lines[0].proven and info.lines[0].value == 1.0):
+        return info.lines[0].action
+    weights = np.array([line.visits for line in info.lines], np.float64)
     if not weights.any():
-        weights = np.array([line.prior for line in thoughts.lines], np.float64)
+        weights = np.array([line.prior for line in info.lines], np.float64)
     weights = (weights / weights.max()) ** (1 / temperature)  # by the largest, so that no power of it overflows
-    return thoughts.lines[int(random.choice(len(weights), p=weights / weights.sum()))].action
+    return info.lines[int(random.choice(len(weights), p=weights / weights.sum()))].action
 
 
 def win_draw_loss(outcomes: Outcomes | None, position: Position) -> tuple[float, float, float] | None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keima.agent.contracts.thinking import Line
+from keima.agent.contracts.thinking import PrincipalVariation
 from keima.agent.go.dead_stones import (
     before_passes,
     judge_chains,
@@ -58,7 +58,7 @@ class ResignationError(GameError):
     """As other programs' errors have it; see `keima.agent.engines.EngineError`."""
 
 
-class Patience:
+class ResignationPolicy:
     """What a player remembers of a game that goes badly."""
 
     def __init__(self, threshold: float) -> None:
@@ -95,8 +95,8 @@ class Patience:
         self._actions, self._values = self._asked
 
 
-class Manners:
-    """When to pass; see the module's docstring. `None` from `manners_of` for games without such manners."""
+class PassPolicy:
+    """When to pass; see the module's docstring. `None` from `pass_policy_of` for games without such manners."""
 
     def __init__(self, game: Any, territory: "Territory | None") -> None:
         """territory: who judges what is settled; without, only what is certain counts."""
@@ -106,7 +106,7 @@ class Manners:
         self._agrees_on_dead = getattr(game, "rules", "") != "tromp-taylor"
         self._counts_stones = getattr(game, "rules", "") != "japanese"
 
-    def chosen(self, position: Position, lines: Sequence[Line], value: float | None) -> int:
+    def chosen(self, position: Position, lines: Sequence[PrincipalVariation], value: float | None) -> int:
         """The action to play, where a search found these lines, the best first, and this value for the side to move."""
         game, state, best = self._game, position.state, lines[0].action
         if all(line.action != self._passing for line in lines):
@@ -132,7 +132,9 @@ class Manners:
             return (tried or playable)[0].action
         return self._passing if best in pointless else best
 
-    def _chosen_by_territory(self, position: Position, lines: Sequence[Line], territory: "Territory") -> int:
+    def _chosen_by_territory(
+        self, position: Position, lines: Sequence[PrincipalVariation], territory: "Territory"
+    ) -> int:
         """The action to play where territory counts.
 
         The search counts games as they stand, in which a dead stone makes all the territory around it nobody's.
@@ -192,9 +194,9 @@ class Manners:
         return value < 0 and margin + missed <= 0
 
 
-def manners_of(game: Game, territory: "Territory | None") -> Manners | None:
+def pass_policy_of(game: Game, territory: "Territory | None") -> PassPolicy | None:
     """When to pass in a game; None where there is nothing to it."""
-    return Manners(game, territory) if knows_dead_stones(game) else None
+    return PassPolicy(game, territory) if knows_dead_stones(game) else None
 
 
 def is_end_by_passes(position: Position) -> bool:

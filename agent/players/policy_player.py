@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keima.agent.contracts.player import Candidate, Outcomes
-from keima.agent.contracts.thinking import Limit, Line, Report, ShouldStop, Thoughts
+from keima.agent.contracts.thinking import InfoCallback, Limit, PrincipalVariation, SearchInfo, ShouldStop
 from keima.agent.players.move_choice import candidates, checked_temperature, draw_move, legal_actions, win_draw_loss
 from keima.games.contract import Game
 from keima.games.position import Position
@@ -41,10 +41,10 @@ class PolicyPlayer:
         self.outcomes = outcomes
 
     def choose(self, position: Position) -> int:
-        return self.pick(self._thoughts(position))
+        return self.pick(self._search_info(position))
 
     def analyse(self, position: Position) -> list[Candidate]:
-        return candidates(self._thoughts(position))
+        return candidates(self._search_info(position))
 
     def think(
         self,
@@ -52,30 +52,30 @@ class PolicyPlayer:
         limit: Limit | None = None,
         *,
         should_stop: ShouldStop | None = None,
-        report: Report | None = None,
-    ) -> Thoughts:
+        report: InfoCallback | None = None,
+    ) -> SearchInfo:
         """See `keima.agent.contracts.thinking.Thinker`; one evaluation is all there is to it, whatever the limit."""
         start_s = time.monotonic()
         only = None if limit is None else limit.actions
-        thoughts = self._thoughts(position, win_draw_loss(self.outcomes, position), only)
-        thoughts = replace(thoughts, seconds=time.monotonic() - start_s)
+        info = self._search_info(position, win_draw_loss(self.outcomes, position), only)
+        info = replace(info, seconds=time.monotonic() - start_s)
         if report is not None:
-            report(thoughts)
-        return thoughts
+            report(info)
+        return info
 
-    def pick(self, thoughts: Thoughts) -> int:
+    def pick(self, info: SearchInfo) -> int:
         """See `keima.agent.contracts.thinking.Thinker`."""
-        return draw_move(thoughts, self._temperature, self._random)
+        return draw_move(info, self._temperature, self._random)
 
     def forget(self) -> None:
         """See `keima.agent.contracts.thinking.Thinker`; it keeps nothing."""
 
-    def _thoughts(
+    def _search_info(
         self,
         position: Position,
         wdl: tuple[float, float, float] | None = None,
         only: frozenset[int] | None = None,
-    ) -> Thoughts:
+    ) -> SearchInfo:
         actions = legal_actions(position)
         if only is not None:
             actions = actions[np.isin(actions, list(only))]
@@ -88,6 +88,7 @@ class PolicyPlayer:
             value = wdl[0] - wdl[2]
         # The network judges the position, not each action: its value is told beside the action it would play.
         lines = tuple(
-            Line(int(actions[k]), 0, value if k == best else None, float(priors[k]), (int(actions[k]),)) for k in order
+            PrincipalVariation(int(actions[k]), 0, value if k == best else None, float(priors[k]), (int(actions[k]),))
+            for k in order
         )
-        return Thoughts(lines, 0, 0.0, value, wdl, ((0, lines[0].action),))
+        return SearchInfo(lines, 0, 0.0, value, wdl, ((0, lines[0].action),))

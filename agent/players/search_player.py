@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keima.agent.contracts.player import Candidate, Outcomes
-from keima.agent.contracts.thinking import REPORT_EVERY_S, Limit, Line, Report, ShouldStop, Thoughts
+from keima.agent.contracts.thinking import (
+    REPORT_EVERY_S,
+    InfoCallback,
+    Limit,
+    PrincipalVariation,
+    SearchInfo,
+    ShouldStop,
+)
 from keima.agent.players.move_choice import candidates, checked_temperature, draw_move, legal_actions, win_draw_loss
-from keima.agent.players.pass_policy import Patience, ResignationError, manners_of
+from keima.agent.players.pass_policy import ResignationError, ResignationPolicy, pass_policy_of
 from keima.games.contract import ONGOING, Game
 from keima.games.position import Position
 
@@ -62,10 +69,10 @@ class SearchPlayer:
         """
         self.name = name
         self.territory = territory
-        self.last_thoughts: Thoughts | None = None
+        self.last_info: SearchInfo | None = None
         """What it last chose a move by, where that took more than the tree's own answer."""
-        self._manners = manners_of(game, territory)
-        self._patience = Patience(resign)
+        self._pass_policy = pass_policy_of(game, territory)
+        self._resignation_policy = ResignationPolicy(resign)
         self.limit = Limit(simulations, seconds)
         self.outcomes = outcomes
         self._game = game
@@ -76,16 +83,16 @@ class SearchPlayer:
         self._seed = seed
         self._random = np.random.default_rng(seed)
         self._searched: list[int] | None = None  # the moves that lead to the tree's root; None where there is none
-        self._changes: list[tuple[int, int]] = []  # of what would be played at its root; see Thoughts.changes
+        self._changes: list[tuple[int, int]] = []  # of what would be played at its root; see SearchInfo.changes
         self._capacity = 0  # simulations that the tree has room for
         self._make_room(self.limit)
 
     def choose(self, position: Position) -> int:
         self._search_position(position, self.limit, None)
         # Without a temperature the tree's own answer does, and nothing else needs to be read out of it.
-        if self._temperature > 0 or self._manners is not None or self._patience.has_end:
-            self.last_thoughts = self._mannered(position, self._thoughts(0.0, None))
-            return self.pick(self.last_thoughts)
+        if self._temperature > 0 or self._pass_policy is not None or self._resignation_policy.has_end:
+            self.last_info = self._with_pass_policy(position, self._search_info(0.0, None))
+            return self.pick(self.last_info)
         return int(self._search.chosen_actions()[0])
 
     def analyse(self, position: Position) -> list[Candidate]:
@@ -97,8 +104,8 @@ class SearchPlayer:
         limit: Limit | None = None,
         *,
         should_stop: ShouldStop | None = None,
-        report: Report | None = None,
-    ) -> Thoughts:
+        report: InfoCallback | None = None,
+    ) -> SearchInfo:
         """See `keima.agent.contracts.thinking.Thinker`.
 
         A limit of seconds ends at TIMED_SIMULATIONS all the same, which bounds the tree's memory. The first limit
@@ -114,20 +121,20 @@ class SearchPlayer:
             elapsed_s = time.monotonic() - start_s
             if report is not None and elapsed_s - reported_s >= REPORT_EVERY_S:
                 reported_s = elapsed_s
-                report(self._thoughts(elapsed_s, wdl))
+                report(self._search_info(elapsed_s, wdl))
 
         self._search_position(position, limit or self.limit, should_stop, look, start_s)
-        thoughts = self._mannered(position, self._thoughts(time.monotonic() - start_s, wdl))
+        info = self._with_pass_policy(position, self._search_info(time.monotonic() - start_s, wdl))
         if report is not None:
-            report(thoughts)
-        return thoughts
+            report(info)
+        return info
 
-    def pick(self, thoughts: Thoughts) -> int:
+    def pick(self, info: SearchInfo) -> int:
         """See `keima.agent.contracts.thinking.Thinker`. Raises ResignationError where it gives the game up."""
-        self._patience.count()
-        if thoughts.is_hopeless:
+        self._resignation_policy.count()
+        if info.is_hopeless:
             raise ResignationError(f"{self.name} resigns")
-        return draw_move(thoughts, self._temperature, self._random)
+        return draw_move(info, self._temperature, self._random)
 
     def forget(self) -> None:
         """See `keima.agent.contracts.thinking.Thinker`."""
@@ -135,18 +142,18 @@ class SearchPlayer:
 
     def resign_below(self, probability: float) -> None:
         """Gives up from now on where its winning probability is below this, see `__init__`."""
-        self._patience = Patience(probability)
+        self._resignation_policy = ResignationPolicy(probability)
 
-    def _mannered(self, position: Position, thoughts: Thoughts) -> Thoughts:
+    def _with_pass_policy(self, position: Position, info: SearchInfo) -> SearchInfo:
         """The thoughts with what should be played first, where that is not what the search liked best."""
-        thoughts = replace(thoughts, is_hopeless=self._patience.is_over(position, thoughts.value))
-        if self._manners is None:
-            return thoughts
-        chosen = self._manners.chosen(position, thoughts.lines, thoughts.value)
-        if chosen == thoughts.lines[0].action:
-            return thoughts
-        lines = tuple(sorted(thoughts.lines, key=lambda line: line.action != chosen))
-        return replace(thoughts, lines=lines, is_decided=True)
+        info = replace(info, is_hopeless=self._resignation_policy.is_over(position, info.value))
+        if self._pass_policy is None:
+            return info
+        chosen = self._pass_policy.chosen(position, info.lines, info.value)
+        if chosen == info.lines[0].action:
+            return info
+        lines = tuple(sorted(info.lines, key=lambda line: line.action != chosen))
+        return replace(info, lines=lines, is_decided=True)
 
     def _search_position(
         self,
@@ -204,7 +211,7 @@ class SearchPlayer:
         if search.visits() > 0 and chosen != self._changes[-1][1]:
             self._changes.append((search.visits(), chosen))
 
-    def _thoughts(self, seconds: float, wdl: tuple[float, float, float] | None) -> Thoughts:
+    def _search_info(self, seconds: float, wdl: tuple[float, float, float] | None) -> SearchInfo:
         root, variations = self._search.root(), self._search.variations()
         chosen = int(self._search.chosen_actions()[0])
         weight = getattr(self._evaluate, "score_weight", 0.0)
@@ -215,10 +222,10 @@ class SearchPlayer:
                 return None
             if weight == 0 or wdl is None or proven != ONGOING:
                 return value
-            return min(max(wdl[0] - wdl[2] + (value - root.judged) / (1 - weight), -1.0), 1.0)
+            return min(max(wdl[0] - wdl[2] + (value - root.raw_value) / (1 - weight), -1.0), 1.0)
 
         found = [
-            Line(action, visits, told(value, result), prior, variation, result != ONGOING)
+            PrincipalVariation(action, visits, told(value, result), prior, variation, result != ONGOING)
             for action, visits, value, prior, result, variation in zip(
                 *(root.actions.tolist(), root.visits.tolist(), root.values.tolist(), root.priors.tolist()),
                 *(root.results.tolist(), variations),
@@ -227,7 +234,7 @@ class SearchPlayer:
         ]
         lines = tuple(sorted(found, key=lambda line: (line.action != chosen, -line.visits, -line.prior)))
         value = told(root.value, root.proven)
-        return Thoughts(lines, self._search.visits(), seconds, value, wdl, tuple(self._changes))
+        return SearchInfo(lines, self._search.visits(), seconds, value, wdl, tuple(self._changes))
 
     def _make_room(self, limit: Limit) -> None:
         """Sees to it that the tree has room for the limit; a tree that has not is given up."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PlayerChoice:
     """A player asked for."""
 
     text: str | None = None
@@ -26,7 +26,7 @@ class Choice:
     ponder: bool = False
     """Whether it thinks on the other side's time, too."""
 
-    def settled(self, game: "Game") -> tuple["Choice", str]:
+    def settled(self, game: "Game") -> tuple["PlayerChoice", str]:
         """The same where it says all; otherwise, where there is no net of the game at all, random playouts, and a line
         on that. Looks at no network, which takes torch."""
         from keima.agent.nets.shipped import shipped_net
@@ -38,7 +38,7 @@ class Choice:
             f"No net under runs/ yet (`keima train {game.spec}` makes one): the opponent searches by random playouts."
         )
 
-    def adviser(self) -> "Choice":
+    def adviser(self) -> "PlayerChoice":
         """The one to ask for advice where this one plays: the same net at full strength, not one that plays by chance,
         by exact solution or in another program, which have nothing to tell. Raises GameError for a text that is none.
         """
@@ -47,10 +47,10 @@ class Choice:
 
         spec = parse(self.text) if self.text is not None else None
         if spec is None or spec.kind not in ("rollout", "raw", SHIPPED, CHECKPOINT):
-            return Choice(seed=self.seed)
+            return PlayerChoice(seed=self.seed)
         if spec.kind == "raw":
-            return Choice(spec.argument or SHIPPED, seed=self.seed)
-        return Choice(replace(spec, options={}).text, seed=self.seed)
+            return PlayerChoice(spec.argument or SHIPPED, seed=self.seed)
+        return PlayerChoice(replace(spec, options={}).text, seed=self.seed)
 
     def make(self, game: "Game") -> tuple["Player", str]:
         """The player and a line on who it is. Raises GameError."""
@@ -71,7 +71,7 @@ class Choice:
         return player, introduction
 
 
-Sides = tuple[Choice | None, Choice | None]
+Sides = tuple[PlayerChoice | None, PlayerChoice | None]
 """Who plays each side; None where the user does."""
 
 
@@ -81,7 +81,7 @@ class Setting:
 
     game_text: str
     sides: Sides
-    adviser: Choice
+    adviser: PlayerChoice
     """Whose advice the user gets, at full strength."""
     record: Path | None = None
     """A game to begin with."""

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 
 from keima.agent.contracts.player import Player
-from keima.agent.contracts.thinking import Limit, Ponderer, ShouldStop, Thinker, Thoughts
+from keima.agent.contracts.thinking import Limit, Ponderer, SearchInfo, ShouldStop, Thinker
 from keima.agent.system.progress import LOADER, Progress
-from keima.agent.terminal.match_setup import Choice
+from keima.agent.terminal.match_setup import PlayerChoice
 from keima.games.contract import Game, GameError
 from keima.games.position import Position
 
@@ -21,7 +21,7 @@ ADVICE = Limit(simulations=800, seconds=10)
 class Opponent:
     """A player made ready in the background: torch imported, the net loaded, the search compiled."""
 
-    def __init__(self, game: Game, choice: Choice, progress: Progress) -> None:
+    def __init__(self, game: Game, choice: PlayerChoice, progress: Progress) -> None:
         self.choice = choice
         self._game = game
         self._progress = progress
@@ -97,7 +97,7 @@ class Adviser:
     """Whoever is asked for hints, analyses and explanations; made on first use. Apart from the opponent, which is to
     play no better for having been asked. For one thread."""
 
-    def __init__(self, game: Game, choice: Choice, progress: Progress) -> None:
+    def __init__(self, game: Game, choice: PlayerChoice, progress: Progress) -> None:
         """`choice`: the opponent's, or what else the advice should come from."""
         self._game = game
         self._choice = choice.adviser()
@@ -113,7 +113,7 @@ class Adviser:
             raise GameError(f"{player.name} cannot say what it thinks")
         return player
 
-    def think(self, position: Position, limit: Limit = ADVICE) -> Thoughts:
+    def think(self, position: Position, limit: Limit = ADVICE) -> SearchInfo:
         """What it thinks of a position. Raises GameError where the game is over."""
         thinker = self.thinker()
         with self._working():

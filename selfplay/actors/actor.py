@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from keima.games.contract import GameError
 from keima.selfplay.actors.messages import (
-    BEAT_SECONDS,
+    HEARTBEAT_SECONDS,
     UPDATE_SHARE,
     ActorTask,
-    Beat,
     Failed,
+    Heartbeat,
     newest_version,
     weights_path,
 )
@@ -93,22 +93,22 @@ def _play(task: ActorTask, connection: Connection) -> None:
     from keima.selfplay.actors.generation import SelfPlay
     from keima.selfplay.config.loader import load_config
     from keima.selfplay.config.schema import fixed
-    from keima.selfplay.replay.board_mix import Mixture
+    from keima.selfplay.replay.board_mix import BoardMix
 
     torch.set_num_threads(1)
     config = load_config(str(task.config))
-    mixture = Mixture.of(config)
+    board_mix = BoardMix.of(config)
     groups = [
         _Group(SelfPlay(game, config.search, config.selfplay, (*task.seed, number) if number else task.seed))
-        for number, game in enumerate(mixture.games)
+        for number, game in enumerate(board_mix.games)
     ]
     group = groups[0]
-    connection.send(Beat())
+    connection.send(Heartbeat())
     last_beat, waited_s, told = time.monotonic(), 0.0, (0, 0, 0, 0)
 
     def beat() -> None:
         nonlocal last_beat, waited_s, told
-        if time.monotonic() - last_beat > BEAT_SECONDS:
+        if time.monotonic() - last_beat > HEARTBEAT_SECONDS:
             all_games = [one.games for one in groups]
             done = (
                 sum(games.evaluations for games in all_games),
@@ -117,7 +117,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
                 sum(games.moves for games in all_games),
             )
             new = [now - before for now, before in zip(done, told, strict=True)]
-            connection.send(Beat(new[0], new[1], new[2], new[3], waited_s))
+            connection.send(Heartbeat(new[0], new[1], new[2], new[3], waited_s))
             last_beat, waited_s, told = time.monotonic(), 0.0, done
 
     def wait_for(wanted: int) -> None:
@@ -132,13 +132,13 @@ def _play(task: ActorTask, connection: Connection) -> None:
     lockstep = task.first_version is not None
     version = task.first_version if task.first_version is not None else newest_version(task.weights)
     wait_for(version)
-    network = load_checkpoint(weights_path(task.weights, version), mixture.games[0]).network
+    network = load_checkpoint(weights_path(task.weights, version), board_mix.games[0]).network
     segments, next_update_s = 0, time.monotonic()
     while True:
         now = time.monotonic()
         if not lockstep and now >= next_update_s and (newest := newest_version(task.weights)) > version:
             with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
-                network = load_checkpoint(weights_path(task.weights, newest), mixture.games[0]).network
+                network = load_checkpoint(weights_path(task.weights, newest), board_mix.games[0]).network
                 version = newest
                 group.take_over(network, version)
                 next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
@@ -161,5 +161,5 @@ def _play(task: ActorTask, connection: Connection) -> None:
             # One segment behind: while this actor plays, the learner works on the segment before.
             version += 1
             wait_for(version)
-            network = load_checkpoint(weights_path(task.weights, version), mixture.games[0]).network
-        group = groups[mixture.furthest_behind([one.positions for one in groups])]
+            network = load_checkpoint(weights_path(task.weights, version), board_mix.games[0]).network
+        group = groups[board_mix.furthest_behind([one.positions for one in groups])]

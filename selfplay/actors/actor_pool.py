@@ -15,7 +15,7 @@ import torch
 from keima.agent.system.processes import available_cores, ending_in_words, start_deaf_to_interrupts
 from keima.games.contract import GameError
 from keima.selfplay.actors.actor import run_actor
-from keima.selfplay.actors.messages import ActorTask, Beat, Failed, Message
+from keima.selfplay.actors.messages import ActorTask, Failed, Heartbeat, Message
 from keima.selfplay.config.schema import SelfplayConfig
 from keima.selfplay.replay.segment import Segment
 
@@ -160,7 +160,7 @@ class ActorPool:
         if actor not in self._actors:
             return
         actor.silent_s = 0.0
-        if isinstance(message, Beat):
+        if isinstance(message, Heartbeat):
             actor.ready = True
             self.evaluations += message.evaluations
             self.simulations += message.simulations

@@ -33,18 +33,21 @@ from keima.selfplay.replay.segment import (
 NO_LEAF = -1
 
 # What a slot's tree is for; also the row of the search's settings.
-FULL = 0  # a search with noise, whose result is a policy target
-FAST = 1  # one with fewer simulations and without noise, for the move alone
-RAW_POLICY = 2  # the root's evaluation, from which an opening move is drawn
+FULL_KIND = 0  # a search with noise, whose result is a policy target
+FAST_KIND = 1  # one with fewer simulations and without noise, for the move alone
+RAW_POLICY_KIND = 2  # the root's evaluation, from which an opening move is drawn
 
 SLOT = np.dtype(
     [
         ("record", np.int32),  # the record its game is written to
         ("leaf", np.int32),  # the node that waits for the evaluator, or NO_LEAF
         ("policy_plies_left", np.int32),  # opening moves still to be drawn from the raw policy
-        ("kind", np.int32),  # of its tree: FULL, FAST or RAW_POLICY
-        ("ahead", np.int32),  # searched plies in a row that held the game for won by the first player; -: by the second
-        ("marks", np.int32),  # flags of its plies: who was given up, and whether that is being checked
+        ("kind", np.int32),  # of its tree: FULL_KIND, FAST_KIND or RAW_POLICY_KIND
+        (
+            "decided_streak",
+            np.int32,
+        ),  # searched plies in a row that held the game for won by the first player; -: by the second
+        ("resign_flags", np.int32),  # flags of its plies: who was given up, and whether that is being checked
         ("key", np.uint64),  # of the leaf's position in the evaluation cache
     ],
     align=True,
@@ -134,14 +137,14 @@ def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, gam
     if settings["opening_policy_mean_plies"] > 0:
         policy_plies = next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5
         slot["policy_plies_left"] = int(min(policy_plies, len(plies)))
-    slot["ahead"] = 0
-    slot["marks"] = 0
+    slot["decided_streak"] = 0
+    slot["resign_flags"] = 0
     if settings["decided_value"] > 0 and next_uniform(rng, b) < settings["decided_check_share"]:
-        slot["marks"] = CHECKED
+        slot["resign_flags"] = CHECKED
 
 
 @search_kernel
-def plant(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng, b, actions):
+def begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng, b, actions):
     """Starts the tree for the slot's next move, and decides how far it is searched.
 
     Most moves may be searched fast: they bring games to their end, and so value targets, at a fraction of the price
@@ -151,16 +154,16 @@ def plant(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng
     share = settings["full_search_share"]
     if (
         settings["decided_value"] > 0
-        and abs(slot["ahead"]) >= settings["decided_plies"]
-        and not slot["marks"] & CHECKED
+        and abs(slot["decided_streak"]) >= settings["decided_plies"]
+        and not slot["resign_flags"] & CHECKED
     ):
         share *= settings["decided_full_share"]
     if slot["policy_plies_left"] > 0:
-        slot["kind"], simulations = RAW_POLICY, 0
+        slot["kind"], simulations = RAW_POLICY_KIND, 0
     elif share >= 1 or next_uniform(rng, b) < share:
-        slot["kind"], simulations = FULL, settings["simulations"]
+        slot["kind"], simulations = FULL_KIND, settings["simulations"]
     else:
-        slot["kind"], simulations = FAST, settings["fast_simulations"]
+        slot["kind"], simulations = FAST_KIND, settings["fast_simulations"]
     start_tree(legal_actions, outcome, tree, nodes, edges, state, simulations, actions)
 
 
@@ -172,13 +175,15 @@ def note_value(slot, value, player, settings):
     """
     first = value if player == 0 else -value
     if first >= settings["decided_value"]:
-        slot["ahead"] = max(slot["ahead"], 0) + 1
+        slot["decided_streak"] = max(slot["decided_streak"], 0) + 1
     elif first <= -settings["decided_value"]:
-        slot["ahead"] = min(slot["ahead"], 0) - 1
+        slot["decided_streak"] = min(slot["decided_streak"], 0) - 1
     else:
-        slot["ahead"] = 0
-    if abs(slot["ahead"]) >= settings["decided_plies"] and not slot["marks"] & (FIRST_GIVEN_UP | SECOND_GIVEN_UP):
-        slot["marks"] |= SECOND_GIVEN_UP if slot["ahead"] > 0 else FIRST_GIVEN_UP
+        slot["decided_streak"] = 0
+    if abs(slot["decided_streak"]) >= settings["decided_plies"] and not slot["resign_flags"] & (
+        FIRST_GIVEN_UP | SECOND_GIVEN_UP
+    ):
+        slot["resign_flags"] |= SECOND_GIVEN_UP if slot["decided_streak"] > 0 else FIRST_GIVEN_UP
 
 
 @search_kernel
@@ -266,7 +271,7 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
     start = record["policies"]
     for k in range(count):
         policies[start + k] = 0.0
-    if slot["kind"] == RAW_POLICY:
+    if slot["kind"] == RAW_POLICY_KIND:
         slot["policy_plies_left"] -= 1
         for k in range(count):
             scratch[k] = edges[first + k]["logit"]
@@ -277,7 +282,7 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
         write_policy_target(nodes, edges, settings, scratch)
         value = root_value(nodes, edges, settings, scratch, q)
         surprise, flags = 0.0, FAST_SEARCH
-        if slot["kind"] == FULL:
+        if slot["kind"] == FULL_KIND:
             surprise, flags = surprise_of(nodes, edges, scratch), HAS_POLICY_TARGET
             for k in range(count):
                 policies[start + k] = scratch[k]
@@ -290,7 +295,7 @@ def make_move(play, nodes, edges, state, slot, games, noise, settings, play_sett
         action = edges[first + chosen]["action"]
         if play_settings["decided_value"] > 0:
             note_value(slot, value, player, play_settings)
-            flags |= slot["marks"]
+            flags |= slot["resign_flags"]
         write_ply(ply, action, count, value, surprise, root["result"], flags)
     record["plies"] += 1
     record["policies"] += count
@@ -345,7 +350,7 @@ def step(
             begin_game(
                 reset, legal_actions, play, outcome, parameters, state, slot, games, play_settings, rng, b, actions
             )
-            plant(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
+            begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
         else:
             settings = search_settings[slot["kind"]]
             if len(cache.keys) > 0:
@@ -391,5 +396,5 @@ def step(
                 )
             elif record["plies"] == games.plies.shape[1]:
                 return -1
-            plant(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
+            begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
     return moves

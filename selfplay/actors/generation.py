@@ -17,16 +17,16 @@ from keima.mcts.selection import (
 )
 from keima.mcts.tree import allocate, default_max_edges
 from keima.selfplay.actors.game_kernels import (
-    FAST,
+    FAST_KIND,
     FINISHED,
     FREE,
-    FULL,
+    FULL_KIND,
     HITS,
     MAX_FINISHED,
     NO_LEAF,
     PLAY_SETTINGS,
     PLY,
-    RAW_POLICY,
+    RAW_POLICY_KIND,
     RECORD,
     SIMULATIONS,
     SLOT,
@@ -54,7 +54,7 @@ class SelfPlay:
         full = search_settings(search)
         without_noise = dataclasses.replace(full, gumbel_scale=0.0, dirichlet_weight=0.0, forced_playouts=0.0)
         self.settings = np.zeros(3, SETTINGS)
-        for kind, settings in ((FULL, full), (FAST, without_noise), (RAW_POLICY, without_noise)):
+        for kind, settings in ((FULL_KIND, full), (FAST_KIND, without_noise), (RAW_POLICY_KIND, without_noise)):
             self.settings[kind] = settings.record(game, search.score_weight)[0]
         self.play_settings = np.zeros(1, PLAY_SETTINGS)
         for name in PLAY_SETTINGS.names or ():

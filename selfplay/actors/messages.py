@@ -10,14 +10,14 @@ from keima.selfplay.replay.segment import Segment
 if TYPE_CHECKING:
     pass
 
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 """How often an actor shows that it is alive and what it has done."""
 UPDATE_SHARE = 0.04
 """The share of its time that an actor spends on taking over new weights, at most: 8-bit graphs take 0.2 s to make."""
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """From an actor: alive; work since the last beat. The first one says that everything is compiled."""
 
     evaluations: int = 0
@@ -26,9 +26,9 @@ class Beat:
     moves: int = 0
     waited_s: float = 0.0
 
-    def since(self, before: "Beat") -> "Beat":
+    def since(self, before: "Heartbeat") -> "Heartbeat":
         """This total less an earlier one."""
-        return Beat(**{f.name: getattr(self, f.name) - getattr(before, f.name) for f in fields(Beat)})
+        return Heartbeat(**{f.name: getattr(self, f.name) - getattr(before, f.name) for f in fields(Heartbeat)})
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Failed:
     reason: str
 
 
-Message = Beat | Segment | Failed
+Message = Heartbeat | Segment | Failed
 
 
 @dataclass(frozen=True)

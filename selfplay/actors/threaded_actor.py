@@ -29,17 +29,17 @@ from keima.agent.nets.network import Network
 from keima.games.contract import Game
 from keima.selfplay.actors.generation import SelfPlay
 from keima.selfplay.actors.messages import (
-    BEAT_SECONDS,
+    HEARTBEAT_SECONDS,
     UPDATE_SHARE,
     ActorTask,
-    Beat,
+    Heartbeat,
     Message,
     newest_version,
     weights_path,
 )
 from keima.selfplay.config.loader import load_config
 from keima.selfplay.config.schema import TrainConfig, fixed
-from keima.selfplay.replay.board_mix import Mixture
+from keima.selfplay.replay.board_mix import BoardMix
 
 GROUPS = 2
 """Of games a thread plays in turn: one is searched while the other is judged."""
@@ -53,7 +53,7 @@ class Player:
     """One thread's groups of games, of which all but one at a time are with the evaluator."""
 
     def __init__(self, groups: Iterable[SelfPlay], evaluator: CudaEvaluator) -> None:
-        """The evaluator has a lane for every group."""
+        """The evaluator has a staging_buffer for every group."""
         self.groups = list(groups)
         self.evaluator = evaluator
         self.turns = 0
@@ -93,7 +93,7 @@ def make_players(
     return [
         Player(
             [SelfPlay(game, config.search, play, (*seed, thread, group)) for group in range(GROUPS)],
-            CudaEvaluator(game, network, precision, slots, device=device, lanes=GROUPS),
+            CudaEvaluator(game, network, precision, slots, device=device, staging_buffers=GROUPS),
         )
         for thread, game in enumerate(games)
     ]
@@ -143,11 +143,11 @@ class ThreadedActor:
         self._outbox = _Outbox(connection)
         config = load_config(str(task.config))
         self._segment_positions = config.selfplay.segment_positions
-        mixture = Mixture.of(config)
-        self._game = mixture.games[0]
+        board_mix = BoardMix.of(config)
+        self._game = board_mix.games[0]
         self._version = newest_version(task.weights)
         network = load_checkpoint(weights_path(task.weights, self._version), self._game).network
-        self._players = make_players(mixture.among(task.threads), config, network, task.backend, task.seed)
+        self._players = make_players(board_mix.among(task.threads), config, network, task.backend, task.seed)
         self._newest: tuple[int, Network | None] = (self._version, None)
         """The weights to play with, by version, made ready for every player's evaluator; None: those they have."""
         self._failures: queue.SimpleQueue[Exception] = queue.SimpleQueue()
@@ -160,11 +160,11 @@ class ThreadedActor:
             for number in range(task.threads)
         ]
         self._turns = [0] * task.threads
-        self._told = Beat()
+        self._told = Heartbeat()
 
     def play(self) -> None:
         """The main thread's part. Returns only by what a thread raised."""
-        self._outbox.send(Beat())
+        self._outbox.send(Heartbeat())
         for thread in self._threads:
             thread.start()
         next_beat_s = next_update_s = time.monotonic()
@@ -174,7 +174,7 @@ class ThreadedActor:
             now = time.monotonic()
             if now >= next_beat_s and self._all_have_moved():
                 self._beat()
-                next_beat_s = now + BEAT_SECONDS
+                next_beat_s = now + HEARTBEAT_SECONDS
             if now >= next_update_s and newest_version(self._task.weights) > self._version:
                 self._load_weights()
                 next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
@@ -202,7 +202,7 @@ class ThreadedActor:
 
     def _beat(self) -> None:
         games = [group for player in self._players for group in player.groups]
-        done = Beat(
+        done = Heartbeat(
             evaluations=sum(group.evaluations for group in games),
             simulations=sum(group.simulations for group in games),
             cache_hits=sum(group.cache_hits for group in games),

@@ -30,10 +30,10 @@ from keima.selfplay.bench.measuring import (
     Spread,
     Tell,
     Work,
+    interleave,
     machine,
     random_network,
     rate,
-    take_turns,
     total,
     write_run,
 )
@@ -192,7 +192,7 @@ class _Measurement:
             self._tell(f"making {name} ready")
             ceilings[name] = Ceiling(make_evaluator(self._game, self._network, name, self._slots), self._batches)
         self._tell(f"the ceilings of {len(names)} backends")
-        found = take_turns(ceilings, self._seconds, self._rounds)
+        found = interleave(ceilings, self._seconds, self._rounds)
         speeds = {name: rate(found[name], "evaluations") for name in names}
         order = sorted(names, key=lambda name: -speeds[name].best)
         if self.backend == "auto":
@@ -209,7 +209,7 @@ class _Measurement:
             planes = random_positions_planes(self._game, size * BATCHES, seed=1)
             evaluate = make_evaluator(self._game, self._network, self.backend, size)
             contenders[size] = Ceiling(evaluate, list(planes.reshape(BATCHES, size, *planes.shape[1:])))
-        found = take_turns(contenders, self._seconds / 2, self._rounds)
+        found = interleave(contenders, self._seconds / 2, self._rounds)
         return [BatchSpeed(size, rate(found[size], "evaluations")) for size in BATCH_SIZES]
 
     def selfplay(self) -> tuple[SelfPlaySpeed, SelfPlaySpeed | None]:
@@ -220,7 +220,7 @@ class _Measurement:
         for play in self._plays.values():
             play.evaluator = evaluate
         contenders: dict[str, Any] = {"ceiling": self._ceiling, **{f"{mb}": p for mb, p in self._plays.items()}}
-        found = take_turns(contenders, LONGER * self._seconds, self._rounds)
+        found = interleave(contenders, LONGER * self._seconds, self._rounds)
         self._tell("the parts of self-play by themselves")
         speeds = [self._selfplay_speed(mb, play, found[f"{mb}"], found["ceiling"]) for mb, play in self._plays.items()]
         return speeds[0], speeds[1] if len(speeds) > 1 else None
@@ -260,7 +260,7 @@ class _Measurement:
         if cache_used := len(cache.keys) > 0:
             for name, keeping in (("look_up", False), ("keep", True)):
                 parts[name] = Work("done", _cache_work(forest, cache, planes, leaves, answers, keeping))
-        found = take_turns(parts, self._seconds / 4, 2)
+        found = interleave(parts, self._seconds / 4, 2)
         # The best round: a part by itself is what it costs undisturbed.
         us = {name: 1e6 / rate(done, "done").best for name, done in found.items()}
         leaves_a_step = of_a_step("look_ups") if cache_used else of_a_step("evaluations")

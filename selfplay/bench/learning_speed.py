@@ -10,7 +10,7 @@ import torch
 
 from keima.games import load
 from keima.games.contract import Game
-from keima.selfplay.bench.measuring import Round, take_turns
+from keima.selfplay.bench.measuring import Round, interleave
 from keima.selfplay.config.loader import load_config
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.learning.learner import Learner
@@ -92,7 +92,7 @@ def measure(
             for contender in contenders.values():
                 for _ in range(WARM_UP_STEPS):
                     contender.run()
-            measured: dict[int, list[Round]] = take_turns(contenders, seconds, rounds)
+            measured: dict[int, list[Round]] = interleave(contenders, seconds, rounds)
         found += [{"batch_size": size, "threads": number, "rounds": done} for size, done in measured.items()]
     return found
 

@@ -33,7 +33,7 @@ from keima.mcts.tree import Forest
 from keima.selfplay.actors.actor_pool import ActorPool
 from keima.selfplay.actors.game_kernels import HITS, LOOK_UPS, NO_LEAF
 from keima.selfplay.actors.generation import SelfPlay
-from keima.selfplay.actors.messages import Beat, Message, weights_path
+from keima.selfplay.actors.messages import Heartbeat, Message, weights_path
 from keima.selfplay.config.loader import to_toml
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.replay.segment import HAS_POLICY_TARGET, Segment, segment_to_bytes
@@ -63,7 +63,7 @@ class Spread:
         return cls(max(values), statistics.median(values))
 
 
-class Contender(Protocol):
+class Workload(Protocol):
     """Something to be measured."""
 
     def run(self) -> None:
@@ -77,7 +77,7 @@ Round = dict[str, float]
 """What a contender did in a round, by name, and its `seconds`."""
 
 
-def take_turns(contenders: Mapping[Any, Contender], seconds: float, rounds: int) -> dict[Any, list[Round]]:
+def interleave(contenders: Mapping[Any, Workload], seconds: float, rounds: int) -> dict[Any, list[Round]]:
     """Runs every contender for `seconds` in all, in rounds, one turn after another; each works once a turn at least."""
     found: dict[Any, list[Round]] = {name: [] for name in contenders}
     of_round = seconds / rounds
@@ -93,7 +93,7 @@ def take_turns(contenders: Mapping[Any, Contender], seconds: float, rounds: int)
     return found
 
 
-def _turn(contender: Contender, seconds: float) -> float:
+def _turn(contender: Workload, seconds: float) -> float:
     """Runs it for at least so long; how long it was."""
     start_s = time.perf_counter()
     while True:
@@ -267,10 +267,10 @@ class _MeteredPool(ActorPool):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.beats: dict[int, list[tuple[float, Beat]]] = {}
+        self.beats: dict[int, list[tuple[float, Heartbeat]]] = {}
 
     def _handle(self, actor: Any, message: Message | None, segments: list[Segment]) -> None:
-        if isinstance(message, Beat):
+        if isinstance(message, Heartbeat):
             self.beats.setdefault(actor.number, []).append((time.monotonic(), message))
         super()._handle(actor, message, segments)
 

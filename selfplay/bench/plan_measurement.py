@@ -29,10 +29,10 @@ from keima.selfplay.bench.measuring import (
     Ceiling,
     MeasuredSelfPlay,
     Tell,
+    interleave,
     machine,
     random_network,
     rate,
-    take_turns,
     total,
     write_run,
 )
@@ -179,7 +179,7 @@ def _network_rates(game: Game, config: TrainConfig, backend: str, slots: int, te
     for blocks, channels in dict.fromkeys(sizes):
         network = Network(game, own.model_copy(update={"blocks": blocks, "channels": channels})).eval()
         contenders[blocks, channels] = Ceiling(make_evaluator(game, network, backend, slots), [planes])
-    found = take_turns(contenders, SECONDS / 2, ROUNDS)
+    found = interleave(contenders, SECONDS / 2, ROUNDS)
     return [NetworkRate(*size, rate(found[size], "evaluations").best) for size in contenders]
 
 
@@ -199,7 +199,7 @@ def _slots_rates(
     first.warm_up(SECONDS)
     for play in plays.values():
         play.run()  # what is made ready on the first call
-    found = take_turns(plays, SECONDS, ROUNDS)
+    found = interleave(plays, SECONDS, ROUNDS)
     moves, positions = (sum(total(rounds, name) for rounds in found.values()) for name in ("moves", "positions"))
     rates = [SlotsRate(slots, rate(found[slots], "evaluations").best) for slots in wanted]
     return rates, first.games, positions / max(1.0, moves)

@@ -24,7 +24,7 @@ from keima.selfplay.experiments.trial import Measurement, Result, Trial, measure
 
 
 class Ablation:
-    """The trials of an ablation; see `keima.selfplay.experiments.sweep.Plan`.
+    """The trials of an ablation; see `keima.selfplay.experiments.sweep.TrialSource`.
 
     Seed by seed, every variant with each: what drifts on the machine meanwhile meets all of them alike, and an
     ablation that is not yet done compares all variants.

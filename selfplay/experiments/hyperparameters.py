@@ -34,7 +34,7 @@ CONFIRMED = 3
 
 
 class Search:
-    """The trials of a sweep; see `keima.selfplay.experiments.sweep.Plan`."""
+    """The trials of a sweep; see `keima.selfplay.experiments.sweep.TrialSource`."""
 
     def __init__(self, folder: Path, config: SweepConfig) -> None:
         """Takes up the study in the sweep's folder, or begins one. Raises GameError where optuna is missing."""

@@ -69,7 +69,7 @@ PLAIN_WIDTH = 200
 WORKER = "from keima.selfplay.experiments.trial import main; main()"
 
 
-class Plan(Protocol):
+class TrialSource(Protocol):
     """Which trials there are."""
 
     @property
@@ -144,7 +144,7 @@ class Sweep:
         self.config = config
         self.game = load_config(config.base).game
         remove_unfinished(folder)
-        self.plan: Plan = Ablation(folder, config) if config.is_ablation else Search(folder, config)
+        self.plan: TrialSource = Ablation(folder, config) if config.is_ablation else Search(folder, config)
         for result in self.plan.results():
             if not result.error:
                 place = self._folder_of(result.trial)

@@ -3,12 +3,13 @@
 Where nothing in a network depends on the board's size, one network may play and learn on several: small boards give
 many short games, and so outcomes, for the price of a large one's. The shares are of the training positions:
 
-    an actor      plays one game of the mixture until it has a segment, then the one that is furthest behind its share;
+    an actor      plays one game of the board_mix until it has a segment, then the one that is furthest behind its
+    share;
                   on a GPU, whose graphs are of one size, each thread keeps to one
     the window    keeps the newest positions of all of them; a step's batch is of one, and every share gets its steps
     the rest      (what is measured, what a checkpoint says it is of) goes by the config's `game`
 
-With that one game alone everything is as if there were no mixture.
+With that one game alone everything is as if there were no board_mix.
 """
 
 import math
@@ -31,15 +32,15 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
-class Mixture:
+class BoardMix:
     """The games of a run, the config's `game` first, and their shares, which sum to 1."""
 
     games: tuple[Game, ...]
     shares: tuple[float, ...]
 
     @classmethod
-    def of(cls, config: TrainConfig) -> "Mixture":
-        """The mixture of a config that `load_config` has checked."""
+    def of(cls, config: TrainConfig) -> "BoardMix":
+        """The board_mix of a config that `load_config` has checked."""
         others = [load(spec) for spec in config.also]
         shares = list(config.also.values())
         return cls((load(config.game), *others), (1.0 - sum(shares), *shares))
@@ -77,12 +78,12 @@ class Mixture:
 
 
 class MixedWindow:
-    """The newest positions of a mixture's games together: a window of each, dropped from in the order they came."""
+    """The newest positions of a board_mix's games together: a window of each, dropped from in the order they came."""
 
-    def __init__(self, mixture: Mixture, surprise_share: float = 0.0) -> None:
+    def __init__(self, board_mix: BoardMix, surprise_share: float = 0.0) -> None:
         """surprise_share: see `keima.selfplay.replay.window.ReplayWindow`."""
-        self._mixture = mixture
-        self._windows = [ReplayWindow(surprise_share) for _ in mixture.games]
+        self._board_mix = board_mix
+        self._windows = [ReplayWindow(surprise_share) for _ in board_mix.games]
         self._order: deque[int] = deque()
         """The game of each segment that still has positions here, oldest first."""
         self._left: deque[int] = deque()
@@ -95,7 +96,7 @@ class MixedWindow:
 
     def append(self, segment: Segment) -> None:
         """Adds a segment's games as the newest of theirs."""
-        number = self._mixture.labels.index(segment.game)
+        number = self._board_mix.labels.index(segment.game)
         self._windows[number].append(segment)
         self._order.append(number)
         self._left.append(segment.num_positions)
@@ -121,5 +122,5 @@ class MixedWindow:
 
     def draw(self, samplers: "Sequence[Sampler]", step: int, size: int) -> "Batch":
         """The batch of a training step, of one game's positions. samplers: one a game."""
-        number = self._mixture.of_step(step, [window.num_positions for window in self._windows])
+        number = self._board_mix.of_step(step, [window.num_positions for window in self._windows])
         return samplers[number].draw(self.views(number), step, size)

@@ -31,7 +31,7 @@ PROGRESS_FILE = "progress.jsonl"
 _RATE_S = 5.0
 
 
-class Report:
+class Telemetry:
     """A run's TensorBoard events and progress file; both go on where an earlier start of the run left them.
 
     What is told is on disk when the call returns, whatever happens to the process then. Raises StorageFull (see

@@ -44,7 +44,7 @@ from keima.selfplay.config.loader import load_config, to_toml
 from keima.selfplay.config.schema import TrainConfig, fixed
 from keima.selfplay.learning.initial_weights import in_words, keep_start, kept_start, lies_in, load_start
 from keima.selfplay.learning.learner import Learner, Losses
-from keima.selfplay.replay.board_mix import MixedWindow, Mixture
+from keima.selfplay.replay.board_mix import BoardMix, MixedWindow
 from keima.selfplay.replay.sampling import Batch, samplers_of
 from keima.selfplay.replay.segment import DamagedSegment, Segment
 from keima.selfplay.replay.store import ReplayStore
@@ -62,7 +62,7 @@ from keima.selfplay.run.diagnosis import (
 from keima.selfplay.run.panel import Panel, Progress
 from keima.selfplay.run.run_folder import CONFIG_FILE, LOG_FILE, STATE_FILE, delete_run, lock
 from keima.selfplay.run.strength import StrengthMeter
-from keima.selfplay.run.telemetry import Rates, Report, calibration, figures, game_as_text
+from keima.selfplay.run.telemetry import Rates, Telemetry, calibration, figures, game_as_text
 
 MAX_PENDING = 4
 """Segments that may wait for the learner; then the actors are not listened to, and so wait themselves."""
@@ -118,8 +118,8 @@ class TrainingRun:
     def __init__(self, folder: Path, config: TrainConfig) -> None:
         self.folder = folder
         self.config = config
-        self.mixture = Mixture.of(config)
-        self.game = self.mixture.games[0]
+        self.board_mix = BoardMix.of(config)
+        self.game = self.board_mix.games[0]
         self.num_actors = num_actors(config.selfplay)
         self._batch_size = fixed(config.learner.batch_size)
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
@@ -155,17 +155,17 @@ class TrainingRun:
             max_disk_bytes=int(config.replay.max_disk_gb * 1e9),
             # All that has come since the state was saved, and the window as it was then: a resumed run needs both.
             window=lambda total: total - self._saved_positions + config.replay.window(self._saved_positions),
-            also=self.mixture.labels[1:],
+            also=self.board_mix.labels[1:],
         )
-        self.window = MixedWindow(self.mixture, config.replay.surprise_share)
+        self.window = MixedWindow(self.board_mix, config.replay.surprise_share)
         self.pending: deque[tuple[int, Segment | None]] = deque()
         """Segments that wait to be folded, oldest first, by index; None: still on disk."""
         self._fill_window()
         self.version = self.next_segment - (self.learner.step < self._steps_due())
         """Of the weights: how many segments were folded and trained on, to the last step, when they were made."""
-        self.samplers = samplers_of(self.mixture.games, config)
+        self.samplers = samplers_of(self.board_mix.games, config)
         self.meter = StrengthMeter(self.game, config.run.measure_simulations)
-        self.report = Report(folder, self.learner.step)
+        self.report = Telemetry(folder, self.learner.step)
         self._stopped = threading.Event()
         self._may_break_off = False
         self._learner_wait = WaitMeter()
@@ -277,7 +277,7 @@ class TrainingRun:
                 if self.learner.step == self._steps_due():
                     self._finish_segment()
             elif self.pending:
-                self._fold_next()
+                self._ingest_next()
             else:
                 with self._learner_wait.waiting():
                     self._listen(0.2)
@@ -304,7 +304,7 @@ class TrainingRun:
         samples = self.positions * self.config.replay.samples_per_position
         return max(self.learner.step, int(samples / self._batch_size))
 
-    def _fold_next(self) -> None:
+    def _ingest_next(self) -> None:
         """Takes the oldest waiting segment into the window."""
         index, segment = self.pending.popleft()
         self.next_segment = index + 1
@@ -449,7 +449,7 @@ class TrainingRun:
         self.strengths.append((self.elapsed_s / 60, strength.headline, strength.text))
         self.report.scalars({f"strength/{name}": v for name, v in strength.figures.items()}, self.learner.step)
         if self._newest is not None:
-            game = self.mixture.games[self.mixture.labels.index(self._newest.game)]
+            game = self.board_mix.games[self.board_mix.labels.index(self._newest.game)]
             self.report.text("sample game", game_as_text(game, self._newest, 0), self.learner.step)
         self._log(f"step {self.learner.step}, {self.games} games: {strength.text}")
 

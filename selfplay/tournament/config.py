@@ -58,7 +58,7 @@ class TournamentConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class TournamentPlan:
     """A config's tournament, ready to begin or to go on; values that it leaves to the command's defaults are None."""
 
     name: str
@@ -99,7 +99,7 @@ def shipped_tournaments() -> list[str]:
     return sorted(f"{FOLDER}/{file.name.removesuffix('.toml')}" for file in files if file.name.endswith(".toml"))
 
 
-def plan(path_or_name: str) -> Plan:
+def plan(path_or_name: str) -> TournamentPlan:
     """The tournament that a config asks for, with those of its players who are to be had. Raises GameError."""
     config, name = read_tournament(path_or_name)
     game = load(config.game)
@@ -107,7 +107,7 @@ def plan(path_or_name: str) -> Plan:
     # The rating of somebody who is left out binds nobody.
     anchors = {player: elo for player, elo in config.anchors.items() if player not in missing}
     values = config.model_dump()
-    return Plan(
+    return TournamentPlan(
         name=name,
         game=game,
         players=(*config.players, *found),

@@ -11,6 +11,7 @@ import pytest
 from keima.agent import command_line
 from keima.selfplay.commands import main
 from tests.installed import HANGS_S, KEIMA, keima
+from tests.paths import ROOT
 
 
 def test_help_is_instant(tmp_path, monkeypatch):
@@ -187,7 +188,7 @@ def test_without_streams(tmp_path):
     ],
 )
 def test_what_a_game_of_ones_own_raises_is_its_fault(tmp_path, capsys, code: str, message: str):
-    rules = (Path(__file__).parents[2] / "games" / "tictactoe.py").read_text()
+    rules = (ROOT / "games" / "tictactoe.py").read_text()
     lines = [*rules.splitlines(), *[""] * 100][:101]
     (tmp_path / "mine.py").write_text("\n".join([*lines, "def fail(self, state):", code, "TicTacToe.board = fail"]))
     assert main(["play", str(tmp_path / "mine.py"), "--side", "both", "--plain"]) == 2

@@ -9,13 +9,13 @@ A change of the rules, the notation, the drawing or the planes shows as a differ
 import random
 import sys
 import zlib
-from pathlib import Path
 
 from keima import games
 from keima.games.contract import DRAW, Game
 from keima.games.position import Position
+from tests.paths import DATA
 
-FOLDER = Path(__file__).parent.parent / "data" / "playthroughs"
+FOLDER = DATA / "playthroughs"
 BOARD_EVERY = 10  # plies
 
 

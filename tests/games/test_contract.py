@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS,
 from keima.games.position import Position
 from tests.games.drivers import record_games
 from tests.games.playthrough import FOLDER, playthrough
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 VARIANTS = ["othello:4", "othello:6", "othello:16", "gomoku:3,3", "gomoku:7,win=4", "gomoku:19", "hex:2", "hex:5",
             "hex:19", "breakthrough:5,2", "breakthrough:6,5", "breakthrough:16,16",
             "go:2,komi=0.5", "go:3,komi=0,ko=simple", "go:5,komi=0.5,ko=situational,suicide=yes",

@@ -20,8 +20,8 @@ from keima.games.doctor.examination import examine
 from keima.games.doctor.loading import Unloadable, load_game
 from keima.games.doctor.report import CHECKS, ERROR, NOTE, WARNING, Finding, Report, in_words
 from keima.games.doctor.subject import Subject
+from tests.paths import DATA
 
-DATA = Path(__file__).parents[1] / "data"
 CLAIM = (DATA / "claim.py").read_text()
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from keima import games
 from keima.games.contract import GameError
-
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 COUNTDOWN = '''
 """Players take one from a heap in turns; who takes the last wins."""

@@ -26,7 +26,7 @@ class Node:
     priors: dict[int, float] = field(default_factory=dict)
     children: dict[int, "Node"] = field(default_factory=dict)
     visits: dict[int, int] = field(default_factory=dict)
-    waiting: dict[int, int] = field(default_factory=dict)
+    virtual_loss: dict[int, int] = field(default_factory=dict)
     value_sums: dict[int, float] = field(default_factory=dict)
     value: float = 0.0
     values: list[float] = field(default_factory=list)  # everything backed up into the node
@@ -65,7 +65,7 @@ class NaiveSearch:
         node = Node(state, int(state[PLAYER]), self.game.outcome(state))
         node.actions = [int(a) for a in self.game.legal(state)]
         node.visits = dict.fromkeys(node.actions, 0)
-        node.waiting = dict.fromkeys(node.actions, 0)
+        node.virtual_loss = dict.fromkeys(node.actions, 0)
         node.value_sums = dict.fromkeys(node.actions, 0.0)
         return node
 
@@ -95,13 +95,13 @@ class NaiveSearch:
         return not self.score_weight and self.lost(node, action)
 
     def count(self, node: Node, action: int) -> int:
-        return node.visits[action] + node.waiting[action]
+        return node.visits[action] + node.virtual_loss[action]
 
     def q(self, node: Node, action: int) -> float:
         result = self.result_of(node, action)
         if result != ONGOING and not (self.score_weight and self.lost(node, action)):
             return (self.exact(result, node.player) + 1) / 2
-        total = node.value_sums[action] - node.waiting[action]
+        total = node.value_sums[action] - node.virtual_loss[action]
         return (total / self.count(node, action) + 1) / 2
 
     def completed_q(self, node: Node) -> dict[int, float]:
@@ -216,7 +216,7 @@ class NaiveSearch:
             action = self.select(node)
             if node is self.root and len(node.values) == 1:
                 action = next(iter(self.wins_at_once(node)), action)
-            node.waiting[action] += 1
+            node.virtual_loss[action] += 1
             path.append((node, action))
             if action not in node.children:
                 child = node.children[action] = self.make_node(self.game.after(node.state, action))
@@ -236,7 +236,7 @@ class NaiveSearch:
         for node, action in reversed(path):
             mine = value if node.player == leaf.player else -value
             node.visits[action] += 1
-            node.waiting[action] -= 1
+            node.virtual_loss[action] -= 1
             node.value_sums[action] += mine
             node.values.append(mine)
 
@@ -272,7 +272,7 @@ class NaiveSearch:
                     continue
                 if any(path[-1][0] is other[-1][0] for other in batch):
                     for node, action in path[:-1]:
-                        node.waiting[action] -= 1
+                        node.virtual_loss[action] -= 1
                     break
                 batch.append(path)
             for path in batch:

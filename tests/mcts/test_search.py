@@ -63,7 +63,7 @@ def assert_same_tree(forest, b, node: Node, index=ROOT):
         return
     assert own["action"].tolist() == node.actions
     assert own["visits"].tolist() == [node.visits[a] for a in node.actions]
-    assert not own["waiting"].any()
+    assert not own["virtual_loss"].any()
     assert [c != UNVISITED for c in own["child"]] == [a in node.children for a in node.actions]
     for edge in own:
         assert edge["value_sum"] == pytest.approx(node.value_sums[int(edge["action"])], abs=1e-5)

@@ -83,8 +83,8 @@ def test_a_search_stays_within_its_storage(root_policy, leaves, max_edges):
     assert middle["num_nodes"] <= forest.nodes.shape[1]
     assert middle["num_edges"] <= max_edges
     assert middle["full"] == 1
-    assert middle["waiting"] == 0
-    assert not forest.edges[1]["waiting"].any()
+    assert middle["virtual_loss"] == 0
+    assert not forest.edges[1]["virtual_loss"].any()
     for (nodes, edges), b in zip(kept, (0, 2), strict=True):
         assert np.array_equal(forest.nodes[b], nodes)
         assert np.array_equal(forest.edges[b], edges)

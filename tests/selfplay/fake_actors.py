@@ -16,7 +16,7 @@ import numpy as np
 
 from keima.games import load
 from keima.games.contract import Game
-from keima.selfplay.actors.messages import ActorTask, Beat, Failed, newest_version
+from keima.selfplay.actors.messages import ActorTask, Failed, Heartbeat, newest_version
 from keima.selfplay.replay.segment import CHECKED, HAS_POLICY_TARGET, SECOND_GIVEN_UP, Segment
 
 
@@ -57,28 +57,28 @@ def random_segment(game: Game, seed: tuple[int, ...], games: int = 30, actor: in
 
 def plays_two_boards(task: ActorTask, connection: Connection) -> None:
     """Hands over segments of Hex of size 3 and of size 2 in turn, as fast as they are taken."""
-    connection.send(Beat())
+    connection.send(Heartbeat())
     for number in range(sys.maxsize):
         game = load("hex:2" if number % 2 else "hex:3")
         connection.send(random_segment(game, (*task.seed, number), actor=task.actor))
-        connection.send(Beat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
+        connection.send(Heartbeat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
 
 
 def plays(task: ActorTask, connection: Connection) -> None:
     """Hands over segments in lockstep, or as fast as they are taken."""
-    connection.send(Beat())
+    connection.send(Heartbeat())
     for number in range(sys.maxsize):
         wanted = (task.first_version or 0) + max(0, number - 1)
         while task.first_version is not None and newest_version(task.weights) < wanted:
             time.sleep(0.01)
-            connection.send(Beat(waited_s=0.01))
+            connection.send(Heartbeat(waited_s=0.01))
         connection.send(tictactoe_segment((*task.seed, number), actor=task.actor))
-        connection.send(Beat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
+        connection.send(Heartbeat(evaluations=1000, simulations=3000, cache_hits=1500, moves=100))
 
 
 def plays_and_gives_up(task: ActorTask, connection: Connection) -> None:
     """Hands over games in which the second player is given up and everything is searched on, to see whether rightly."""
-    connection.send(Beat())
+    connection.send(Heartbeat())
     for number in range(sys.maxsize):
         segment = tictactoe_segment((*task.seed, number), actor=task.actor)
         marks = np.uint8(CHECKED | SECOND_GIVEN_UP)
@@ -87,7 +87,7 @@ def plays_and_gives_up(task: ActorTask, connection: Connection) -> None:
 
 def plays_large(task: ActorTask, connection: Connection) -> None:
     """Hands over segments larger than a pipe holds."""
-    connection.send(Beat())
+    connection.send(Heartbeat())
     segment = tictactoe_segment(task.seed, games=2000, actor=task.actor)
     while True:
         connection.send(segment)
@@ -109,7 +109,7 @@ def stops_in_a_message(task: ActorTask, connection: Connection) -> None:
     """At first sends the beginning of a message and no more; its replacement plays."""
     if task.seed[-1]:
         plays(task, connection)
-    connection.send(Beat())
+    connection.send(Heartbeat())
     whole = pickle.dumps(tictactoe_segment(task.seed))
     os.write(connection.fileno(), struct.pack("!i", len(whole)) + whole[:1000])
     time.sleep(1000)

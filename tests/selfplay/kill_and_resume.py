@@ -35,7 +35,7 @@ from keima.selfplay.config.loader import load_config
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.learning.initial_weights import kept_start
 from keima.selfplay.learning.learner import Learner
-from keima.selfplay.replay.board_mix import MixedWindow, Mixture
+from keima.selfplay.replay.board_mix import BoardMix, MixedWindow
 from keima.selfplay.replay.sampling import samplers_of
 from keima.selfplay.replay.segment import Segment, SegmentInfo, segment_from_bytes
 from tests.installed import KEIMA
@@ -170,9 +170,9 @@ def state_of(folder: Path) -> tuple[dict[str, torch.Tensor], int, dict[str, Any]
 
 def fold(config: TrainConfig, segments: list[Segment], steps: int, start: Network | None = None) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
-    mixture = Mixture.of(config)
-    learner, window = Learner(mixture.games[0], config), MixedWindow(mixture, config.replay.surprise_share)
-    samplers = samplers_of(mixture.games, config)
+    board_mix = BoardMix.of(config)
+    learner, window = Learner(board_mix.games[0], config), MixedWindow(board_mix, config.replay.surprise_share)
+    samplers = samplers_of(board_mix.games, config)
     if start is not None:
         learner.begin_with(start)
     positions = 0

@@ -9,8 +9,9 @@ import pytest
 
 from keima.selfplay.commands import main
 from tests.installed import complaint, keima, write_checkpoint
+from tests.paths import DATA
 
-CLAIM = (Path(__file__).parents[1] / "data" / "claim.py").read_text()
+CLAIM = (DATA / "claim.py").read_text()
 
 
 def test_unknown_game(tmp_path):

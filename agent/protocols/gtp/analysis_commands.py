@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Literal
 
-from keima.agent.contracts.thinking import Limit, Report, Thinker, Thoughts
+from keima.agent.contracts.thinking import InfoCallback, Limit, SearchInfo, Thinker
 from keima.agent.protocols.gtp.analysis_formats import AnalysisRequest, Judge, analysis_line, parse_request, permitted
-from keima.agent.protocols.gtp.board_setup import Table
+from keima.agent.protocols.gtp.board_setup import BoardSetup
 from keima.agent.protocols.gtp.input_lines import Lines
 from keima.agent.protocols.gtp.move_commands import Mover, name_of
 from keima.agent.protocols.gtp.syntax import COLOURS, GtpError, Write, response
@@ -20,7 +20,7 @@ Dialect = Literal["lz", "kata"]
 class Streams:
     """lz-analyze, kata-analyze and their kin."""
 
-    def __init__(self, table: Table, mover: Mover, log: Callable[[str], None], clock: Callable[[], float]) -> None:
+    def __init__(self, table: BoardSetup, mover: Mover, log: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._table, self._mover, self._log = table, mover, log
         self._now = clock
         self._commands: dict[str, Callable[[list[str], Callable[[], None], Write, Lines], None]] = {
@@ -72,7 +72,7 @@ class Streams:
     def _move_analyze(
         self,
         dialect: Dialect,
-        move: Callable[[int, Report, frozenset[int] | None], str],
+        move: Callable[[int, InfoCallback, frozenset[int] | None], str],
         arguments: list[str],
         begin: Callable[[], None],
         write: Write,
@@ -86,15 +86,15 @@ class Streams:
             only = _only(request, position)
         self._thinker()
         begin()
-        report, latest = self._reporter(request, position, write), list[Thoughts]()
+        report, latest = self._reporter(request, position, write), list[SearchInfo]()
 
-        def watch(thoughts: Thoughts) -> None:
-            latest[:] = [thoughts]
-            report(thoughts)
+        def watch(info: SearchInfo) -> None:
+            latest[:] = [info]
+            report(info)
 
         name = move(colour, watch, only)
-        for thoughts in latest:
-            report(thoughts, last=True)
+        for info in latest:
+            report(info, last=True)
         write(f"play {name}\n")
 
     def _request(self, dialect: Dialect, arguments: list[str]) -> tuple[int, AnalysisRequest]:
@@ -121,18 +121,18 @@ class Streams:
         position, game = position.copy(), position.game
         territory = getattr(self._table.player, "territory", None)
         judge: Judge | None = None if territory is None else territory.estimate
-        written: tuple[float, Thoughts] | None = None
+        written: tuple[float, SearchInfo] | None = None
 
-        def report(thoughts: Thoughts, last: bool = False) -> None:
+        def report(info: SearchInfo, last: bool = False) -> None:
             nonlocal written
             now_s = self._now()
             if written is not None:
                 is_due, told = now_s - written[0] >= request.interval_s or last, written[1]
-                is_new = (told.visits, told.lines[0].action) != (thoughts.visits, thoughts.lines[0].action)
+                is_new = (told.visits, told.lines[0].action) != (info.visits, info.lines[0].action)
                 if not (is_due and is_new):
                     return
-            if line := analysis_line(request, position, thoughts, lambda move: name_of(game, move), judge):
-                written = now_s, thoughts
+            if line := analysis_line(request, position, info, lambda move: name_of(game, move), judge):
+                written = now_s, info
                 write(line + "\n")
 
         return report

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from keima.agent.contracts.thinking import Line, Thoughts
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
 from keima.agent.go.territory import Estimate
 from keima.agent.protocols.gtp.move_commands import move_names
 from keima.agent.protocols.gtp.syntax import COLOURS, INTEGER
@@ -117,21 +117,21 @@ def permitted(request: AnalysisRequest, position: Position) -> frozenset[int] | 
 def analysis_line(
     request: AnalysisRequest,
     position: Position,
-    thoughts: Thoughts,
+    search_info: SearchInfo,
     name_of: Callable[[str], str],
     judge: Judge | None = None,
 ) -> str:
-    """Thoughts about a position as one line; empty where nothing was tried.
+    """SearchInfo about a position as one line; empty where nothing was tried.
 
     The value that a network without search has for its best move counts as a visit.
 
     `name_of`: how a move in the game's notation is written. `judge`: estimates how games end, see
     `keima.agent.go.territory`.
     """
-    tried = [line for line in thoughts.lines if _visits(line) > 0]
+    tried = [line for line in search_info.lines if _visits(line) > 0]
     if not tried:
         return ""
-    told = tried if len(tried) >= max(request.min_moves, 1) else list(thoughts.lines[: max(request.min_moves, 1)])
+    told = tried if len(tried) >= max(request.min_moves, 1) else list(search_info.lines[: max(request.min_moves, 1)])
     told = told[: max(request.max_moves, 1)]
     estimates: list[Estimate] = []
     if judge is not None and request.dialect == "kata":
@@ -140,10 +140,10 @@ def analysis_line(
     infos = []
     for order, line in enumerate(told):
         score = _score(position, estimates[order + 1]) if order + 1 < len(estimates) else ""
-        infos.append(_info(request, position, thoughts, line, order, name_of, score))
+        infos.append(_info(request, position, search_info, line, order, name_of, score))
     if request.root_info:
         score = _score(position, estimates[0]) if estimates else ""
-        infos.append(f"rootInfo visits {thoughts.visits} winrate {_fraction(thoughts.value or 0.0):.6g}{score}")
+        infos.append(f"rootInfo visits {search_info.visits} winrate {_fraction(search_info.value or 0.0):.6g}{score}")
     if request.ownership and estimates:
         sign = 1 if position.player == 0 else -1
         infos.append(f"ownership {' '.join(f'{sign * owner + 0.0:.4g}' for owner in estimates[0].ownership)}")
@@ -153,13 +153,13 @@ def analysis_line(
 def _info(
     request: AnalysisRequest,
     position: Position,
-    thoughts: Thoughts,
-    line: Line,
+    search_info: SearchInfo,
+    line: PrincipalVariation,
     order: int,
     name_of: Callable[[str], str],
     score: str,
 ) -> str:
-    value = line.value if line.value is not None else thoughts.value or 0.0
+    value = line.value if line.value is not None else search_info.value or 0.0
     win, prior, visits = _fraction(value), line.prior, _visits(line)
     low = lower_bound(win, visits)
     moves = [name_of(move) for move in _moves(position, line)]
@@ -172,7 +172,7 @@ def _info(
     return f"info move {moves[0]} visits {visits} {said} order {order} pv {' '.join(moves)}"
 
 
-def _visits(line: Line) -> int:
+def _visits(line: PrincipalVariation) -> int:
     return line.visits if line.value is None else max(line.visits, 1)
 
 
@@ -194,7 +194,7 @@ def _fraction(value: float) -> float:
     return (1 + value) / 2
 
 
-def _moves(position: Position, line: Line) -> list[str]:
+def _moves(position: Position, line: PrincipalVariation) -> list[str]:
     """A variation in the game's notation."""
     game, state = position.game, position.state
     moves = []

@@ -28,7 +28,7 @@ KEPT_PLAYERS = 3
 MOST_FIXED_STONES = 9
 
 
-class Table:
+class BoardSetup:
     """A game, its position and its player; every method but `close` raises GameError, and then leaves all as it was."""
 
     def __init__(self, game: Game, player_for: PlayerFor) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from keima.agent.contracts.player import PlayerFor
 from keima.agent.contracts.thinking import Thinker
 from keima.agent.protocols.gtp.analysis_commands import Streams
-from keima.agent.protocols.gtp.board_setup import Table
+from keima.agent.protocols.gtp.board_setup import BoardSetup
 from keima.agent.protocols.gtp.clocks import Clocks
 from keima.agent.protocols.gtp.go_commands import GoCommands, score_text
 from keima.agent.protocols.gtp.input_lines import Lines
@@ -72,7 +72,7 @@ class GtpEngine:
         `simulations`, `seconds`: what a move may cost at most, whatever the time settings allow. `log` is told what
         went wrong where the protocol has no place for it. `version`: what to answer to that command.
         """
-        self._table = Table(game, player_for)
+        self._table = BoardSetup(game, player_for)
         self._log = log
         self._clocks = Clocks()
         self._mover = Mover(self._table, self._clocks, simulations=simulations, seconds=seconds, clock=clock)

@@ -18,7 +18,7 @@ from keima.agent.go.dead_stones import (
 )
 from keima.agent.go.rules import KGS, has_rules, parameters_of, rules_as_json
 from keima.agent.go.territory import Territory
-from keima.agent.protocols.gtp.board_setup import Table, black_points, is_empty
+from keima.agent.protocols.gtp.board_setup import BoardSetup, black_points, is_empty
 from keima.agent.protocols.gtp.move_commands import Mover, name_of, names_of
 from keima.agent.protocols.gtp.syntax import Command, GtpError, colour_of, exactly, refused, stones_of
 from keima.games.contract import PLAYER
@@ -28,7 +28,7 @@ from keima.games.position import Position
 class GoCommands:
     """What Go's controllers ask for beside moves."""
 
-    def __init__(self, table: Table, mover: Mover, log: Callable[[str], Any]) -> None:
+    def __init__(self, table: BoardSetup, mover: Mover, log: Callable[[str], Any]) -> None:
         self._table, self._mover, self._log = table, mover, log
         self._judged: tuple[Position, int, list[Judged]] | None = None  # of a position after so many moves
 
@@ -193,15 +193,15 @@ class GoCommands:
         if position.is_over:
             raise GtpError("the game is over")
         assert isinstance(player, Thinker)
-        thoughts = player.think(position, Limit(simulations=1))
-        if thoughts.wdl is None:
+        info = player.think(position, Limit(simulations=1))
+        if info.wdl is None:
             raise GtpError(f"{player.name} has no network")
         estimate = self._territory().estimate([position.state])[0]
         height, width = position.game.shape
-        priors = {line.action: f"{line.prior:.6f}" for line in thoughts.lines}
+        priors = {line.action: f"{line.prior:.6f}" for line in info.lines}
         policy = [priors.get(cell, "NAN") for cell in range(height * width)]
         owned = [f"{-owner:.6f}" for owner in estimate.ownership]
-        win, _, loss = thoughts.wdl if position.state[PLAYER] == 1 else thoughts.wdl[::-1]
+        win, _, loss = info.wdl if position.state[PLAYER] == 1 else info.wdl[::-1]
         said = ["symmetry 0", f"whiteWin {win:.6f}", f"whiteLoss {loss:.6f}", "noResult 0.000000"]
         said += [f"whiteLead {-estimate.points:.3f}", "policy", *_rows(policy, width)]
         said += [f"policyPass {priors.get(height * width, 'NAN')}", "whiteOwnership", *_rows(owned, width)]

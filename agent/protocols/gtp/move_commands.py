@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from keima.agent.analysis.advice import move_comment
-from keima.agent.contracts.thinking import Limit, Report, Thinker
-from keima.agent.protocols.gtp.board_setup import Table
+from keima.agent.contracts.thinking import InfoCallback, Limit, Thinker
+from keima.agent.protocols.gtp.board_setup import BoardSetup
 from keima.agent.protocols.gtp.clocks import Clocks
 from keima.agent.protocols.gtp.syntax import GtpError
 from keima.games.contract import ONGOING, Game, GameError
@@ -22,7 +22,7 @@ class Mover:
 
     def __init__(
         self,
-        table: Table,
+        table: BoardSetup,
         clocks: Clocks,
         *,
         simulations: int | None = None,
@@ -34,7 +34,7 @@ class Mover:
         self._simulations, self._seconds = simulations, seconds
         self._now = clock
 
-    def move(self, colour: int, report: Report | None = None, only: frozenset[int] | None = None) -> str:
+    def move(self, colour: int, report: InfoCallback | None = None, only: frozenset[int] | None = None) -> str:
         """Makes the player's move on the board and on the clock; returns its name, `resign` among them.
 
         `only`: the actions that a thinker may choose from, by default all.
@@ -54,7 +54,7 @@ class Mover:
         self._table.play(colour, action, comment)
         return name
 
-    def advice(self, colour: int, report: Report | None = None, only: frozenset[int] | None = None) -> str:
+    def advice(self, colour: int, report: InfoCallback | None = None, only: frozenset[int] | None = None) -> str:
         """The move that the player likes best, without making it; outside of games, so clocks do not run, and who
         thinks does not resign. See `move`."""
         if self._table.position.is_over:
@@ -84,7 +84,7 @@ class Mover:
         position = self._table.position
         return "resign" if position.outcome == 1 - colour and position.game.name != "go" else "pass"
 
-    def _decided(self, position: Position, report: Report | None, only: frozenset[int] | None) -> tuple[int, str]:
+    def _decided(self, position: Position, report: InfoCallback | None, only: frozenset[int] | None) -> tuple[int, str]:
         """The player's action, within its share of the time that is left, and what it says of it."""
         player = self._table.player
         if not isinstance(player, Thinker):
@@ -94,22 +94,22 @@ class Mover:
             limit = _restricted(player, limit, only)
         if limit is None and report is None:  # nobody watches, which would cost time between the simulations
             action = player.choose(position)
-            thoughts = getattr(player, "last_thoughts", None)
-            if thoughts is None:
+            info = getattr(player, "last_info", None)
+            if info is None:
                 return action, ""
         else:
-            thoughts = player.think(position, limit, report=report)
-            action = player.pick(thoughts)
+            info = player.think(position, limit, report=report)
+            action = player.pick(info)
         if (
             position is not self._table.position
             and position.game.outcome(position.game.after(position.state, action)) != ONGOING
         ):
             # The pass before was not the opponent's, who was left out: it is no offer to end the game.
-            others = [line.action for line in thoughts.lines if line.action != action]
+            others = [line.action for line in info.lines if line.action != action]
             action = others[0] if others else action
         territory = getattr(player, "territory", None)
         estimate = territory.estimate([position.state])[0] if territory is not None else None
-        return action, move_comment(position, thoughts, None if estimate is None else estimate.points)
+        return action, move_comment(position, info, None if estimate is None else estimate.points)
 
     def _limit(self, position: Position) -> Limit | None:
         share_s = self._clocks.share_s(position)

@@ -29,7 +29,7 @@ from keima.games import blamed_on_game
 
 if TYPE_CHECKING:
     from keima.agent.records.record import GameRecord
-    from keima.agent.terminal.screen.game_view import Table
+    from keima.agent.terminal.screen.game_view import GameView
     from keima.games.contract import Game
 
 SMALLEST = (26, 6)
@@ -48,7 +48,7 @@ class CommandLine(Input):
     """Moves and commands are typed here; while it is empty, arrows and Enter are the board's."""
 
     @property
-    def _table(self) -> "Table | None":
+    def _table(self) -> "GameView | None":
         assert isinstance(self.app, KeimaApp)
         return self.app.table
 
@@ -131,7 +131,7 @@ class KeimaApp(App[None]):
         super().__init__(ansi_color=not self._coloured)  # textual leaves colours out of the terminal's own alone
         self.problem: Exception | None = None
         self.is_interrupted = False
-        self.table: Table | None = None
+        self.table: GameView | None = None
         self._setting = setting
         self._is_chosen = is_chosen
         self._loaded: tuple[Game, GameRecord | None] | None = None
@@ -196,13 +196,13 @@ class KeimaApp(App[None]):
 
     def _know(self, loaded: "tuple[Game, GameRecord | None]") -> None:
         """The rules are there."""
-        from keima.agent.terminal.screen.game_view import Table
+        from keima.agent.terminal.screen.game_view import GameView
 
         self._loaded = loaded
         for screen in self.screen_stack:
             if isinstance(screen, StartDialog):
                 screen.know(loaded[0])
-        self.table = Table(loaded[0], coloured=self._coloured, post=self._post)
+        self.table = GameView(loaded[0], coloured=self._coloured, post=self._post)
         main = self.screen_stack[0]
         main.mount(self.table, after="#middle")
         main.query_one("#middle").remove()
@@ -241,7 +241,7 @@ class KeimaApp(App[None]):
         self.problem = problem
         self.exit()
 
-    def on_table_impossible(self, message: "Table.Impossible") -> None:
+    def on_game_view_impossible(self, message: "GameView.Impossible") -> None:
         self._give_up(message.problem)
 
     def on_unmount(self) -> None:
@@ -322,7 +322,7 @@ class KeimaApp(App[None]):
 
     # --- the window
 
-    def on_table_status(self, message: "Table.Status") -> None:
+    def on_game_view_status(self, message: "GameView.Status") -> None:
         self._show_status(message.text)
 
     def _show_status(self, text: str) -> None:

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Label, Static
 
-from keima.agent.terminal.match_setup import Choice, Sides
+from keima.agent.terminal.match_setup import PlayerChoice, Sides
 
 if TYPE_CHECKING:
     from keima.games.contract import Game
@@ -58,7 +58,7 @@ class Answers:
     ponder: bool = False
     seed: int = 0
 
-    def sides(self, game: "Game") -> tuple[Sides, Choice]:
+    def sides(self, game: "Game") -> tuple[Sides, PlayerChoice]:
         """Who plays each side (None: the user), and who gives advice. Raises GameError for what makes no sense."""
         from keima.games.contract import GameError
 
@@ -75,7 +75,7 @@ class Answers:
             parse(text)
         simulations = self.simulations.strip()
         seconds = self.seconds.strip()
-        choice = Choice(
+        choice = PlayerChoice(
             text,
             int(_number("simulations", simulations, 0, 1_000_000, whole=True)) if simulations else None,
             _number("seconds", seconds, 0.01, 86_400) if seconds else None,

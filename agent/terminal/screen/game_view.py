@@ -10,12 +10,12 @@ from textual.message import Message
 from textual.widgets import Static
 
 from keima.agent.analysis.advice import short_hint_text
-from keima.agent.contracts.thinking import Thoughts
+from keima.agent.contracts.thinking import SearchInfo
 from keima.agent.records.files import load as load_record
 from keima.agent.records.files import save as save_record
 from keima.agent.records.record import GameRecord
 from keima.agent.terminal.line_mode import loaded_text, names_of
-from keima.agent.terminal.match_setup import Choice, Sides
+from keima.agent.terminal.match_setup import PlayerChoice, Sides
 from keima.agent.terminal.opponent import Adviser
 from keima.agent.terminal.screen.board import Board
 from keima.agent.terminal.screen.cell_positions import LegalMoves
@@ -28,7 +28,7 @@ from keima.agent.terminal.screen.panels import (
     players_text,
     search_summary,
 )
-from keima.agent.terminal.screen.scheduler import Director
+from keima.agent.terminal.screen.scheduler import Scheduler
 from keima.agent.terminal.session import count_of_moves, parse_command
 from keima.games.contract import PLAYER, Game, GameError
 
@@ -40,7 +40,7 @@ MESSAGES = 60
 """How many are kept."""
 
 
-class Table(Horizontal):
+class GameView(Horizontal):
     """One user at one board."""
 
     class Status(Message):
@@ -64,7 +64,7 @@ class Table(Horizontal):
         self._coloured = coloured
         self._post = post
         self._board = Board(game, coloured=coloured)
-        self._director: Director | None = None  # until `begin`
+        self._director: Scheduler | None = None  # until `begin`
         self._heat = NO_HEAT
         self._messages: deque[tuple[str, bool]] = deque(maxlen=MESSAGES)  # text, and whether it is an error
         self._moves_shown: Text | None = None
@@ -89,7 +89,7 @@ class Table(Horizontal):
 
     # --- beginning and leaving
 
-    def begin(self, sides: Sides, adviser: Choice, record: GameRecord | None = None, *, is_first: bool) -> None:
+    def begin(self, sides: Sides, adviser: PlayerChoice, record: GameRecord | None = None, *, is_first: bool) -> None:
         """A new game. `is_first`: just as the command line asks for, so that what goes wrong with it is its fault."""
         self._is_first = is_first
         settled = [(None, "") if choice is None else choice.settled(self.game) for choice in sides]
@@ -98,7 +98,7 @@ class Table(Horizontal):
         players: Sides = (settled[0][0], settled[1][0])
         advising = adviser.settled(self.game)[0]
         if self._director is None:
-            self._director = Director(
+            self._director = Scheduler(
                 self.game,
                 players,
                 advising,
@@ -121,7 +121,7 @@ class Table(Horizontal):
             self._director.close()
 
     @property
-    def director(self) -> Director:
+    def director(self) -> Scheduler:
         """Who thinks when; there is one from `begin` on."""
         assert self._director is not None
         return self._director
@@ -209,7 +209,7 @@ class Table(Horizontal):
             raise GameError("the game is over: there is no move to hint at")
         self.director.ask(
             lambda adviser, should_stop: adviser.think(position),
-            lambda thoughts: self.say(short_hint_text(position, thoughts)),
+            lambda info: self.say(short_hint_text(position, info)),
         )
         self._show_status()
 
@@ -372,12 +372,12 @@ class Table(Horizontal):
     def _heat_of_cells(self) -> dict[int, float]:
         """Each cell's share of the visits or of the policy: where moves go, or first which piece is taken."""
         shown = self.director.session.shown
-        thoughts = self.director.thoughts_of(shown)
-        if self._heat == NO_HEAT or thoughts is None or shown.is_over:
+        info = self.director.info_of(shown)
+        if self._heat == NO_HEAT or info is None or shown.is_over:
             return {}
         legal, selected = self._legal_here(), self._board.selected
         heat: dict[int, float] = {}
-        for action, share in _shares(thoughts, self._heat).items():
+        for action, share in _shares(info, self._heat).items():
             cells = legal.cells[action]
             is_from_there = cells.source == selected
             cell = cells.target if is_from_there else cells.source if selected is None else None
@@ -398,14 +398,14 @@ class Table(Horizontal):
         self.query_one("#graph", Graph).show(
             session.judgements, session.plies, session.shown_ply, colours, self.game.players
         )
-        thoughts, mover = director.thoughts_of(shown), director.mover if session.is_at_end else None
+        info, mover = director.info_of(shown), director.mover if session.is_at_end else None
         who = "analysis" if mover is None else mover.name
-        if thoughts is None and session.awaits_agent and (made := session.last_move()) is not None:
+        if info is None and session.awaits_agent and (made := session.last_move()) is not None:
             # Until the next player has something to tell, what the last move was chosen from is shown.
-            shown, thoughts, who = made[0], director.thoughts_of(made[0]), "before the last move"
-        self._update("summary", Text(search_summary(thoughts, who), no_wrap=True, overflow="ellipsis"))
+            shown, info, who = made[0], director.info_of(made[0]), "before the last move"
+        self._update("summary", Text(search_summary(info, who), no_wrap=True, overflow="ellipsis"))
         size = self.query_one("#candidates").size
-        self._update("candidates", candidates_text(shown, thoughts, size.width, size.height, coloured=coloured))
+        self._update("candidates", candidates_text(shown, info, size.width, size.height, coloured=coloured))
         movers = _movers(self.game, session.position.actions)
         moves, width = session.position.moves_text(), self.query_one("#moves").size.width
         text = moves_text(moves, movers, session.shown_ply, colours, width, coloured=coloured)
@@ -423,12 +423,12 @@ class Table(Horizontal):
         self.refresh_all()
 
 
-def _shares(thoughts: Thoughts, heat: str) -> dict[int, float]:
+def _shares(info: SearchInfo, heat: str) -> dict[int, float]:
     """Each action's share of the visits (of the policy where nothing was searched), or of the policy."""
-    if heat == VISITS and thoughts.visits:
-        total = sum(line.visits for line in thoughts.lines) or 1
-        return {line.action: line.visits / total for line in thoughts.lines}
-    return {line.action: line.prior for line in thoughts.lines}
+    if heat == VISITS and info.visits:
+        total = sum(line.visits for line in info.lines) or 1
+        return {line.action: line.visits / total for line in info.lines}
+    return {line.action: line.prior for line in info.lines}
 
 
 def _movers(game: Game, actions: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from keima.agent.analysis.advice import variation_moves
-from keima.agent.contracts.thinking import Thoughts
+from keima.agent.contracts.thinking import SearchInfo
 from keima.agent.terminal.screen.painting import HEAT, LABEL, Colour, mixed, style_of
 from keima.agent.terminal.session import Judgement
 from keima.games.position import Position
@@ -111,7 +111,7 @@ class Graph(Widget):
         return strip.extend_cell_length(width).apply_style(self.rich_style)
 
 
-def candidates_text(position: Position, thoughts: Thoughts | None, width: int, rows: int, *, coloured: bool) -> Text:
+def candidates_text(position: Position, info: SearchInfo | None, width: int, rows: int, *, coloured: bool) -> Text:
     """The search's candidates, a line each: the move, visits, expected score, prior, the play expected.
 
     Each line is underlaid with a bar as long as the candidate's share of the visits (of the policy without search).
@@ -119,10 +119,10 @@ def candidates_text(position: Position, thoughts: Thoughts | None, width: int, r
     text = Text(no_wrap=True, overflow="crop")
     faint = style_of(LABEL, None) if coloured else Style(dim=True)
     text.append(f"{'move':<6}{'visits':>7}{'score':>7}{'policy':>7}  then", faint)
-    if thoughts is None:
+    if info is None:
         return text
-    most = max(max(line.visits for line in thoughts.lines), 1)
-    for line in thoughts.lines[: max(rows - 1, 0)]:
+    most = max(max(line.visits for line in info.lines), 1)
+    for line in info.lines[: max(rows - 1, 0)]:
         name = position.game.action_to_text(position.state, line.action)
         if line.value is None:
             score = ""
@@ -131,7 +131,7 @@ def candidates_text(position: Position, thoughts: Thoughts | None, width: int, r
         figures = f"{name:<6}{line.visits or '':>7}{score:>7}{line.prior:>7.0%}  "
         following = " ".join(variation_moves(position, line.variation)[1:])
         shown = f"{figures}{following}"[:width].ljust(width)
-        share = line.visits / most if thoughts.visits else line.prior
+        share = line.visits / most if info.visits else line.prior
         bar = round(share * width) if coloured else 0
         row = Text(shown, no_wrap=True, overflow="crop")
         if bar:
@@ -142,13 +142,13 @@ def candidates_text(position: Position, thoughts: Thoughts | None, width: int, r
     return text
 
 
-def search_summary(thoughts: Thoughts | None, who: str) -> str:
+def search_summary(info: SearchInfo | None, who: str) -> str:
     """A line on the search itself."""
-    if thoughts is None:
+    if info is None:
         return ""
-    rate = f", {thoughts.visits / thoughts.seconds:,.0f}/s" if thoughts.visits and thoughts.seconds > 0.2 else ""
-    depth = max((len(line.variation) for line in thoughts.lines), default=0)
-    return f"{who}: {thoughts.visits:,} visits{rate}, depth {depth}"
+    rate = f", {info.visits / info.seconds:,.0f}/s" if info.visits and info.seconds > 0.2 else ""
+    depth = max((len(line.variation) for line in info.lines), default=0)
+    return f"{who}: {info.visits:,} visits{rate}, depth {depth}"
 
 
 def players_text(

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from keima.agent.contracts.thinking import Limit, Ponderer, ShouldStop, Thinker, Thoughts
+from keima.agent.contracts.thinking import Limit, Ponderer, SearchInfo, ShouldStop, Thinker
 from keima.agent.system.progress import Progress
 from keima.agent.terminal.line_mode import Agents
-from keima.agent.terminal.match_setup import Choice, Sides
+from keima.agent.terminal.match_setup import PlayerChoice, Sides
 from keima.agent.terminal.opponent import Adviser, Opponent
 from keima.agent.terminal.screen.worker import Work, Worker
 from keima.agent.terminal.session import Judgement, Session
@@ -31,14 +31,14 @@ Key = tuple[int, ...]
 MOVE, REQUEST, BACKGROUND = "move", "request", "background"
 
 
-class Director:
+class Scheduler:
     """Runs one session's players. Its methods are for the screen's thread."""
 
     def __init__(
         self,
         game: Game,
         sides: Sides,
-        adviser: Choice,
+        adviser: PlayerChoice,
         *,
         post: Callable[[Callable[[], None]], None],
         changed: Callable[[], None],
@@ -58,14 +58,14 @@ class Director:
         self._began_s = 0.0
         self._moved_s = 0.0
         self._requests: deque[tuple[Work, Callable[[Any], None]]] = deque()
-        self._thoughts: dict[Key, Thoughts] = {}
+        self._search_info: dict[Key, SearchInfo] = {}
         self._analysed: set[Key] = set()
         self.session = Session(game, (True, True))
         self.agents: Agents = (None, None)
         self._adviser: Adviser
         self.begin(sides, adviser)
 
-    def begin(self, sides: Sides, adviser: Choice) -> None:
+    def begin(self, sides: Sides, adviser: PlayerChoice) -> None:
         """A new game between these players (None: the user). Nothing is scheduled yet."""
         game = self.session.game
         self._drop_job()
@@ -78,7 +78,7 @@ class Director:
         )
         self._adviser = Adviser(game, adviser, self._progress)
         self._requests.clear()
-        self._thoughts.clear()
+        self._search_info.clear()
         self._analysed.clear()
         self.session = Session(game, (sides[0] is None, sides[1] is None))
 
@@ -113,9 +113,9 @@ class Director:
         """For how long the job has run, in seconds."""
         return time.monotonic() - self._began_s
 
-    def thoughts_of(self, position: Position) -> Thoughts | None:
+    def info_of(self, position: Position) -> SearchInfo | None:
         """What is known of a position."""
-        return self._thoughts.get(tuple(position.actions))
+        return self._search_info.get(tuple(position.actions))
 
     # --- what is due
 
@@ -200,9 +200,7 @@ class Director:
             if position.player not in position.movers():
                 player.forget()  # its first move of a game, for which nothing of the last one is to count
             return player.pick(
-                player.think(
-                    position, should_stop=should_stop, report=lambda thoughts: self._report(position, thoughts)
-                )
+                player.think(position, should_stop=should_stop, report=lambda info: self._report(position, info))
             )
 
         self._start(MOVE, work, lambda action: self._moved(position, agent, action))
@@ -228,16 +226,16 @@ class Director:
 
     # --- thoughts
 
-    def _report(self, position: Position, thoughts: Thoughts) -> None:
+    def _report(self, position: Position, info: SearchInfo) -> None:
         """Keeps what was thought; called by the thinking thread."""
-        self._post(lambda: self._note(position, thoughts))
+        self._post(lambda: self._note(position, info))
 
-    def _note(self, position: Position, thoughts: Thoughts) -> None:
+    def _note(self, position: Position, info: SearchInfo) -> None:
         key, session = tuple(position.actions), self.session
-        self._thoughts[key] = thoughts
-        if tuple(session.position.actions[: len(key)]) == key and thoughts.value is not None:
-            draw = thoughts.wdl[1] if thoughts.wdl is not None else 0.0
-            session.judgements[len(key)] = Judgement.of(position.player, thoughts.value, draw)
+        self._search_info[key] = info
+        if tuple(session.position.actions[: len(key)]) == key and info.value is not None:
+            draw = info.wdl[1] if info.wdl is not None else 0.0
+            session.judgements[len(key)] = Judgement.of(position.player, info.value, draw)
         self._changed()
 
     def _start_analysis(self) -> None:
@@ -254,7 +252,7 @@ class Director:
 
         def work(should_stop: ShouldStop) -> None:
             adviser.thinker().think(
-                position, ANALYSIS, should_stop=should_stop, report=lambda thoughts: self._report(position, thoughts)
+                position, ANALYSIS, should_stop=should_stop, report=lambda info: self._report(position, info)
             )
 
         self._start(BACKGROUND, work, lambda _: self._analysed.add(key))

@@ -20,7 +20,7 @@ THEME = Theme(
 CSS = """
 Screen { background: $background; layers: base over; }
 #top { height: 1; background: $panel; color: $foreground; padding: 0 1; }
-#middle, Table { height: 1fr; }
+#middle, GameView { height: 1fr; }
 Board { width: 1fr; height: 1fr; background: $background; }
 #side { width: 46; height: 1fr; background: $surface; padding: 0 1; }
 .medium #side { width: 36; }

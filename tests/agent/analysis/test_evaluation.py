@@ -20,10 +20,10 @@ from keima.agent.solvers.exhaustive import ExhaustiveSolver
 from keima.games import load
 from keima.games.contract import DRAW, ONGOING, PLAYER, GameError
 from keima.games.position import Position, position_after
+from tests.paths import DATA, ROOT
 
-ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "tests" / "data" / "connect4_sample.txt"
-FRESH = ROOT / "tests" / "data" / "connect4_fresh.txt"
+SAMPLE = DATA / "connect4_sample.txt"
+FRESH = DATA / "connect4_fresh.txt"
 SHIPPED = ROOT / "configs" / "positions" / "connect4.txt"
 JUDGING = ROOT / "configs" / "positions" / "connect4_judging.txt"
 CONNECT4 = load("connect4")

@@ -13,7 +13,7 @@ from keima.agent.analysis.explain import (
     move_in_words,
     position_in_words,
 )
-from keima.agent.contracts.thinking import Limit, Line, Thoughts
+from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo
 from keima.agent.players.factory import make_player
 from keima.agent.players.policy_player import PolicyPlayer
 from keima.agent.players.search_player import SearchPlayer
@@ -48,16 +48,18 @@ class Exact:
     def think(self, position, limit=None, *, should_stop=None, report=None):
         scores = sorted(self.solver.scores(position.state), key=lambda pair: -pair[1])
         lines = tuple(
-            Line(action, 10, float(sign(score)), 1 / len(scores), self.line(position, action), proven=True)
+            PrincipalVariation(
+                action, 10, float(sign(score)), 1 / len(scores), self.line(position, action), proven=True
+            )
             for action, score in scores
         )
-        return Thoughts(lines, 10 * len(lines), 0.0, lines[0].value, None, ((0, lines[0].action),))
+        return SearchInfo(lines, 10 * len(lines), 0.0, lines[0].value, None, ((0, lines[0].action),))
 
     def choose(self, position):
         return self.solver.best_actions(position.state)[0]
 
-    def pick(self, thoughts):
-        return thoughts.lines[0].action
+    def pick(self, info):
+        return info.lines[0].action
 
     def forget(self):
         pass
@@ -123,11 +125,11 @@ def test_a_move_that_ends_the_game_in_sentences():
     assert explain_position(exact, drawn) == "The game is over: the game is drawn."
 
 
-def thoughts_of(position: Position, values: dict[int, tuple[int, float, float]], **facts) -> Thoughts:
-    """Thoughts with lines of action: (visits, value, prior), the best first."""
-    lines = tuple(Line(a, visits, value, prior, (a,)) for a, (visits, value, prior) in values.items())
+def thoughts_of(position: Position, values: dict[int, tuple[int, float, float]], **facts) -> SearchInfo:
+    """SearchInfo with lines of action: (visits, value, prior), the best first."""
+    lines = tuple(PrincipalVariation(a, visits, value, prior, (a,)) for a, (visits, value, prior) in values.items())
     visits = sum(line.visits for line in lines)
-    return Thoughts(lines, visits, 1.0, lines[0].value, **{"wdl": None, "changes": ((0, lines[0].action),), **facts})
+    return SearchInfo(lines, visits, 1.0, lines[0].value, **{"wdl": None, "changes": ((0, lines[0].action),), **facts})
 
 
 def test_a_position_in_sentences():

@@ -4,11 +4,11 @@ import subprocess
 import sys
 import threading
 
-import keima.agent.players.players
 import numpy as np
 import pytest
 
-from keima.agent.contracts.thinking import Limit, Ponderer, Thinker, Thoughts
+from keima.agent.contracts.thinking import REPORT_EVERY_S, Limit, Ponderer, SearchInfo, Thinker
+from keima.agent.players import search_player
 from keima.agent.players.factory import make_player
 from keima.agent.players.policy_player import PolicyPlayer
 from keima.agent.players.search_player import SearchPlayer
@@ -72,24 +72,24 @@ def test_a_limit_that_allows_nothing_is_refused(arguments, message):
 @pytest.mark.parametrize("leaves", [1, 7])
 @pytest.mark.parametrize("simulations", [1, 2, 60, 333])
 def test_a_limit_of_simulations_is_kept_to(simulations, leaves):
-    thoughts = searcher(leaves_per_batch=leaves).think(Position(GAME), Limit(simulations))
-    assert thoughts.visits == simulations == sum(line.visits for line in thoughts.lines)
-    assert sorted(line.action for line in thoughts.lines) == list(range(7))
+    info = searcher(leaves_per_batch=leaves).think(Position(GAME), Limit(simulations))
+    assert info.visits == simulations == sum(line.visits for line in info.lines)
+    assert sorted(line.action for line in info.lines) == list(range(7))
 
 
 def test_thoughts_are_those_of_the_search():
     game = load("gomoku:7")  # whose end is too far for any proof
     player = SearchPlayer("x", game, Gradual(game), 300, outcomes=by_thirds)
     position = position_after(game, ["d4", "d5", "c3"])
-    thoughts = player.think(position)
-    assert thoughts.lines[0].action == player.choose(position) == player.pick(thoughts)
-    assert thoughts.wdl == pytest.approx((0.5, 0.3, 0.2))
-    assert thoughts.first_thought == game.num_actions - 1
-    assert sum(line.prior for line in thoughts.lines) == pytest.approx(1, abs=1e-6)
-    values = [line.value * line.visits for line in thoughts.lines if line.visits]
+    info = player.think(position)
+    assert info.lines[0].action == player.choose(position) == player.pick(info)
+    assert info.wdl == pytest.approx((0.5, 0.3, 0.2))
+    assert info.policy_move == game.num_actions - 1
+    assert sum(line.prior for line in info.lines) == pytest.approx(1, abs=1e-6)
+    values = [line.value * line.visits for line in info.lines if line.visits]
     root_value = Gradual(game)(game.planes(position.state)[None])[1][0]
-    assert thoughts.value == pytest.approx((sum(values) + root_value) / 301, abs=1e-5)
-    for line in thoughts.lines:
+    assert info.value == pytest.approx((sum(values) + root_value) / 301, abs=1e-5)
+    for line in info.lines:
         twin = position.copy()
         for action in line.variation:
             twin.play(action)  # legal throughout
@@ -99,11 +99,11 @@ def test_thoughts_are_those_of_the_search():
 
 def test_what_is_won_by_force_is_said_to_be_proven():
     position = position_after(GAME, ["4", "1", "4", "1", "4", "1"])
-    thoughts = searcher(500).think(position)
-    best = thoughts.lines[0]
+    info = searcher(500).think(position)
+    best = info.lines[0]
     assert (best.action, best.value, best.proven, best.variation) == (3, 1.0, True, (3,))
-    assert thoughts.value == 1.0
-    assert thoughts.visits < 500  # nothing is left to find
+    assert info.value == 1.0
+    assert info.visits < 500  # nothing is left to find
 
 
 def test_changes_of_mind_are_those_that_a_watcher_sees():
@@ -111,39 +111,39 @@ def test_changes_of_mind_are_those_that_a_watcher_sees():
     game = load("gomoku:7")
     last = game.num_actions - 1
     position = position_after(game, ["d4", "d5", "c3"])
-    thoughts = SearchPlayer("x", game, Gradual(game), 250).think(position)
+    info = SearchPlayer("x", game, Gradual(game), 250).think(position)
     twin = SearchPlayer("x", game, Gradual(game), 250)
     seen = [(0, last)]
     for simulations in range(1, 251):
         action = twin.think(position, Limit(simulations)).lines[0].action
         if action != seen[-1][1]:
             seen.append((simulations, action))
-    assert thoughts.changes == tuple(seen)
+    assert info.changes == tuple(seen)
     assert len(seen) > 1
-    assert twin.think(position, Limit(250)).changes == thoughts.changes
+    assert twin.think(position, Limit(250)).changes == info.changes
     twin.forget()
     assert twin.think(position, Limit(1)).changes[0] == (0, last)
 
 
 def test_reports_come_while_it_searches_and_the_last_is_the_answer(monkeypatch):
     clock = Clock(0.01)
-    monkeypatch.setattr(keima.agent.players.factory, "time", clock)
-    reports: list[Thoughts] = []
-    thoughts = searcher(100).think(Position(GAME), report=reports.append)
-    assert reports[-1] == thoughts
+    monkeypatch.setattr(search_player, "time", clock)
+    reports: list[SearchInfo] = []
+    info = searcher(100).think(Position(GAME), report=reports.append)
+    assert reports[-1] == info
     assert reports[0].visits == 0  # after the root's evaluation alone
     assert len(reports) > 5
     visits = [report.visits for report in reports]
     assert visits == sorted(visits)
     seconds = [report.seconds for report in reports[:-1]]
-    assert min(np.diff(seconds)) >= keima.agent.players.factory.REPORT_EVERY_S
+    assert min(np.diff(seconds)) >= REPORT_EVERY_S
     assert all(sum(line.visits for line in report.lines) == report.visits for report in reports)
 
 
 @pytest.mark.parametrize("leaves", [1, 8])
 def test_a_limit_of_seconds_ends_between_two_batches(monkeypatch, leaves):
     clock = Clock(0.0)
-    monkeypatch.setattr(keima.agent.players.factory, "time", clock)
+    monkeypatch.setattr(search_player, "time", clock)
 
     class Slow(Gradual):
         def __call__(self, planes):
@@ -151,22 +151,22 @@ def test_a_limit_of_seconds_ends_between_two_batches(monkeypatch, leaves):
             return super().__call__(planes)
 
     player = SearchPlayer("x", GAME, Slow(), 50, leaves_per_batch=leaves)
-    thoughts = player.think(Position(GAME), Limit(seconds=2.0))
-    assert 2.0 <= thoughts.seconds < 2.1 + 1e-9
-    assert thoughts.visits == pytest.approx(19 * leaves, abs=2 * leaves)
+    info = player.think(Position(GAME), Limit(seconds=2.0))
+    assert 2.0 <= info.seconds < 2.1 + 1e-9
+    assert info.visits == pytest.approx(19 * leaves, abs=2 * leaves)
 
 
 def test_simulations_that_need_no_evaluation_do_not_outlast_the_clock(monkeypatch):
     """Two moves before the end all is proven soon, and each simulation may end in a finished game."""
     clock = Clock(0.5)
-    monkeypatch.setattr(keima.agent.players.factory, "time", clock)
+    monkeypatch.setattr(search_player, "time", clock)
     player = searcher(None, seconds=3.0)
     looks = []
     monkeypatch.setattr(
         player, "_note_change", lambda search, note=player._note_change: (looks.append(search.visits()), note(search))
     )
     player.think(Position(GAME))
-    assert max(np.diff(looks)) <= keima.agent.players.search_player.PIECE
+    assert max(np.diff(looks)) <= search_player.PIECE
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
@@ -177,10 +177,10 @@ def test_a_stop_request_is_answered_between_two_batches(after):
         asked.append(True)
         return len(asked) > after
 
-    thoughts = searcher(leaves_per_batch=4).think(Position(GAME), should_stop=should_stop)
-    assert thoughts.visits <= 4 * after
-    assert len(thoughts.lines) == 7
-    assert thoughts.changes[0] == (0, 6)
+    info = searcher(leaves_per_batch=4).think(Position(GAME), should_stop=should_stop)
+    assert info.visits <= 4 * after
+    assert len(info.lines) == 7
+    assert info.changes[0] == (0, 6)
 
 
 def test_the_tree_is_kept_when_the_limit_changes():
@@ -241,11 +241,11 @@ def test_values_are_told_as_win_less_loss_where_the_search_counts_scores_too():
     game = load("othello:6")
     position = Position(game)
     position.play(position.legal_actions()[0])
-    thoughts = {}
+    info = {}
     for outcomes in (None, Scored(game).outcomes):
         player = SearchPlayer("x", game, Scored(game), 100, outcomes=outcomes)
-        thoughts[outcomes is None] = player.think(position)
-    counted, told = thoughts[True], thoughts[False]
+        info[outcomes is None] = player.think(position)
+    counted, told = info[True], info[False]
     assert told.value == pytest.approx((counted.value + 0.1) / 0.8, abs=1e-5)  # the second player is to move
     for one, other in zip(told.lines, counted.lines, strict=True):
         if one.visits:
@@ -256,24 +256,24 @@ def test_values_are_told_as_win_less_loss_where_the_search_counts_scores_too():
 
 def test_a_policy_thinks_once():
     player = PolicyPlayer("x", GAME, Gradual(), outcomes=by_thirds)
-    reports: list[Thoughts] = []
-    thoughts = player.think(Position(GAME), Limit(seconds=5), report=reports.append)
-    assert reports == [thoughts]
-    assert [line.action for line in thoughts.lines] == [6, 5, 4, 3, 2, 1, 0]
-    assert (thoughts.visits, thoughts.value, thoughts.changes) == (0, 0.0, ((0, 6),))
-    assert thoughts.wdl == pytest.approx((0.5, 0.3, 0.2))
-    assert player.pick(thoughts) == player.choose(Position(GAME)) == 6
+    reports: list[SearchInfo] = []
+    info = player.think(Position(GAME), Limit(seconds=5), report=reports.append)
+    assert reports == [info]
+    assert [line.action for line in info.lines] == [6, 5, 4, 3, 2, 1, 0]
+    assert (info.visits, info.value, info.changes) == (0, 0.0, ((0, 6),))
+    assert info.wdl == pytest.approx((0.5, 0.3, 0.2))
+    assert player.pick(info) == player.choose(Position(GAME)) == 6
 
 
 @pytest.mark.parametrize("text", ["rollout:30", "shipped", "raw:shipped"])
 def test_players_with_an_evaluator_are_thinkers(text):
     player = make_player(text, GAME)
     assert isinstance(player, Thinker)
-    thoughts = player.think(position_after(GAME, ["4", "4"]), Limit(20))
-    assert (thoughts.wdl is None) == text.startswith("rollout")
-    if thoughts.wdl is not None:
-        assert sum(thoughts.wdl) == pytest.approx(1, abs=1e-5)
-        assert min(thoughts.wdl) >= 0
+    info = player.think(position_after(GAME, ["4", "4"]), Limit(20))
+    assert (info.wdl is None) == text.startswith("rollout")
+    if info.wdl is not None:
+        assert sum(info.wdl) == pytest.approx(1, abs=1e-5)
+        assert min(info.wdl) >= 0
 
 
 # --- temperature
@@ -281,11 +281,11 @@ def test_players_with_an_evaluator_are_thinkers(text):
 
 def test_a_temperature_spreads_the_choice_by_visits():
     position = position_after(GAME, ["4", "4", "3"])
-    thoughts = searcher(200).think(position)
-    visits = {line.action: line.visits for line in thoughts.lines}
+    info = searcher(200).think(position)
+    visits = {line.action: line.visits for line in info.lines}
     for temperature in (0.5, 1.0, 2.0):
         player = searcher(200, temperature=temperature, seed=3)
-        drawn = np.bincount([player.pick(thoughts) for _ in range(4000)], minlength=7) / 4000
+        drawn = np.bincount([player.pick(info) for _ in range(4000)], minlength=7) / 4000
         powers = np.array([visits[a] ** (1 / temperature) for a in range(7)])
         np.testing.assert_allclose(drawn, powers / powers.sum(), atol=0.035)
     twins = [searcher(200, temperature=1.0, seed=4) for _ in range(2)]
@@ -304,9 +304,9 @@ def test_a_small_temperature_draws_the_best_and_what_is_won_is_won():
 
 def test_a_policy_draws_by_its_priors():
     player = PolicyPlayer("x", GAME, Gradual(), temperature=1.0, seed=1)
-    thoughts = player.think(Position(GAME))
-    drawn = np.bincount([player.pick(thoughts) for _ in range(4000)], minlength=7) / 4000
-    np.testing.assert_allclose(drawn, [line.prior for line in thoughts.lines][::-1], atol=0.035)
+    info = player.think(Position(GAME))
+    drawn = np.bincount([player.pick(info) for _ in range(4000)], minlength=7) / 4000
+    np.testing.assert_allclose(drawn, [line.prior for line in info.lines][::-1], atol=0.035)
 
 
 @pytest.mark.parametrize("temperature", [-0.1, 11.0, float("nan")])
@@ -332,10 +332,10 @@ def test_pondering_leaves_what_it_found_to_the_next_search():
     before = evaluate.positions
     assert 1000 < before <= 2001  # a few simulations see the end, and ask nobody
     assert evaluate.threads == {thread.ident}
-    thoughts = ponderer.think(position)
-    assert thoughts.visits > 100
+    info = ponderer.think(position)
+    assert info.visits > 100
     assert evaluate.positions == before  # nothing was left to search
-    assert ponderer.choose(position) == ponderer.pick(thoughts)
+    assert ponderer.choose(position) == ponderer.pick(info)
 
 
 def test_pondering_is_stopped_by_whatever_comes_next():
@@ -365,8 +365,8 @@ def test_pondering_waits_for_a_search_under_way_and_can_be_stopped_while_it_does
             return super().__call__(planes)
 
     ponderer = Ponderer(SearchPlayer("x", GAME, Held(), 50))
-    thoughts: list[Thoughts] = []
-    search = threading.Thread(target=lambda: thoughts.append(ponderer.think(Position(GAME))))
+    info: list[SearchInfo] = []
+    search = threading.Thread(target=lambda: info.append(ponderer.think(Position(GAME))))
     search.start()
     assert began.wait(60)
     ponderer.ponder(position_after(GAME, ["4"]))
@@ -376,7 +376,7 @@ def test_pondering_waits_for_a_search_under_way_and_can_be_stopped_while_it_does
     ponderer.ponder(position_after(GAME, ["4"]))
     go_on.set()
     search.join()
-    assert thoughts[0].visits == 50
+    assert info[0].visits == 50
     ponderer.stop()
 
 

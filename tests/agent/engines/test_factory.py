@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,9 @@ from keima.agent.players.factory import make_player
 from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import Position
+from tests.paths import DATA
 
-FOLDER = Path(__file__).parents[2] / "data" / "engines"
+FOLDER = DATA / "engines"
 TICTACTOE = load("tictactoe")
 
 

@@ -12,8 +12,9 @@ from keima.agent.players.factory import make_player
 from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import Position, position_after
+from tests.paths import DATA
 
-SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "gtp_engine.py"
+SCRIPT = DATA / "engines" / "gtp_engine.py"
 LONG_S = 60.0
 TICTACTOE = load("tictactoe")
 

@@ -5,7 +5,6 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import chess
 import numpy as np
@@ -17,8 +16,9 @@ from keima.agent.engines.usi import GoLimit
 from keima.games import load
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError
 from keima.games.position import Position, position_after
+from tests.paths import DATA
 
-SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "uci_engine.py"
+SCRIPT = DATA / "engines" / "uci_engine.py"
 LONG_S = 60.0
 NUM_MOVES = 1
 

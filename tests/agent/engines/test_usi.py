@@ -3,7 +3,6 @@
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,9 @@ from keima.agent.engines.usi import GoLimit, UsiClient, UsiPlayer
 from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import position_after
+from tests.paths import DATA
 
-SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "uci_engine.py"
+SCRIPT = DATA / "engines" / "uci_engine.py"
 LONG_S = 60.0
 TICTACTOE = load("tictactoe")  # USI is shogi's, and the client leaves it to the game what its moves are called
 

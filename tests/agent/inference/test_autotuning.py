@@ -9,8 +9,14 @@ import torch
 
 from keima import games
 from keima.agent.inference import autotuning as backends
-from keima.agent.inference import torch_evaluator as inference
-from keima.agent.inference.autotuning import Choice, choose_backend, distances_from_float32, measure_rates, one_thread
+from keima.agent.inference import factory
+from keima.agent.inference.autotuning import (
+    BackendChoice,
+    choose_backend,
+    distances_from_float32,
+    measure_rates,
+    one_thread,
+)
 from keima.agent.inference.factory import BACKENDS, available_backends, default_backend, make_evaluator
 from keima.agent.nets.network import Network
 from keima.agent.nets.network_config import NetworkConfig
@@ -61,7 +67,7 @@ def test_the_fastest_is_chosen_and_the_measurement_kept(network, monkeypatch):
     asked = with_rates(monkeypatch, openvino_int8=300.0, torch_f32=100.0)
     for _ in range(2):
         choice = choose_backend(GAME, network, 16)
-        assert choice == Choice("openvino-int8", {"openvino-int8": 300.0, "torch-f32": 100.0}, {})
+        assert choice == BackendChoice("openvino-int8", {"openvino-int8": 300.0, "torch-f32": 100.0}, {})
     assert asked == [16]
     choose_backend(GAME, network, 32)
     torch.manual_seed(1)
@@ -166,4 +172,4 @@ def test_measuring_runs_on_one_thread(network, monkeypatch):
     monkeypatch.setattr(backends, "_rate", lambda evaluator, batch: seen.append(torch.get_num_threads()) or 1.0)
     measure_rates(GAME, network, 4)
     assert set(seen) == {1}
-    assert inference.available_backends()
+    assert factory.available_backends()

@@ -1,4 +1,4 @@
-"""The evaluator for a GPU: its packing and its lanes on the processor, the rest where there is a GPU."""
+"""The evaluator for a GPU: its packing and its staging_buffers on the processor, the rest where there is a GPU."""
 
 import threading
 
@@ -136,7 +136,7 @@ def test_planes_of_other_values_are_sent_as_they_are_from_then_on(device):
 def test_answers_come_in_the_order_of_the_batches_and_of_the_planes_as_they_were(device):
     game = games.load("connect4")
     network, planes = make_network(game), random_positions_planes(game, 200)
-    evaluator = make_cuda_evaluator(game, network, 20, torch.device(device), lanes=3)
+    evaluator = make_cuda_evaluator(game, network, 20, torch.device(device), staging_buffers=3)
     right, memory, submitted, collected = float32(network), np.empty_like(planes[:20]), 0, 0
     for action in "ssscscccsscsscsccc":  # submit, collect
         if action == "s":

@@ -1,11 +1,13 @@
 """The evaluator against the network it holds: types, precision, fresh weights, batches of any size."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
 
 from keima import games
-from keima.agent.inference import torch_evaluator as inference
+from keima.agent.inference import factory, torch_evaluator
 from keima.agent.inference.factory import BACKENDS, available_backends, default_backend, make_evaluator
 from keima.agent.inference.outcome_judge import OutcomeJudge
 from keima.agent.inference.random_positions import random_positions_planes
@@ -181,7 +183,8 @@ def test_answers_that_are_no_numbers_are_an_error(head):
 def test_precision_follows_the_processor(monkeypatch):
     network = make_network(games.load("tictactoe"))
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(inference, "has_fast_bfloat16", lambda device, fast=fast: fast)
+        for module in (torch_evaluator, factory):
+            monkeypatch.setattr(module, "has_fast_bfloat16", lambda device, fast=fast: fast)
         assert TorchEvaluator(network).dtype == dtype
         assert ("torch-bf16" in available_backends()) is fast
         assert ("openvino-bf16" in available_backends()) is fast
@@ -208,13 +211,13 @@ def test_the_default_is_as_precise_as_is_fast(monkeypatch):
         (["torch-f32", "torch-bf16"], "torch-bf16"),
         (["torch-f32", "openvino-f32", "cuda-f16"], "cuda-f16"),
     ):
-        monkeypatch.setattr(inference, "available_backends", lambda there=there: there)
+        monkeypatch.setattr(factory, "available_backends", lambda there=there: there)
         assert default_backend() == expected
 
 
 def test_a_backend_that_is_not_there_is_an_error(monkeypatch):
     game = games.load("tictactoe")
-    monkeypatch.setattr(inference, "available_backends", lambda: ["torch-f32"])
+    monkeypatch.setattr(factory, "available_backends", lambda: ["torch-f32"])
     with pytest.raises(GameError, match="backend openvino-int8 cannot run here: expected one of torch-f32"):
         make_evaluator(game, make_network(game), "openvino-int8")
     with pytest.raises(GameError, match="backend tpu is none of Keima's"):
@@ -225,7 +228,7 @@ def test_a_backend_that_is_not_there_is_an_error(monkeypatch):
 @pytest.mark.parametrize("name", ["connect4", "othello:6"])
 def test_outcomes_are_the_value_head_s_and_agree_with_the_values(name, runtime, monkeypatch):
     if runtime == "torch":
-        monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     game = games.load(name)
     network, planes = make_network(game), random_planes(game, 50)
     outcomes = OutcomeJudge(game, network, at_once=16)(planes)
@@ -247,7 +250,7 @@ def test_outcomes_that_are_not_numbers_are_said():
 
 
 def test_without_openvino_torch_does_it(monkeypatch):
-    monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert all(backend.startswith(("torch", "cuda")) for backend in available_backends())
     assert default_backend() in available_backends()
 
@@ -276,7 +279,7 @@ def test_random_positions_are_the_game_s(name):
 )
 def test_bfloat16_only_where_it_has_instructions(monkeypatch, capability, flags, fast):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(inference, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(torch_evaluator, "_cpu_flags", lambda: flags)
     assert has_fast_bfloat16(CPU) is fast
 
 

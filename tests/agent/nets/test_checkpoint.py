@@ -30,9 +30,9 @@ from keima.agent.nets.checkpoint import (
 from keima.agent.nets.network import Network
 from keima.agent.nets.network_config import NetworkConfig
 from keima.agent.system import storage
+from tests.paths import ROOT
 
 SMALL = NetworkConfig(blocks=1, channels=4, policy_channels=2, value_channels=2, value_hidden=4)
-ROOT = Path(__file__).parents[2]
 
 
 def make_network(game, seed=0):

@@ -57,7 +57,7 @@ def test_normalize_and_rectify_is_batch_norm_residual_and_relu(shape, with_resid
     reference = copy.deepcopy(norm).double()
     own_x, own_residual = exact(x), None if residual is None else exact(residual)
     assert fused.suits(x)
-    y = fused.normalize_and_rectify(x, norm, residual)
+    y = fused.batch_norm_relu(x, norm, residual)
     expected = reference(own_x)
     expected = torch.relu(expected if own_residual is None else expected + own_residual)
     assert y.dtype == dtype
@@ -83,8 +83,8 @@ def test_a_mean_far_from_zero_costs_no_digits_of_the_variance():
     x = activations((64, 8, 6, 6), torch.float32, offset=1000.0)
     norm = nn.BatchNorm2d(8)
     for _ in range(100):  # the running mean comes near
-        fused.normalize_and_rectify(x, norm)
-    found = fused.normalize_and_rectify(x, norm)
+        fused.batch_norm_relu(x, norm)
+    found = fused.batch_norm_relu(x, norm)
     expected = torch.relu(nn.BatchNorm2d(8).double()(x.double()))
     torch.testing.assert_close(found.double(), expected, atol=2e-4, rtol=1e-3)
 
@@ -94,8 +94,8 @@ def test_the_same_input_gives_the_same_bits(dtype):
     results = []
     for _ in range(2):
         x, norm = activations((64, 32, 6, 7), dtype).requires_grad_(), normalization(32)
-        y = fused.normalize_and_rectify(x, norm, x)
-        y = fused.add_everywhere(y, fused.pool(y, 32)[1])
+        y = fused.batch_norm_relu(x, norm, x)
+        y = fused.broadcast_add(y, fused.pool(y, 32)[1])
         y.backward(activations((64, 32, 6, 7), dtype, 3))
         results.append((y, x.grad, norm.weight.grad, norm.bias.grad, norm.running_var))
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
@@ -105,7 +105,7 @@ def test_the_same_input_gives_the_same_bits(dtype):
 def test_nan_stays_nan(dtype):
     x = activations((4, 8, 3, 3), dtype)
     x[0, 2, 1, 1] = torch.nan
-    y = fused.normalize_and_rectify(x.requires_grad_(), normalization(8))
+    y = fused.batch_norm_relu(x.requires_grad_(), normalization(8))
     assert y[:, 2].isnan().all()
     assert not y[:, :2].isnan().any()
     y.backward(activations((4, 8, 3, 3), dtype, 1))
@@ -137,7 +137,7 @@ def test_add_everywhere(shape, dtype):
     x = activations(shape, dtype).requires_grad_()
     by_position = torch.randn(shape[:2], generator=torch.Generator().manual_seed(5)).to(dtype).requires_grad_()
     own, own_by_position = exact(x), exact(by_position)
-    y = fused.add_everywhere(x, by_position)
+    y = fused.broadcast_add(x, by_position)
     expected = own + own_by_position[:, :, None, None]
     assert_close(y, expected, dtype)
     gradient = activations(shape, dtype, 6)
@@ -153,11 +153,11 @@ def test_a_gradient_laid_out_otherwise(operation):
     def gradients(layout):
         x = activations((3, 8, 4, 5), torch.float32).requires_grad_()
         if operation == "normalize":
-            y = fused.normalize_and_rectify(x, normalization(8), x)
+            y = fused.batch_norm_relu(x, normalization(8), x)
         elif operation == "pool":
             y = torch.stack(fused.pool(x, 8))
         else:
-            y = fused.add_everywhere(x, x.mean((2, 3)))
+            y = fused.broadcast_add(x, x.mean((2, 3)))
         gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(7))
         y.backward(gradient.transpose(-1, -2).contiguous().transpose(-1, -2) if layout == "otherwise" else gradient)
         return x.grad
@@ -182,8 +182,8 @@ def test_warming_up_compiles_what_training_calls(dtype):
     fused.warm_up(dtype)
     compiled = [len(kernel.signatures) for kernel in (fused._forward, fused._backward, fused._pool, fused._spread)]
     x = activations((2, 8, 4, 4), dtype).requires_grad_()
-    y = fused.normalize_and_rectify(x, normalization(8))
-    fused.add_everywhere(
-        fused.normalize_and_rectify(y, normalization(8), x), fused.pool(y, 4)[0].repeat(1, 2)
+    y = fused.batch_norm_relu(x, normalization(8))
+    fused.broadcast_add(
+        fused.batch_norm_relu(y, normalization(8), x), fused.pool(y, 4)[0].repeat(1, 2)
     ).sum().backward()
     assert compiled == [len(k.signatures) for k in (fused._forward, fused._backward, fused._pool, fused._spread)]

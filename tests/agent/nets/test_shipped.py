@@ -16,8 +16,9 @@ from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import Position
 from keima.mcts.search import choose_actions
+from tests.paths import ROOT
 
-NETS = sorted((Path(__file__).parents[2] / "configs" / "nets").glob("*.safetensors"))
+NETS = sorted((ROOT / "configs" / "nets").glob("*.safetensors"))
 CONNECT4 = load("connect4")
 
 
@@ -56,7 +57,7 @@ def test_other_games_have_none(tmp_path):
     with pytest.raises(GameError, match=r"no net is shipped for hex:size=4; `keima train hex:size=4` makes one"):
         require_shipped_net(load("hex:4"))
     own = tmp_path / "connect4.py"  # a user's own game of the same name
-    own.write_text((Path(__file__).parents[2] / "games" / "connect4.py").read_text())
+    own.write_text((ROOT / "games" / "connect4.py").read_text())
     assert shipped_net(load(str(own))) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 from keima.agent.contracts.player import Analyst, Player
 from keima.agent.contracts.player_spec import parse
 from keima.agent.contracts.thinking import Limit
-from keima.agent.inference import torch_evaluator as inference
+from keima.agent.inference import factory
 from keima.agent.players.factory import default_player, make_player
 from keima.agent.players.policy_player import PolicyPlayer
 from keima.agent.players.search_player import SearchPlayer
@@ -206,13 +206,13 @@ def test_the_shipped_nets_options_and_its_policy_alone():
 
 def test_a_network_is_run_by_what_its_text_says(monkeypatch):
     game, made = load("connect4"), []
-    make = inference.make_evaluator
+    make = factory.make_evaluator
 
     def watched(*arguments):
         made.append(make(*arguments).backend)
         return make(*arguments)
 
-    monkeypatch.setattr(inference, "make_evaluator", watched)
+    monkeypatch.setattr(factory, "make_evaluator", watched)
     for text in ("raw backend=torch-f32", "shipped backend=torch-f32 simulations=5"):
         assert make_player(text, game).choose(Position(game)) == 3
     assert made == ["torch-f32", "torch-f32"]

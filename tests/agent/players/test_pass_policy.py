@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from keima.agent.contracts.thinking import Line
+from keima.agent.contracts.thinking import PrincipalVariation
 from keima.agent.go.territory import Estimate
 from keima.agent.players.factory import make_player
 from keima.agent.players.pass_policy import (
     HOPELESS_MOVES,
-    Manners,
-    Patience,
+    PassPolicy,
     ResignationError,
+    ResignationPolicy,
     is_end_by_passes,
-    manners_of,
+    pass_policy_of,
 )
 from keima.agent.players.search_player import SearchPlayer
 from keima.games import load
@@ -47,15 +47,15 @@ class Left:
         return [Estimate(np.array(self._row * 5, np.float32), 0.0, 1.0) for _ in states]
 
 
-def lines(position: Position, *best: str) -> list[Line]:
+def lines(position: Position, *best: str) -> list[PrincipalVariation]:
     """All legal actions, these first, the only ones that were tried."""
     first = [position.game.text_to_action(position.state, move) for move in best]
     rest = [action for action in position.legal_actions() if action not in first]
-    return [Line(action, 10 if action in first else 0, None, 0.1, (action,)) for action in first + rest]
+    return [PrincipalVariation(action, 10 if action in first else 0, None, 0.1, (action,)) for action in first + rest]
 
 
 def chosen(position: Position, *best: str, territory=None, value: float | None = None) -> str:
-    action = Manners(position.game, territory).chosen(position, lines(position, *best), value)
+    action = PassPolicy(position.game, territory).chosen(position, lines(position, *best), value)
     return position.game.action_to_text(position.state, action)
 
 
@@ -149,7 +149,7 @@ def test_a_settled_game_is_not_played_on():
 
 
 def test_other_games_and_handicap_stones_know_no_passing():
-    assert manners_of(load("othello"), None) is None
+    assert pass_policy_of(load("othello"), None) is None
     position = play(Position(load("go:5,handicap=3,placement=free")), "a1")
     assert chosen(position, "c3") == "c3"
 
@@ -161,7 +161,7 @@ def test_the_end_by_passes_is_told_from_others():
     assert not is_end_by_passes(Position(load("connect4")))
 
 
-def hopeless(patience: Patience, position: Position, *values: float | None) -> list[bool]:
+def hopeless(patience: ResignationPolicy, position: Position, *values: float | None) -> list[bool]:
     """Whether it gives up, at each of its moves; both sides play what is legal."""
     said = []
     for value in values:
@@ -175,11 +175,11 @@ def hopeless(patience: Patience, position: Position, *values: float | None) -> l
 def test_a_game_is_given_up_after_a_few_hopeless_moves_in_a_row():
     assert HOPELESS_MOVES == 3
     game = load("go:5")
-    assert hopeless(Patience(0.05), Position(game), -0.95, -0.95, -0.95, -0.5) == [False, False, True, False]
-    assert hopeless(Patience(0.05), Position(game), -0.95, 0.0, -0.95, -0.95, -1) == [False] * 4 + [True]
-    assert hopeless(Patience(0.05), Position(game), -0.85, -0.85, -0.85, None) == [False] * 4
-    assert hopeless(Patience(0), Position(game), -1, -1, -1, -1) == [False] * 4
-    patience, position = Patience(0.05), Position(game)
+    assert hopeless(ResignationPolicy(0.05), Position(game), -0.95, -0.95, -0.95, -0.5) == [False, False, True, False]
+    assert hopeless(ResignationPolicy(0.05), Position(game), -0.95, 0.0, -0.95, -0.95, -1) == [False] * 4 + [True]
+    assert hopeless(ResignationPolicy(0.05), Position(game), -0.85, -0.85, -0.85, None) == [False] * 4
+    assert hopeless(ResignationPolicy(0), Position(game), -1, -1, -1, -1) == [False] * 4
+    patience, position = ResignationPolicy(0.05), Position(game)
     hopeless(patience, position, -1, -1)
     for _ in range(5):  # the same move thought about again is one move
         assert not patience.is_over(position, -1) or len(position.actions) == 4
@@ -187,7 +187,7 @@ def test_a_game_is_given_up_after_a_few_hopeless_moves_in_a_row():
 
 
 def test_positions_that_are_only_looked_at_are_no_hopeless_moves():
-    patience, position = Patience(0.05), Position(load("go:5"))
+    patience, position = ResignationPolicy(0.05), Position(load("go:5"))
     for _ in range(2 * HOPELESS_MOVES):
         assert not patience.is_over(position, -1)
         position.play(position.legal_actions()[0])

@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,9 @@ from keima.games import load as load_game
 from keima.games import names
 from keima.games.contract import GameError
 from keima.games.position import Position, position_after
+from tests.paths import ROOT
 
-NOTAKTO = re.search(
-    r"```python\n(\"\"\"Notakto.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL
-)
+NOTAKTO = re.search(r"```python\n(\"\"\"Notakto.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 SOUND = """\
 Keima game record, version 1
 game: connect4

@@ -2,7 +2,6 @@
 
 import functools
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from keima.agent.solvers.connect4_search import SLICE_NODES
 from keima.games import load
 from keima.games.contract import DRAW, ONGOING, PLAYER, State
 from keima.games.position import Position, position_after
+from tests.paths import DATA
 
-SAMPLE = Path(__file__).parents[2] / "data" / "connect4_sample.txt"
+SAMPLE = DATA / "connect4_sample.txt"
 GAME = load("connect4")
 LAST_DRAW = "121212212121343434434343565656656565777777"  # fills the board, and nobody has four
 

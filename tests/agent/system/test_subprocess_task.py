@@ -10,6 +10,7 @@ import pytest
 from keima.agent.system import subprocess_task as apart
 from keima.agent.system.subprocess_task import temporary_folder, work_apart
 from keima.games.contract import GameError
+from tests.paths import ROOT
 from tests.selfplay.kill_and_resume import wait_until
 
 HOLDS_A_FOLDER = """
@@ -32,7 +33,7 @@ def test_a_temporary_folder_is_deleted_however_it_ends(tmp_path):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent.parent,
+            cwd=ROOT,
         )
         held = Path(process.stdout.readline().decode().strip())
         assert (held / "file").exists()

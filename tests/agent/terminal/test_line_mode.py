@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from keima.agent.contracts.thinking import Line, Thoughts
-from keima.agent.players import players
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
+from keima.agent.players import factory
 from keima.agent.players.pass_policy import ResignationError
 from keima.agent.system.progress import Progress
 from keima.agent.terminal import line_mode as terminal
 from keima.agent.terminal.line_mode import TerminalGame
-from keima.agent.terminal.match_setup import Choice, Setting
+from keima.agent.terminal.match_setup import PlayerChoice, Setting
 from keima.agent.terminal.opponent import Adviser, Opponent
 from keima.agent.terminal.session import Session, help_text
 from keima.games import load
@@ -31,11 +31,14 @@ class FirstMove:
 
     def think(self, position, limit=None, *, should_stop=None, report=None):
         first, *others = position.legal_actions()
-        lines = [Line(first, 12, 0.5, 0.25, (first, *others[:1])), *(Line(a, 0, None, 0.1, (a,)) for a in others)]
-        return Thoughts(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
+        lines = [
+            PrincipalVariation(first, 12, 0.5, 0.25, (first, *others[:1])),
+            *(PrincipalVariation(a, 0, None, 0.1, (a,)) for a in others),
+        ]
+        return SearchInfo(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
 
-    def pick(self, thoughts):
-        return thoughts.lines[0].action
+    def pick(self, info):
+        return info.lines[0].action
 
     def forget(self):
         pass
@@ -44,8 +47,8 @@ class FirstMove:
 @pytest.fixture
 def opponent(monkeypatch):
     """Makes opponents that are FirstMove, in the background as the real ones."""
-    monkeypatch.setattr(players, "make_player", lambda name, game, **options: FirstMove())
-    return lambda game: Opponent(game, Choice("first"), SILENT)
+    monkeypatch.setattr(factory, "make_player", lambda name, game, **options: FirstMove())
+    return lambda game: Opponent(game, PlayerChoice("first"), SILENT)
 
 
 def played(opponent, game_text, lines, *, human=0, interactive=True, colour=False) -> str:
@@ -62,7 +65,7 @@ def played(opponent, game_text, lines, *, human=0, interactive=True, colour=Fals
     TerminalGame(
         Session(game, (first is None, second is None)),
         (first, second),
-        Adviser(game, Choice("first"), SILENT),
+        Adviser(game, PlayerChoice("first"), SILENT),
         read=read,
         write=written.write,
         interactive=interactive,
@@ -180,9 +183,9 @@ def test_an_opponent_that_cannot_be_made_is_told(monkeypatch):
     def fails(name, game, **options):
         raise GameError("the file is damaged")
 
-    monkeypatch.setattr(players, "make_player", fails)
+    monkeypatch.setattr(factory, "make_player", fails)
     with pytest.raises(GameError, match="the file is damaged"):
-        played(lambda game: Opponent(game, Choice("x"), SILENT), "tictactoe", ["b2"])
+        played(lambda game: Opponent(game, PlayerChoice("x"), SILENT), "tictactoe", ["b2"])
 
 
 def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
@@ -192,7 +195,7 @@ def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
         released.wait()
         return FirstMove()
 
-    monkeypatch.setattr(players, "make_player", slow)
+    monkeypatch.setattr(factory, "make_player", slow)
     game, written = load("tictactoe"), io.StringIO()
     lines = iter(["b2", "quit"])
 
@@ -201,11 +204,11 @@ def test_the_board_does_not_wait_for_the_opponent(monkeypatch):
         released.set()
         return next(lines)
 
-    opponent = Opponent(game, Choice("slow"), SILENT)
+    opponent = Opponent(game, PlayerChoice("slow"), SILENT)
     TerminalGame(
         Session(game, (True, False)),
         (None, opponent),
-        Adviser(game, Choice("slow"), SILENT),
+        Adviser(game, PlayerChoice("slow"), SILENT),
         read=read,
         write=written.write,
         interactive=True,
@@ -253,7 +256,7 @@ def test_two_players_are_watched(opponent):
     TerminalGame(
         Session(game, (False, False)),
         (opponent(game), opponent(game)),
-        Adviser(game, Choice("first"), SILENT),
+        Adviser(game, PlayerChoice("first"), SILENT),
         read=lambda prompt: next(lines),
         write=written.write,
         interactive=False,
@@ -303,7 +306,7 @@ def test_play_connects_it_all_to_stdin_and_stdout(monkeypatch, capsys, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO("4\nundo\n3\nquit\n"))
     monkeypatch.setattr("keima.agent.nets.shipped.shipped_net", lambda game: None)
-    theirs = Choice(simulations=20)
+    theirs = PlayerChoice(simulations=20)
     terminal.play(Setting("connect4", (None, theirs), theirs))
     text = capsys.readouterr().out
     assert text.startswith("No net under runs/ yet (`keima train connect4` makes one)")
@@ -325,8 +328,10 @@ def test_a_player_who_gives_up_and_one_who_forgets_between_games(monkeypatch):
         def forget(self):
             forgotten.append(True)
 
-    monkeypatch.setattr(players, "make_player", lambda name, game, **options: GivesUp())
-    text = played(lambda game: Opponent(game, Choice("first"), SILENT), "tictactoe", ["b2", "b3", "new", "b2", "quit"])
+    monkeypatch.setattr(factory, "make_player", lambda name, game, **options: GivesUp())
+    text = played(
+        lambda game: Opponent(game, PlayerChoice("first"), SILENT), "tictactoe", ["b2", "b3", "new", "b2", "quit"]
+    )
     assert "O resigns. X wins: you win." in text
     assert text.count("O plays a3") == 2
     assert forgotten == [True]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from keima.agent.contracts.thinking import Ponderer
-from keima.agent.terminal.match_setup import Choice
+from keima.agent.terminal.match_setup import PlayerChoice
 from keima.games import load
 from keima.games.contract import GameError
 
@@ -26,30 +26,32 @@ from keima.games.contract import GameError
     ],
 )
 def test_advice_comes_from_the_same_net_at_full_strength(text, adviser):
-    assert Choice(text, simulations=4, seconds=0.1, seed=3, ponder=True).adviser() == Choice(adviser, seed=3)
+    assert PlayerChoice(text, simulations=4, seconds=0.1, seed=3, ponder=True).adviser() == PlayerChoice(
+        adviser, seed=3
+    )
 
 
 def test_where_there_is_no_net_the_opponent_searches_by_playouts(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    choice, remark = Choice(simulations=30).settled(load("tictactoe"))
-    assert choice == Choice("rollout", simulations=30)
+    choice, remark = PlayerChoice(simulations=30).settled(load("tictactoe"))
+    assert choice == PlayerChoice("rollout", simulations=30)
     assert remark.startswith("No net under runs/ yet (`keima train tictactoe` makes one)")
     assert choice.make(load("tictactoe"))[0].name == "rollout:30"
-    assert Choice().settled(load("connect4")) == (Choice(), "")  # there is a shipped one
-    assert Choice("random").settled(load("tictactoe")) == (Choice("random"), "")
+    assert PlayerChoice().settled(load("connect4")) == (PlayerChoice(), "")  # there is a shipped one
+    assert PlayerChoice("random").settled(load("tictactoe")) == (PlayerChoice("random"), "")
 
 
 def test_only_who_thinks_can_ponder():
-    player, introduction = Choice("rollout:5", ponder=True).make(load("tictactoe"))
+    player, introduction = PlayerChoice("rollout:5", ponder=True).make(load("tictactoe"))
     assert isinstance(player, Ponderer)
     assert introduction == "Opponent: rollout:5."
     with pytest.raises(GameError, match="--ponder: random does not think ahead"):
-        Choice("random", ponder=True).make(load("tictactoe"))
+        PlayerChoice("random", ponder=True).make(load("tictactoe"))
 
 
 def test_a_wrong_text_is_refused():
     with pytest.raises(GameError, match="no player 'rolout'"):
-        Choice("rolout").make(load("tictactoe"))
+        PlayerChoice("rolout").make(load("tictactoe"))
 
 
 def test_the_first_screen_needs_neither_numba_nor_torch():

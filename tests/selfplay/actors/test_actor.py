@@ -15,6 +15,7 @@ from keima.games import load
 from keima.selfplay.actors.actor_pool import ActorPool
 from keima.selfplay.actors.messages import newest_version, weights_path
 from keima.selfplay.config.loader import load_config, to_toml
+from tests.paths import ROOT
 from tests.selfplay.kill_and_resume import CONFIG, children, command_line, is_alive, wait_until
 
 STARTS_AN_ACTOR = """
@@ -122,7 +123,7 @@ def test_otherwise_the_newest_weights_are_taken_as_they_come(folder):
 def test_actors_end_when_the_run_is_gone(folder):
     """Even while they load."""
     (folder / "starts.py").write_text(STARTS_AN_ACTOR)
-    run = subprocess.Popen([sys.executable, folder / "starts.py", folder], cwd=Path(__file__).parent.parent.parent)
+    run = subprocess.Popen([sys.executable, folder / "starts.py", folder], cwd=ROOT)
     actors: list[int] = []
 
     def has_actor() -> bool:

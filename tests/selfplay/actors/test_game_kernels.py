@@ -270,13 +270,13 @@ def test_decided_games_are_searched_fast_but_for_those_that_check_it():
     found, given_up = games_of(segment), FIRST_GIVEN_UP | SECOND_GIVEN_UP
     after = {False: [], True: []}  # by whether it is checked, the plies right after a side was given up
     for one in found:
-        marks = [flag & given_up for flag in one.flags]
+        resign_flags = [flag & given_up for flag in one.flags]
         checked = {bool(flag & CHECKED) for flag in one.flags if not flag & RANDOM_OPENING}
         assert len(checked) <= 1
-        assert len(set(marks) - {0}) <= 1
-        assert marks == sorted(marks)  # once given up, given up
-        if any(marks) and marks.index(max(marks)) + 1 < len(marks):
-            after[True in checked].append(one.flags[marks.index(max(marks)) + 1])
+        assert len(set(resign_flags) - {0}) <= 1
+        assert resign_flags == sorted(resign_flags)  # once given up, given up
+        if any(resign_flags) and resign_flags.index(max(resign_flags)) + 1 < len(resign_flags):
+            after[True in checked].append(one.flags[resign_flags.index(max(resign_flags)) + 1])
     assert np.mean([any(f & CHECKED for f in one.flags) for one in found]) == pytest.approx(0.3, abs=0.1)
     assert len(after[True]) >= 15
     assert all(flag & HAS_POLICY_TARGET for flag in after[True])
@@ -294,9 +294,9 @@ def test_who_is_given_up_is_who_is_behind():
     play = options(slots=8, decided_value=0.3, decided_plies=4, opening_random_share=0, opening_policy_mean_plies=0)
     segment, _ = played(game, SearchConfig(simulations=4), play, num_games=8, evaluate=evaluate)
     for one in games_of(segment):
-        marks = [flag & (FIRST_GIVEN_UP | SECOND_GIVEN_UP) for flag in one.flags]
-        assert marks[3:5] == [FIRST_GIVEN_UP] * 2
-        assert not any(marks[:3])
+        resign_flags = [flag & (FIRST_GIVEN_UP | SECOND_GIVEN_UP) for flag in one.flags]
+        assert resign_flags[3:5] == [FIRST_GIVEN_UP] * 2
+        assert not any(resign_flags[:3])
 
 
 def test_without_decided_games_nothing_is_marked():

@@ -17,7 +17,7 @@ from keima.games import load
 from keima.games.contract import ONGOING, GameError
 from keima.selfplay.actors.actor import run_actor
 from keima.selfplay.actors.generation import SelfPlay
-from keima.selfplay.actors.messages import ActorTask, Beat, Failed, weights_path
+from keima.selfplay.actors.messages import ActorTask, Failed, Heartbeat, weights_path
 from keima.selfplay.actors.threaded_actor import GROUPS, ThreadedActor, make_players, play_in_threads
 from keima.selfplay.config.loader import load_config, to_toml
 from keima.selfplay.replay.segment import ARRAYS, Segment
@@ -97,7 +97,7 @@ class Running:
     def __init__(self, task):
         self.connection, theirs = multiprocessing.Pipe(duplex=False)
         self.raised: list[BaseException] = []
-        self.beats: list[Beat] = []
+        self.beats: list[Heartbeat] = []
         self._thread = threading.Thread(target=self._run, args=(task, theirs), daemon=True)
         self._thread.start()
 
@@ -198,7 +198,7 @@ def test_segments_come_from_every_group_and_are_valid_games(folder, started):
                 state = game.after(state, int(action))
             assert game.outcome(state) == outcome
             start += length
-    assert running.beats[0] == Beat()
+    assert running.beats[0] == Heartbeat()
     while sum(beat.evaluations for beat in running.beats) < positions:
         running.segment()
     # One beat may bring nothing: every thread may be waiting for this one to take its segment.
@@ -239,7 +239,7 @@ def test_the_actors_process_ends_with_the_reason_and_no_sooner(folder):
     theirs.close()
     try:
         assert ours.poll(PATIENCE_S)
-        assert ours.recv() == Beat()
+        assert ours.recv() == Heartbeat()
         os.kill(process.pid, signal.SIGINT)  # Ctrl-C reaches the whole group
         messages = [ours.recv() for _ in range(12)]
         assert any(isinstance(message, Segment) for message in messages)

@@ -23,16 +23,17 @@ from keima.selfplay.bench.measuring import (
     MeasuredSelfPlay,
     Spread,
     Work,
+    interleave,
     machine,
     peak_memory_bytes,
     random_network,
     rate,
-    take_turns,
     total,
     write_run,
 )
 from keima.selfplay.config.loader import load_config
 from keima.selfplay.replay.segment import HAS_POLICY_TARGET, segment_from_bytes
+from tests import paths
 from tests.selfplay import fake_actors
 from tests.selfplay.kill_and_resume import CONFIG, children, is_alive, wait_until
 
@@ -40,11 +41,11 @@ GAME = load("tictactoe")
 STOPS_AN_ACTOR = """
 import sys
 from pathlib import Path
-from selfplay import pool
+from keima.selfplay.actors import actor_pool
 from keima.selfplay.bench.measuring import Actors
 from tests.selfplay import fake_actors
 if __name__ == "__main__":
-    pool.run_actor = fake_actors.plays
+    actor_pool.run_actor = fake_actors.plays
     with Actors(Path(sys.argv[1]), 2, "torch-f32", 0) as actors:
         print("ready", flush=True)
         actors.measure(1, 1000.0)
@@ -88,7 +89,7 @@ def test_contenders_take_turns_and_every_round_counts_its_own(monkeypatch):
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: 0.01 * next(ticks))  # a run takes 0.01 s
     log = []
     contenders = {name: Counted(log, name) for name in ("a", "b")}
-    found = take_turns(contenders, seconds=1.0, rounds=2)
+    found = interleave(contenders, seconds=1.0, rounds=2)
     assert {name: len(rounds) for name, rounds in found.items()} == {"a": 2, "b": 2}
     for name, contender in contenders.items():
         assert total(found[name], "runs") == contender.runs
@@ -101,7 +102,7 @@ def test_contenders_take_turns_and_every_round_counts_its_own(monkeypatch):
 
 def test_even_no_time_at_all_runs_everyone_once_a_round():
     log = []
-    found = take_turns({name: Counted(log, name) for name in "ab"}, seconds=1e-9, rounds=3)
+    found = interleave({name: Counted(log, name) for name in "ab"}, seconds=1e-9, rounds=3)
     assert log == ["a", "b"] * 3
     assert all(done["runs"] == 1 and done["seconds"] > 0 for rounds in found.values() for done in rounds)
 
@@ -239,7 +240,7 @@ def test_stopped_actors_end_with_a_killed_measurement(config, tmp_path):
     write_run(tmp_path, GAME, config, random_network(GAME, config), [])
     script = tmp_path / "stops.py"
     script.write_text(STOPS_AN_ACTOR)
-    root = Path(__file__).parent.parent.parent
+    root = paths.ROOT
     process = subprocess.Popen(
         [sys.executable, script, tmp_path],
         cwd=root,

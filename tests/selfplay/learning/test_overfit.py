@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +20,9 @@ from keima.selfplay.learning.overfit import (
     overfit,
     positions_to_learn,
 )
+from tests.paths import DATA
 
-CLAIM = (Path(__file__).parents[1] / "data" / "claim.py").read_text()
+CLAIM = (DATA / "claim.py").read_text()
 ENCODE = "        planes[{0}, action // size, action % size] = code == {1} me\n"
 MINE, THEIRS = ENCODE.format(0, "1 +"), ENCODE.format(1, "2 -")
 

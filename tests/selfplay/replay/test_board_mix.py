@@ -12,7 +12,7 @@ from keima.games.contract import GameError
 from keima.selfplay.actors.generation import SelfPlay
 from keima.selfplay.config.loader import load_config, to_toml
 from keima.selfplay.config.schema import SearchConfig, SelfplayConfig, TrainConfig
-from keima.selfplay.replay.board_mix import MixedWindow, Mixture
+from keima.selfplay.replay.board_mix import BoardMix, MixedWindow
 from keima.selfplay.replay.sampling import samplers_of
 from keima.selfplay.replay.store import ReplayStore
 from keima.selfplay.replay.window import ReplayWindow
@@ -20,7 +20,7 @@ from tests.selfplay.fake_actors import tictactoe_segment
 from tests.selfplay.naive import LinearEvaluator
 
 CONFIG = TrainConfig(game="go:3", also={"go:4,komi=0.5": 0.3, "go:2": 0.1})
-MIXTURE = Mixture.of(CONFIG)
+MIXTURE = BoardMix.of(CONFIG)
 
 
 def segment_of(game, num_games=5, seed=0):
@@ -33,11 +33,11 @@ def segment_of(game, num_games=5, seed=0):
 
 
 def test_a_config_without_others_is_a_mixture_of_one():
-    mixture = Mixture.of(TrainConfig(game="connect4"))
-    assert [game.label for game in mixture.games] == ["connect4"]
-    assert mixture.shares == (1.0,)
-    assert mixture.furthest_behind([7]) == 0
-    assert {mixture.of_step(step, [1]) for step in range(50)} == {0}
+    board_mix = BoardMix.of(TrainConfig(game="connect4"))
+    assert [game.label for game in board_mix.games] == ["connect4"]
+    assert board_mix.shares == (1.0,)
+    assert board_mix.furthest_behind([7]) == 0
+    assert {board_mix.of_step(step, [1]) for step in range(50)} == {0}
 
 
 def test_the_mixture_of_a_config():
@@ -58,7 +58,7 @@ def test_who_is_furthest_behind_plays_until_the_shares_are_met():
 def test_threads_are_shared_out():
     assert [game.size for game in MIXTURE.among(1)] == [3]
     assert [game.size for game in MIXTURE.among(10)] == [3] * 6 + [4] * 3 + [2]
-    assert Mixture.of(TrainConfig(game="hex:4")).among(2) == [games.load("hex:4")] * 2
+    assert BoardMix.of(TrainConfig(game="hex:4")).among(2) == [games.load("hex:4")] * 2
 
 
 @pytest.mark.parametrize("first", [0, 12345])
@@ -75,8 +75,8 @@ def test_a_game_without_positions_gets_no_steps():
 
 
 def test_the_window_of_one_game_is_the_plain_window():
-    mixture = Mixture.of(TrainConfig(game="tictactoe"))
-    mixed, plain = MixedWindow(mixture), ReplayWindow()
+    board_mix = BoardMix.of(TrainConfig(game="tictactoe"))
+    mixed, plain = MixedWindow(board_mix), ReplayWindow()
     for number in range(12):
         segment = tictactoe_segment((number,), games=5 + number)
         for window in (mixed, plain):

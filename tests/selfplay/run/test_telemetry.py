@@ -13,7 +13,7 @@ from keima import games
 from keima.agent.system.storage import StorageFull
 from keima.games.contract import DRAW, ONGOING, SECOND_WINS
 from keima.selfplay.replay.segment import FAST_SEARCH, HAS_POLICY_TARGET, RANDOM_OPENING, Segment
-from keima.selfplay.run.telemetry import PROGRESS_FILE, Rates, Report, calibration, game_as_text
+from keima.selfplay.run.telemetry import PROGRESS_FILE, Rates, Telemetry, calibration, game_as_text
 
 
 def events(folder):
@@ -36,7 +36,7 @@ def texts(folder, name):
 
 
 def test_scalars_are_read_back(tmp_path):
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     for step in (1, 2, 7):
         report.scalars({"loss/policy": 0.5 / step, "strength/raw": np.float32(0.25)}, step)
     report.close()
@@ -46,26 +46,26 @@ def test_scalars_are_read_back(tmp_path):
 
 
 def test_figures_that_are_not_finite_are_left_out(tmp_path):
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     report.scalars({"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.0}, 3)
     report.close()
     assert events(tmp_path).Tags()["scalars"] == ["d"]
 
 
 def test_a_text_is_kept_as_it_is_laid_out(tmp_path):
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     report.text("sample game", "1. X a1\n\n  . X *O*", 4)
     report.close()
     assert texts(tmp_path, "sample game") == ["    1. X a1\n    \n      . X *O*"]  # markdown: a block of code
 
 
 def test_a_resumed_run_goes_on_where_its_saved_state_was(tmp_path):
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     for step in range(1, 11):
         report.scalars({"loss": float(step)}, step)
     report.close()
     # Killed; the state saved last was that of step 6: steps 7 to 10 are made again.
-    report = Report(tmp_path, step=6)
+    report = Telemetry(tmp_path, step=6)
     for step in range(7, 9):
         report.scalars({"loss": 100.0 + step}, step)
     report.close()
@@ -73,11 +73,11 @@ def test_a_resumed_run_goes_on_where_its_saved_state_was(tmp_path):
 
 
 def test_a_run_killed_before_it_saved_a_step_begins_anew(tmp_path):
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     report.scalars({"loss": 9.0}, 0)
     report.scalars({"loss": 8.0}, 5)
     report.close()
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     report.scalars({"loss": 7.0}, 3)
     report.close()
     assert curve(tmp_path, "loss") == [(0, 9.0), (3, 7.0)]
@@ -85,13 +85,13 @@ def test_a_run_killed_before_it_saved_a_step_begins_anew(tmp_path):
 
 def test_what_is_told_is_on_disk_when_the_call_returns(tmp_path):
     """A killed run never closes its report."""
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     for step in range(1, 4):
         report.scalars({"loss": float(step)}, step)
         assert curve(tmp_path, "loss")[-1] == (step, float(step))
     report.text("game", "1. a1", 3)
     assert texts(tmp_path, "game") == ["    1. a1"]
-    again = Report(tmp_path, step=3)  # while the killed one's file is as it was left
+    again = Telemetry(tmp_path, step=3)  # while the killed one's file is as it was left
     again.scalars({"loss": 4.0}, 4)
     assert curve(tmp_path, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
     report.close()
@@ -118,7 +118,7 @@ class FullDisk:
 
 @pytest.mark.parametrize("room", [0, 1, 20])
 def test_a_full_disk_is_one_line_and_costs_only_what_was_being_told(tmp_path, room):
-    report = Report(tmp_path, step=0)
+    report = Telemetry(tmp_path, step=0)
     report.scalars({"loss": 1.0}, 1)
     report.progress({"step": 1})
     report._events, report._progress = FullDisk(report._events, room), FullDisk(report._progress, min(room, 5))
@@ -127,7 +127,7 @@ def test_a_full_disk_is_one_line_and_costs_only_what_was_being_told(tmp_path, ro
     with pytest.raises(StorageFull, match="disk full"):
         report.progress({"step": 2})
     report.close()
-    report = Report(tmp_path, step=1)
+    report = Telemetry(tmp_path, step=1)
     report.scalars({"loss": 3.0}, 2)
     report.progress({"step": 3})
     report.close()
@@ -141,7 +141,7 @@ def test_a_full_disk_is_one_line_and_costs_only_what_was_being_told(tmp_path, ro
 
 def test_progress_is_a_line_a_time_and_goes_on(tmp_path):
     for start in (0, 2):
-        report = Report(tmp_path, step=start)
+        report = Telemetry(tmp_path, step=start)
         for step in (start + 1, start + 2):
             report.progress({"step": step, "loss": None, "name": "Grüße"})
             # At once: what is told of a saved state must not wait in a buffer for a kill.

@@ -159,7 +159,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_no_actor(folder, monkeypatch):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", interrupted_twice)
+    monkeypatch.setattr(run_module.TrainingRun, "_ingest_next", interrupted_twice)
     with pytest.raises(KeyboardInterrupt):
         train(tiny(folder), folder)
     assert actors
@@ -199,7 +199,7 @@ def test_a_full_disk_ends_a_run_and_nothing_is_lost(folder, monkeypatch, writes)
 
 
 def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
-    report = run_module.Report
+    report = run_module.Telemetry
     told = []
 
     class FullLater(report):
@@ -211,10 +211,10 @@ def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             super().progress(values)
 
-    monkeypatch.setattr(run_module, "Report", FullLater)
+    monkeypatch.setattr(run_module, "Telemetry", FullLater)
     with pytest.raises(StorageFull):
         train(tiny(folder), folder)
-    monkeypatch.setattr(run_module, "Report", report)
+    monkeypatch.setattr(run_module, "Telemetry", report)
     assert resume(folder)
     look(folder, None)
     assert len(progress_lines(folder)) >= 3
@@ -399,25 +399,25 @@ def test_evaluations_are_counted_over_all_starts(folder):
 
 def test_a_resumed_run_keeps_the_goal_it_was_given_last(folder, monkeypatch):
     assert train(tiny(folder, "run.max_steps=0"), folder, minutes=0.01)
-    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(run_module.TrainingRun, "_ingest_next", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     assert not resume(folder, minutes=2)  # long enough for a game to come in, however slow the machine
     monkeypatch.undo()
     monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
     goal_s = state_of(folder)[2]["budget_s"]
     assert goal_s >= 120 + 0.6
-    fold = run_module.TrainingRun._fold_next
+    fold = run_module.TrainingRun._ingest_next
 
     def fold_slowly(run):
         fold(run)
         run.elapsed_s += 60
 
-    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", fold_slowly)
+    monkeypatch.setattr(run_module.TrainingRun, "_ingest_next", fold_slowly)
     assert resume(folder)
     assert state_of(folder)[2]["elapsed_s"] >= goal_s
 
 
 def test_segments_keep_when_they_came(folder, monkeypatch):
-    fold = run_module.TrainingRun._fold_next
+    fold = run_module.TrainingRun._ingest_next
     seen = []
 
     def folded(run):
@@ -425,7 +425,7 @@ def test_segments_keep_when_they_came(folder, monkeypatch):
         seen.append((run.next_segment - 1, run.learner.time_share))
         run.elapsed_s += 60
 
-    monkeypatch.setattr(run_module.TrainingRun, "_fold_next", folded)
+    monkeypatch.setattr(run_module.TrainingRun, "_ingest_next", folded)
     assert train(tiny(folder, "run.max_steps=0", "run.minutes=10", "run.measure_every_minutes=1000"), folder)
     for index, share in seen:
         data = (folder / "games" / f"segment-{index:08d}.safetensors").read_bytes()

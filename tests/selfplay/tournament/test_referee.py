@@ -11,7 +11,6 @@ The board of most of these games, 5x5, Black to win by the rules alone, komi 0.5
 
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -24,8 +23,9 @@ from keima.selfplay.tournament.contestants import AskedAtOnce
 from keima.selfplay.tournament.match import play_all
 from keima.selfplay.tournament.referee import Referee, RefereesDesk, judged
 from keima.selfplay.tournament.verdict import Verdict
+from tests.paths import DATA
 
-SCRIPT = Path(__file__).parents[2] / "data" / "engines" / "go_referee.py"
+SCRIPT = DATA / "engines" / "go_referee.py"
 GO = games.load("go:5,komi=0.5")
 RING = ["b4", "a1", "c4", "pass", "d4", "pass", "b3", "pass", "d3", "pass", "b2", "pass", "c2", "pass", "d2", "pass"]
 MOVES = [*RING, "pass"]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +17,8 @@ from keima.selfplay import commands
 from keima.selfplay.tournament.report import parse_anchors, standings
 from keima.selfplay.tournament.store import Store
 from keima.selfplay.tournament.tournament import Settings, begin
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 ENGINE = f"{sys.executable} {ROOT}/tests/data/engines/gtp_engine.py"
 PATIENCE_S = 300
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keima.agent.contracts.thinking import Line, Thoughts
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
 from keima.agent.go.territory import Estimate
 from keima.agent.protocols.gtp.analysis_formats import (
     AnalysisRequest,
@@ -16,11 +16,11 @@ from keima.agent.protocols.gtp.analysis_formats import (
 from keima.games.position import position_after
 
 POSITION = position_after("connect4", ["4"])
-THOUGHTS = Thoughts(
+THOUGHTS = SearchInfo(
     lines=(
-        Line(3, 60, 0.25, 0.5, (3, 2, 3)),
-        Line(2, 40, -0.5, 0.25, (2,)),
-        Line(0, 0, None, 0.125, (0,)),
+        PrincipalVariation(3, 60, 0.25, 0.5, (3, 2, 3)),
+        PrincipalVariation(2, 40, -0.5, 0.25, (2,)),
+        PrincipalVariation(0, 0, None, 0.125, (0,)),
     ),
     visits=100,
     seconds=1.0,
@@ -124,12 +124,26 @@ def test_katagos_line():
 
 
 def test_nothing_is_told_before_anything_was_tried():
-    early = Thoughts((Line(3, 0, None, 0.5, (3,)), Line(2, 0, None, 0.5, (2,))), 0, 0.0, 0.0, None, ((0, 3),))
+    early = SearchInfo(
+        (PrincipalVariation(3, 0, None, 0.5, (3,)), PrincipalVariation(2, 0, None, 0.5, (2,))),
+        0,
+        0.0,
+        0.0,
+        None,
+        ((0, 3),),
+    )
     assert analysis_line(parse_request("lz", ["minmoves", "2"]), POSITION, early, str) == ""
 
 
 def test_a_network_without_search_has_visited_its_best_move():
-    first = Thoughts((Line(3, 0, 0.5, 0.5, (3,)), Line(2, 0, None, 0.5, (2,))), 0, 0.0, 0.5, None, ((0, 3),))
+    first = SearchInfo(
+        (PrincipalVariation(3, 0, 0.5, 0.5, (3,)), PrincipalVariation(2, 0, None, 0.5, (2,))),
+        0,
+        0.0,
+        0.5,
+        None,
+        ((0, 3),),
+    )
     line = analysis_line(parse_request("lz", []), POSITION, first, str)
     assert line == f"info move 4 visits 1 winrate 7500 prior 5000 lcb {low(0.75, 1)} order 0 pv 4"
 
@@ -150,16 +164,23 @@ def test_scores_and_ownership_are_told_as_the_side_to_move_sees_them():
         asked.append(len(states))
         return [Estimate(np.array([1, -0.5, 0.25, 0], np.float32), 3.5, 2.0) for _ in states]
 
-    thoughts = Thoughts((Line(0, 5, 0.5, 0.5, (0,)), Line(1, 0, None, 0.5, (1,))), 5, 1.0, 0.5, None, ((0, 0),))
+    search_info = SearchInfo(
+        (PrincipalVariation(0, 5, 0.5, 0.5, (0,)), PrincipalVariation(1, 0, None, 0.5, (1,))),
+        5,
+        1.0,
+        0.5,
+        None,
+        ((0, 0),),
+    )
     request = parse_request("kata", ["1", "ownership", "true", "rootInfo", "true"])
-    line = analysis_line(request, position, thoughts, str.upper, judge)
+    line = analysis_line(request, position, search_info, str.upper, judge)
     score = "scoreMean -3.5 scoreStdev 2 scoreLead -3.5 scoreSelfplay -3.5"
     assert line == (
         f"info move A2 visits 5 utility 0.5 winrate 0.75 {score} prior 0.5 {bounds(0.75, 5)} order 0 pv A2 "
         f"rootInfo visits 5 winrate 0.75 {score} ownership -1 0.5 -0.25 0"
     )
     assert asked == [2]  # the position and the one move that was tried
-    plain = analysis_line(parse_request("lz", ["1", "ownership", "true"]), position, thoughts, str.upper, judge)
+    plain = analysis_line(parse_request("lz", ["1", "ownership", "true"]), position, search_info, str.upper, judge)
     assert "score" not in plain
     assert "ownership" not in plain
     assert asked == [2]

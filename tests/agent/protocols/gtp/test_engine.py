@@ -9,7 +9,7 @@ import time
 import pytest
 
 from keima.agent.contracts.clock import LATENCY_S, LEAST_S
-from keima.agent.contracts.thinking import Limit, Line, Thoughts
+from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo
 from keima.agent.engines.process import LineProcess
 from keima.agent.players.factory import make_player
 from keima.agent.protocols.gtp.analysis_formats import lower_bound
@@ -277,7 +277,7 @@ def test_another_board_size_is_another_game_with_its_own_player():
 
 
 class Aloud:
-    """Plays the first legal action, and tells of its thoughts: a report after each of three visits."""
+    """Plays the first legal action, and tells of its search_info: a report after each of three visits."""
 
     name = "aloud"
 
@@ -294,21 +294,23 @@ class Aloud:
         actions = position.legal_actions()
         for visits in range(1, 4):
             lines = tuple(
-                Line(action, visits if k == 0 else 0, 0.5 if k == 0 else None, 1 / len(actions), (action,))
+                PrincipalVariation(
+                    action, visits if k == 0 else 0, 0.5 if k == 0 else None, 1 / len(actions), (action,)
+                )
                 for k, action in enumerate(actions)
             )
-            thoughts = Thoughts(lines, visits, 0.1 * visits, 0.5, None, ((0, actions[0]),))
+            search_info = SearchInfo(lines, visits, 0.1 * visits, 0.5, None, ((0, actions[0]),))
             if report is not None:
-                report(thoughts)
+                report(search_info)
             if self.fails:
                 raise GameError("the network said what is no number")
             if should_stop is not None and should_stop():
                 break
-        self.last_thoughts = thoughts
-        return thoughts
+        self.last_info = search_info
+        return search_info
 
-    def pick(self, thoughts):
-        return thoughts.lines[0].action
+    def pick(self, search_info):
+        return search_info.lines[0].action
 
     def forget(self):
         """There is nothing that it keeps."""
@@ -322,18 +324,18 @@ class Script:
 
     def __init__(self, *lines: str, patience: int = 0):
         self._lines = list(lines)
-        self._patience, self._asked = patience, 0
+        self._resignation_policy, self._asked = patience, 0
 
     def next(self):
         self._asked = 0
         return self._lines.pop(0) if self._lines else None
 
     def wait(self):
-        self._asked = self._patience
+        self._asked = self._resignation_policy
 
     def is_ready(self):
         self._asked += 1
-        return self._asked > self._patience
+        return self._asked > self._resignation_policy
 
 
 def served(gtp: GtpEngine, *lines: str, patience: int = 0) -> str:

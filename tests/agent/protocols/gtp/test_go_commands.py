@@ -281,7 +281,7 @@ def test_the_networks_first_thought():
 
 def test_a_player_who_resigns():
     class Resigning(Aloud):
-        def pick(self, thoughts):
+        def pick(self, search_info):
             error = GameError("enough")
             error.is_resignation = True  # type: ignore[attr-defined]
             raise error

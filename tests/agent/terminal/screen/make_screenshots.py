@@ -10,10 +10,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from keima.agent.terminal.match_setup import Choice, Setting
+from keima.agent.terminal.match_setup import PlayerChoice, Setting
 from keima.agent.terminal.screen.app import KeimaApp
+from tests.paths import DATA
 
-FOLDER = Path(__file__).parents[2] / "data" / "screens"
+FOLDER = DATA / "screens"
 HANGS_S = 120
 POLL_S = 0.1
 
@@ -52,8 +53,8 @@ async def settled(condition) -> None:
 
 async def take(picture: Picture, folder: Path) -> None:
     """Writes one picture."""
-    sides = (None, Choice()) if picture.against_net else (None, None)
-    app = KeimaApp(Setting(picture.game, sides, Choice(picture.adviser)), is_chosen=True)
+    sides = (None, PlayerChoice()) if picture.against_net else (None, None)
+    app = KeimaApp(Setting(picture.game, sides, PlayerChoice(picture.adviser)), is_chosen=True)
     async with app.run_test(size=picture.size) as pilot:
         await settled(lambda: app.table is not None and app.table.is_begun)
         table = app.table
@@ -67,8 +68,8 @@ async def take(picture: Picture, folder: Path) -> None:
         await settled(lambda: not table.director.is_answering and len(session.judgements) == session.plies + 1)
 
         def is_analysed() -> bool:
-            thoughts = table.director.thoughts_of(session.shown)
-            return thoughts is not None and (thoughts.visits >= picture.visits or thoughts.lines[0].proven)
+            info = table.director.info_of(session.shown)
+            return info is not None and (info.visits >= picture.visits or info.lines[0].proven)
 
         await settled(is_analysed)
         await pilot.pause()

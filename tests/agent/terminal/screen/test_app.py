@@ -14,20 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from keima.agent.contracts.thinking import Line, Thoughts
-from keima.agent.players import players
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
+from keima.agent.players import factory
 from keima.agent.players.pass_policy import ResignationError
-from keima.agent.terminal.match_setup import Choice, Setting
+from keima.agent.terminal.match_setup import PlayerChoice, Setting
 from keima.agent.terminal.screen.app import KeimaApp
 from keima.agent.terminal.screen.app import play as play_on_screen
 from keima.agent.terminal.screen.dialogs import HelpScreen, StartDialog
 from keima.agent.terminal.screen.panels import Graph
 from keima.games import blamed_on_game
 from keima.games.contract import GameError
+from tests.paths import ROOT
 
 HANGS_S = 120
 POLL_S = 0.01
-AGAINST_FIRST = (None, Choice("first"))
+AGAINST_FIRST = (None, PlayerChoice("first"))
 
 
 class FirstMove:
@@ -44,14 +45,17 @@ class FirstMove:
     def think(self, position, limit=None, *, should_stop=None, report=None):
         self.thought_about.append(len(position.actions))
         first, *others = position.legal_actions()
-        lines = [Line(first, 12, 0.5, 0.25, (first, *others[:1])), *(Line(a, 4, 0.0, 0.1, (a,)) for a in others)]
-        thoughts = Thoughts(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
+        lines = [
+            PrincipalVariation(first, 12, 0.5, 0.25, (first, *others[:1])),
+            *(PrincipalVariation(a, 4, 0.0, 0.1, (a,)) for a in others),
+        ]
+        info = SearchInfo(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
         if report is not None:
-            report(thoughts)
-        return thoughts
+            report(info)
+        return info
 
-    def pick(self, thoughts):
-        return thoughts.lines[0].action
+    def pick(self, info):
+        return info.lines[0].action
 
     def forget(self):
         pass
@@ -61,7 +65,7 @@ class FirstMove:
 def first_move(monkeypatch):
     """All players are this one."""
     player = FirstMove()
-    monkeypatch.setattr(players, "make_player", lambda text, game, **options: player)
+    monkeypatch.setattr(factory, "make_player", lambda text, game, **options: player)
     return player
 
 
@@ -77,7 +81,7 @@ async def until(pilot, condition) -> None:
 @asynccontextmanager
 async def table_of(game_text, sides=AGAINST_FIRST, size=(120, 36), **options):
     """A running app whose game has begun: the pilot and the table."""
-    app = KeimaApp(Setting(game_text, sides, Choice("first"), **options), is_chosen=True)
+    app = KeimaApp(Setting(game_text, sides, PlayerChoice("first"), **options), is_chosen=True)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.table is not None and app.table.is_begun)
         # Players are introduced when they are ready: before anything else is said.
@@ -180,7 +184,7 @@ def test_mouse_on_cells_columns_and_from_to():
 
 def test_the_dialog_accepts_its_defaults_at_once_and_takes_others(first_move):
     async def play():
-        app = KeimaApp(Setting("tictactoe", (None, Choice("first")), Choice()), is_chosen=False)
+        app = KeimaApp(Setting("tictactoe", (None, PlayerChoice("first")), PlayerChoice()), is_chosen=False)
         async with app.run_test(size=(100, 30)) as pilot:
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("enter")
@@ -197,7 +201,7 @@ def test_the_dialog_accepts_its_defaults_at_once_and_takes_others(first_move):
             await pilot.press(*["backspace"] * 4, *"30", "enter")
             await until(pilot, lambda: moves(app.table) == "a3")
             await until(pilot, lambda: app.table.director.session.humans == (False, True))
-            await until(pilot, lambda: app.table.director.agents[0].choice == Choice("random", 30))
+            await until(pilot, lambda: app.table.director.agents[0].choice == PlayerChoice("random", 30))
             await pilot.press("ctrl+n")
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("escape")
@@ -208,7 +212,7 @@ def test_the_dialog_accepts_its_defaults_at_once_and_takes_others(first_move):
 
 def test_elo_in_the_dialog_needs_a_table():
     async def play():
-        app = KeimaApp(Setting("tictactoe", (None, Choice("first")), Choice()), is_chosen=False)
+        app = KeimaApp(Setting("tictactoe", (None, PlayerChoice("first")), PlayerChoice()), is_chosen=False)
         async with app.run_test(size=(100, 30)) as pilot:
             await until(pilot, lambda: app.table is not None)
             app.screen.query_one("#elo").value = "1200"
@@ -254,7 +258,7 @@ def test_two_players_are_watched(monkeypatch):
     monkeypatch.setattr("keima.agent.terminal.screen.scheduler.WATCHED_MOVE_S", 0.0)
 
     async def play():
-        async with table_of("tictactoe", (Choice("first"), Choice("first"))) as (pilot, table):
+        async with table_of("tictactoe", (PlayerChoice("first"), PlayerChoice("first"))) as (pilot, table):
             await until(pilot, lambda: table.director.session.is_over)
             await until(pilot, lambda: moves(table) == "a3 b3 c3 a2 b2 c2 a1")
             await until(pilot, lambda: top(pilot.app).endswith("X wins."))
@@ -336,7 +340,7 @@ def test_a_damaged_record_is_told_after_leaving(tmp_path):
     record.write_text("Keima game record, version 1\ngame: tictactoe\nmoves: 2\n\n1. b2\n2. b2\n")
 
     async def play():
-        app = KeimaApp(Setting("tictactoe", (None, None), Choice(), record), is_chosen=True)
+        app = KeimaApp(Setting("tictactoe", (None, None), PlayerChoice(), record), is_chosen=True)
         async with app.run_test() as pilot:
             await until(pilot, lambda: app.problem is not None)
         assert isinstance(app.problem, GameError)
@@ -349,15 +353,15 @@ def test_an_opponent_that_cannot_be_made(monkeypatch):
     def fails(text, game, **options):
         raise GameError("the file is damaged")
 
-    monkeypatch.setattr(players, "make_player", fails)
+    monkeypatch.setattr(factory, "make_player", fails)
 
     async def play():
-        app = KeimaApp(Setting("tictactoe", (None, Choice("x")), Choice()), is_chosen=True)
+        app = KeimaApp(Setting("tictactoe", (None, PlayerChoice("x")), PlayerChoice()), is_chosen=True)
         async with app.run_test() as pilot:
             await until(pilot, lambda: app.problem is not None)
         assert str(app.problem) == "the file is damaged"
         # Chosen in the dialog it is no reason to leave.
-        app = KeimaApp(Setting("tictactoe", (None, Choice("x")), Choice()), is_chosen=False)
+        app = KeimaApp(Setting("tictactoe", (None, PlayerChoice("x")), PlayerChoice()), is_chosen=False)
         async with app.run_test() as pilot:
             await pilot.press("tab", *"random", "enter")
             await until(pilot, lambda: app.table is not None and app.table.is_begun)
@@ -401,7 +405,7 @@ def test_keys_are_answered_while_a_player_thinks(monkeypatch, first_move):
 
 def test_pondering_on_the_users_time(first_move):
     async def play():
-        async with table_of("tictactoe", (None, Choice("first", ponder=True))) as (pilot, _):
+        async with table_of("tictactoe", (None, PlayerChoice("first", ponder=True))) as (pilot, _):
             await type_line(pilot, "b2")
             await until(pilot, lambda: 2 in first_move.thought_about)
 
@@ -411,10 +415,10 @@ def test_pondering_on_the_users_time(first_move):
 def test_a_player_who_gives_up_and_who_forgets_between_games(monkeypatch, first_move):
     forgotten = []
 
-    def pick(thoughts):
+    def pick(info):
         if first_move.thought_about[-1] > 1:
             raise ResignationError("first resigns")
-        return thoughts.lines[0].action
+        return info.lines[0].action
 
     monkeypatch.setattr(first_move, "pick", pick)
     monkeypatch.setattr(first_move, "forget", lambda: forgotten.append(True))
@@ -466,7 +470,7 @@ def test_a_tiny_window_says_so_and_recovers():
 def test_leaving_at_once(key):
     async def play():
         for is_chosen in (True, False):
-            app = KeimaApp(Setting("tictactoe", (None, Choice("x")), Choice()), is_chosen=is_chosen)
+            app = KeimaApp(Setting("tictactoe", (None, PlayerChoice("x")), PlayerChoice()), is_chosen=is_chosen)
             async with app.run_test() as pilot:
                 await pilot.press(key)
                 await until(pilot, lambda app=app: app._exit)
@@ -479,16 +483,16 @@ def test_leaving_at_once(key):
 def test_ctrl_c_is_told_to_who_began_it(monkeypatch):
     monkeypatch.setattr(KeimaApp, "run", KeimaApp.action_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        play_on_screen(Setting("tictactoe", (None, None), Choice()), is_chosen=True)
+        play_on_screen(Setting("tictactoe", (None, None), PlayerChoice()), is_chosen=True)
 
 
 def test_a_game_that_fails_ends_it(tmp_path):
-    rules = (Path(__file__).parents[3] / "games" / "tictactoe.py").read_text()
+    rules = (ROOT / "games" / "tictactoe.py").read_text()
     file = tmp_path / "mine.py"
     file.write_text(f"{rules}\n\ndef fail(self, state):\n    raise ValueError('boom')\n\nTicTacToe.board = fail\n")
 
     async def play():
-        app = KeimaApp(Setting(str(file), (None, None), Choice()), is_chosen=True)
+        app = KeimaApp(Setting(str(file), (None, None), PlayerChoice()), is_chosen=True)
         async with app.run_test() as pilot:
             await until(pilot, lambda: app._exit)
         assert "ValueError: boom" in blamed_on_game(app.problem)
