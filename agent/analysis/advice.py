@@ -19,13 +19,13 @@ def candidate_text(position: Position, line: PrincipalVariation) -> str:
 
 def hint_text(position: Position, info: SearchInfo, count: int = 3) -> str:
     """The best moves, a line each."""
-    return "\n".join(candidate_text(position, line) for line in info.lines[:count])
+    return "\n".join(candidate_text(position, line) for line in info.variations[:count])
 
 
 def short_hint_text(position: Position, info: SearchInfo, count: int = 3) -> str:
     """The best moves, a line each that fits beside a board."""
     lines = []
-    for line in info.lines[:count]:
+    for line in info.variations[:count]:
         facts = [f"policy {line.prior:.0%}"]
         if line.visits:
             facts.insert(0, f"visits {line.visits}")
@@ -46,9 +46,9 @@ def analysis_text(position: Position, info: SearchInfo, count: int = 6) -> str:
         said.append(f"the net alone: win {win:.0%}, draw {draw:.0%}, loss {loss:.0%}")
     said.append(f"{info.visits} simulations in {info.seconds:.1f} s")
     lines = ["; ".join(said)]
-    for line in info.lines[:count]:
+    for line in info.variations[:count]:
         lines.append(candidate_text(position, line))
-        if following := variation_moves(position, line.variation)[1:]:
+        if following := variation_moves(position, line.actions)[1:]:
             lines.append(f"{'':>9}then {' '.join(following)}")
     return "\n".join(lines)
 
@@ -66,8 +66,8 @@ def move_comment(position: Position, info: SearchInfo, points: float | None = No
         said.append(f"{ahead} leads by {abs(points):.1f}")
     if info.visits:
         said.append(f"{info.visits} simulations")
-    best = info.lines[0]
-    said.append(f"expects {' '.join(variation_moves(position, best.variation))}")
+    best = info.variations[0]
+    said.append(f"expects {' '.join(variation_moves(position, best.actions))}")
     return "; ".join(said)
 
 

@@ -92,7 +92,7 @@ def judge_move(
         raise GameError(f"no move to explain: action {action} is not legal here")
     thinker.forget()  # so that its changes of mind are known from the first simulation on
     info = thinker.think(before, limit, should_stop=should_stop)
-    others = [line.action for line in info.lines if line.action != action]
+    others = [line.action for line in info.variations if line.action != action]
     better = others[0] if others else None
     # The other move first: the tree stays with the move that was made, from where the game goes on.
     look_better = None if better is None else _look(thinker, before, better, limit, should_stop)
@@ -120,9 +120,9 @@ def _look(thinker: Thinker, before: Position, action: int, limit: Limit, should_
         outcome = after.outcome
         return _Look(_score_of_outcome(outcome, mover), (), outcome)
     info = thinker.think(after, limit, should_stop=should_stop)
-    best, score = info.lines[0], _score(info)
+    best, score = info.variations[0], _score(info)
     forced = _forced_outcome(best, after.player)
-    return _Look(score if after.player == mover else 1 - score, best.variation, forced)
+    return _Look(score if after.player == mover else 1 - score, best.actions, forced)
 
 
 def explain_move(
@@ -171,7 +171,7 @@ def move_in_words(judgement: MoveJudgement) -> str:
 
 def position_in_words(position: Position, info: SearchInfo) -> str:
     """SearchInfo about a position in sentences, one a line."""
-    mover, best, score = _player(position), info.lines[0], _percent(_score(info))
+    mover, best, score = _player(position), info.variations[0], _percent(_score(info))
     sentences = []
     if info.wdl is not None:
         win, draw, loss = (_percent(share) for share in info.wdl)
@@ -184,8 +184,8 @@ def position_in_words(position: Position, info: SearchInfo) -> str:
         said = f"After {_simulations(info.visits)} the expected score of {mover}, to move, is {score}"
     else:
         said = f"The expected score of {mover}, to move, is {score}"
-    sentences.append(f"{said}; best is {_line(position, best.variation, forced)}.")
-    others = [line for line in info.lines[1:] if line.visits and line.value is not None]
+    sentences.append(f"{said}; best is {_line(position, best.actions, forced)}.")
+    others = [line for line in info.variations[1:] if line.visits and line.value is not None]
     if others:
         told = [f"{_move(position, line.action)} ({_percent(_share(line))})" for line in others[:2]]
         sentences.append(f"Next {'comes' if len(told) == 1 else 'come'} {_listed(told)}.")
@@ -215,7 +215,7 @@ def _verdict(judgement: MoveJudgement, after: Position) -> str:
 
 def _history(position: Position, info: SearchInfo, action: int) -> list[str]:
     """What the net thought before any search, and how the search's choice changed; nothing where there is no choice."""
-    priors = {line.action: line.prior for line in info.lines}
+    priors = {line.action: line.prior for line in info.variations}
     if len(priors) == 1:
         return []
     sentences = []
@@ -233,7 +233,7 @@ def _changes(position: Position, info: SearchInfo) -> str:
     """How the search's choice changed, from the policy's first choice on."""
     changes = info.changes[1:]
     if not changes:
-        chosen = _move(position, info.lines[0].action)
+        chosen = _move(position, info.variations[0].action)
         return f"The search kept to {chosen} from the first to the last of its {_simulations(info.visits)}."
     told = [f"after {visits} to {_move(position, action)}" for visits, action in changes[-MOST_CHANGES:]]
     times = "once" if len(changes) == 1 else f"{len(changes)} times"
@@ -297,7 +297,7 @@ def _share(line: PrincipalVariation) -> float:
 
 def _score(info: SearchInfo) -> float:
     """The side to move's expected score: the best move's, else what is thought of the position."""
-    value = info.lines[0].value if info.lines[0].value is not None else info.value
+    value = info.variations[0].value if info.variations[0].value is not None else info.value
     return 0.5 if value is None else (value + 1) / 2
 
 

@@ -58,7 +58,7 @@ class PrincipalVariation:
     """In [-1, 1] for the side to move at the root; None where nothing is known of it."""
     prior: float
     """The probability that the policy gives it before any search."""
-    variation: tuple[int, ...]
+    actions: tuple[int, ...]
     """The play expected: `action` and what follows it, as far as it was searched."""
     proven: bool = False
     """Whether `value` is the exact result, found by playing everything out that matters."""
@@ -68,7 +68,7 @@ class PrincipalVariation:
 class SearchInfo:
     """What a player thinks of a position at one moment."""
 
-    lines: tuple[PrincipalVariation, ...]
+    variations: tuple[PrincipalVariation, ...]
     """Every legal action, the best first: what would be played without temperature."""
     visits: int
     """Simulations that the position has seen, those kept from earlier searches among them."""
@@ -83,14 +83,14 @@ class SearchInfo:
     and is there before any search; where a tree was kept from an earlier position, its own changes are not known, and
     what it holds for best comes with the visits it came with."""
     is_decided: bool = False
-    """Whether the first line is to be played whatever the temperature, as a pass that ends a won game."""
+    """Whether the first variation is to be played whatever the temperature, as a pass that ends a won game."""
     is_hopeless: bool = False
     """Whether the player gives the game up here, which his `pick` does."""
 
     @property
     def policy_move(self) -> int:
         """The action that the policy likes best, before any search."""
-        return max(self.lines, key=lambda line: line.prior).action
+        return max(self.variations, key=lambda line: line.prior).action
 
 
 InfoCallback = Callable[[SearchInfo], None]

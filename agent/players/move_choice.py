@@ -1,23 +1,15 @@
 """How a move is chosen from what a search or a policy found: best first, or drawn with a temperature."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-from keima.agent.contracts.player import Candidate, Outcomes
+from keima.agent.contracts.player import Outcomes
 from keima.agent.contracts.thinking import SearchInfo
 from keima.games.contract import GameError
 from keima.games.position import Position
 
-if TYPE_CHECKING:
-    pass
 MAX_TEMPERATURE = 10.0
 """Nearly as even as chance."""
-
-
-def candidates(info: SearchInfo) -> list[Candidate]:
-    return [Candidate(line.action, line.visits, line.value, line.prior) for line in info.lines]
 
 
 def checked_temperature(temperature: float) -> float:
@@ -32,13 +24,13 @@ def draw_move(info: SearchInfo, temperature: float, random: np.random.Generator)
 
     A won position is played out as it is: its search ended with the first win it saw, and its visits mean nothing.
     """
-    if temperature == 0 or info.is_decided or (info.lines[0].proven and info.lines[0].value == 1.0):
-        return info.lines[0].action
-    weights = np.array([line.visits for line in info.lines], np.float64)
+    if temperature == 0 or info.is_decided or (info.variations[0].proven and info.variations[0].value == 1.0):
+        return info.variations[0].action
+    weights = np.array([line.visits for line in info.variations], np.float64)
     if not weights.any():
-        weights = np.array([line.prior for line in info.lines], np.float64)
+        weights = np.array([line.prior for line in info.variations], np.float64)
     weights = (weights / weights.max()) ** (1 / temperature)  # by the largest, so that no power of it overflows
-    return info.lines[int(random.choice(len(weights), p=weights / weights.sum()))].action
+    return info.variations[int(random.choice(len(weights), p=weights / weights.sum()))].action
 
 
 def win_draw_loss(outcomes: Outcomes | None, position: Position) -> tuple[float, float, float] | None:

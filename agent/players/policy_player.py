@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keima.agent.contracts.player import Candidate, Outcomes
+from keima.agent.contracts.player import Outcomes
 from keima.agent.contracts.thinking import InfoCallback, Limit, PrincipalVariation, SearchInfo, ShouldStop
-from keima.agent.players.move_choice import candidates, checked_temperature, draw_move, legal_actions, win_draw_loss
+from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, win_draw_loss
 from keima.games.contract import Game
 from keima.games.position import Position
 
@@ -42,9 +42,6 @@ class PolicyPlayer:
 
     def choose(self, position: Position) -> int:
         return self.pick(self._search_info(position))
-
-    def analyse(self, position: Position) -> list[Candidate]:
-        return candidates(self._search_info(position))
 
     def think(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keima.agent.contracts.player import Candidate, Outcomes
+from keima.agent.contracts.player import Outcomes
 from keima.agent.contracts.thinking import (
     REPORT_EVERY_S,
     InfoCallback,
@@ -17,7 +17,7 @@ from keima.agent.contracts.thinking import (
     SearchInfo,
     ShouldStop,
 )
-from keima.agent.players.move_choice import candidates, checked_temperature, draw_move, legal_actions, win_draw_loss
+from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, win_draw_loss
 from keima.agent.players.pass_policy import ResignationError, ResignationPolicy, pass_policy_of
 from keima.games.contract import ONGOING, Game
 from keima.games.position import Position
@@ -95,9 +95,6 @@ class SearchPlayer:
             return self.pick(self.last_info)
         return int(self._search.chosen_actions()[0])
 
-    def analyse(self, position: Position) -> list[Candidate]:
-        return candidates(self.think(position))
-
     def think(
         self,
         position: Position,
@@ -149,11 +146,11 @@ class SearchPlayer:
         info = replace(info, is_hopeless=self._resignation_policy.is_over(position, info.value))
         if self._pass_policy is None:
             return info
-        chosen = self._pass_policy.chosen(position, info.lines, info.value)
-        if chosen == info.lines[0].action:
+        chosen = self._pass_policy.chosen(position, info.variations, info.value)
+        if chosen == info.variations[0].action:
             return info
-        lines = tuple(sorted(info.lines, key=lambda line: line.action != chosen))
-        return replace(info, lines=lines, is_decided=True)
+        lines = tuple(sorted(info.variations, key=lambda line: line.action != chosen))
+        return replace(info, variations=lines, is_decided=True)
 
     def _search_position(
         self,

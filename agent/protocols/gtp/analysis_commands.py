@@ -128,7 +128,7 @@ class Streams:
             now_s = self._now()
             if written is not None:
                 is_due, told = now_s - written[0] >= request.interval_s or last, written[1]
-                is_new = (told.visits, told.lines[0].action) != (info.visits, info.lines[0].action)
+                is_new = (told.visits, told.variations[0].action) != (info.visits, info.variations[0].action)
                 if not (is_due and is_new):
                     return
             if line := analysis_line(request, position, info, lambda move: name_of(game, move), judge):

@@ -128,10 +128,11 @@ def analysis_line(
     `name_of`: how a move in the game's notation is written. `judge`: estimates how games end, see
     `keima.agent.go.territory`.
     """
-    tried = [line for line in search_info.lines if _visits(line) > 0]
+    tried = [line for line in search_info.variations if _visits(line) > 0]
     if not tried:
         return ""
-    told = tried if len(tried) >= max(request.min_moves, 1) else list(search_info.lines[: max(request.min_moves, 1)])
+    least = max(request.min_moves, 1)
+    told = tried if len(tried) >= least else list(search_info.variations[:least])
     told = told[: max(request.max_moves, 1)]
     estimates: list[Estimate] = []
     if judge is not None and request.dialect == "kata":
@@ -198,7 +199,7 @@ def _moves(position: Position, line: PrincipalVariation) -> list[str]:
     """A variation in the game's notation."""
     game, state = position.game, position.state
     moves = []
-    for action in line.variation[:LONGEST_VARIATION]:
+    for action in line.actions[:LONGEST_VARIATION]:
         moves.append(game.action_to_text(state, action))
         state = game.after(state, action)
     return moves

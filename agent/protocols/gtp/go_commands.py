@@ -198,7 +198,7 @@ class GoCommands:
             raise GtpError(f"{player.name} has no network")
         estimate = self._territory().estimate([position.state])[0]
         height, width = position.game.shape
-        priors = {line.action: f"{line.prior:.6f}" for line in info.lines}
+        priors = {line.action: f"{line.prior:.6f}" for line in info.variations}
         policy = [priors.get(cell, "NAN") for cell in range(height * width)]
         owned = [f"{-owner:.6f}" for owner in estimate.ownership]
         win, _, loss = info.wdl if position.state[PLAYER] == 1 else info.wdl[::-1]

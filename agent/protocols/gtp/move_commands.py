@@ -62,7 +62,7 @@ class Mover:
         position, player = self.turned(colour), self._table.player
         if isinstance(player, Thinker):
             limit = None if only is None else _restricted(player, None, only)
-            action = player.think(position, limit, report=report).lines[0].action
+            action = player.think(position, limit, report=report).variations[0].action
         else:
             try:
                 action = player.choose(position)
@@ -105,7 +105,7 @@ class Mover:
             and position.game.outcome(position.game.after(position.state, action)) != ONGOING
         ):
             # The pass before was not the opponent's, who was left out: it is no offer to end the game.
-            others = [line.action for line in info.lines if line.action != action]
+            others = [line.action for line in info.variations if line.action != action]
             action = others[0] if others else action
         territory = getattr(player, "territory", None)
         estimate = territory.estimate([position.state])[0] if territory is not None else None

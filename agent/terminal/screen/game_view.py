@@ -426,9 +426,9 @@ class GameView(Horizontal):
 def _shares(info: SearchInfo, heat: str) -> dict[int, float]:
     """Each action's share of the visits (of the policy where nothing was searched), or of the policy."""
     if heat == VISITS and info.visits:
-        total = sum(line.visits for line in info.lines) or 1
-        return {line.action: line.visits / total for line in info.lines}
-    return {line.action: line.prior for line in info.lines}
+        total = sum(line.visits for line in info.variations) or 1
+        return {line.action: line.visits / total for line in info.variations}
+    return {line.action: line.prior for line in info.variations}
 
 
 def _movers(game: Game, actions: list[int]) -> list[int]:

@@ -121,15 +121,15 @@ def candidates_text(position: Position, info: SearchInfo | None, width: int, row
     text.append(f"{'move':<6}{'visits':>7}{'score':>7}{'policy':>7}  then", faint)
     if info is None:
         return text
-    most = max(max(line.visits for line in info.lines), 1)
-    for line in info.lines[: max(rows - 1, 0)]:
+    most = max(max(line.visits for line in info.variations), 1)
+    for line in info.variations[: max(rows - 1, 0)]:
         name = position.game.action_to_text(position.state, line.action)
         if line.value is None:
             score = ""
         else:
             score = f"{(line.value + 1) / 2:.0%}" + ("!" if line.proven else " ")
         figures = f"{name:<6}{line.visits or '':>7}{score:>7}{line.prior:>7.0%}  "
-        following = " ".join(variation_moves(position, line.variation)[1:])
+        following = " ".join(variation_moves(position, line.actions)[1:])
         shown = f"{figures}{following}"[:width].ljust(width)
         share = line.visits / most if info.visits else line.prior
         bar = round(share * width) if coloured else 0
@@ -147,7 +147,7 @@ def search_summary(info: SearchInfo | None, who: str) -> str:
     if info is None:
         return ""
     rate = f", {info.visits / info.seconds:,.0f}/s" if info.visits and info.seconds > 0.2 else ""
-    depth = max((len(line.variation) for line in info.lines), default=0)
+    depth = max((len(line.actions) for line in info.variations), default=0)
     return f"{who}: {info.visits:,} visits{rate}, depth {depth}"
 
 

@@ -59,7 +59,7 @@ class Exact:
         return self.solver.best_actions(position.state)[0]
 
     def pick(self, info):
-        return info.lines[0].action
+        return info.variations[0].action
 
     def forget(self):
         pass

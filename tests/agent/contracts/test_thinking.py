@@ -73,8 +73,8 @@ def test_a_limit_that_allows_nothing_is_refused(arguments, message):
 @pytest.mark.parametrize("simulations", [1, 2, 60, 333])
 def test_a_limit_of_simulations_is_kept_to(simulations, leaves):
     info = searcher(leaves_per_batch=leaves).think(Position(GAME), Limit(simulations))
-    assert info.visits == simulations == sum(line.visits for line in info.lines)
-    assert sorted(line.action for line in info.lines) == list(range(7))
+    assert info.visits == simulations == sum(line.visits for line in info.variations)
+    assert sorted(line.action for line in info.variations) == list(range(7))
 
 
 def test_thoughts_are_those_of_the_search():
@@ -82,26 +82,26 @@ def test_thoughts_are_those_of_the_search():
     player = SearchPlayer("x", game, Gradual(game), 300, outcomes=by_thirds)
     position = position_after(game, ["d4", "d5", "c3"])
     info = player.think(position)
-    assert info.lines[0].action == player.choose(position) == player.pick(info)
+    assert info.variations[0].action == player.choose(position) == player.pick(info)
     assert info.wdl == pytest.approx((0.5, 0.3, 0.2))
     assert info.policy_move == game.num_actions - 1
-    assert sum(line.prior for line in info.lines) == pytest.approx(1, abs=1e-6)
-    values = [line.value * line.visits for line in info.lines if line.visits]
+    assert sum(line.prior for line in info.variations) == pytest.approx(1, abs=1e-6)
+    values = [line.value * line.visits for line in info.variations if line.visits]
     root_value = Gradual(game)(game.planes(position.state)[None])[1][0]
     assert info.value == pytest.approx((sum(values) + root_value) / 301, abs=1e-5)
-    for line in info.lines:
+    for line in info.variations:
         twin = position.copy()
-        for action in line.variation:
+        for action in line.actions:
             twin.play(action)  # legal throughout
-        assert line.variation[0] == line.action
+        assert line.actions[0] == line.action
     assert position.moves_text() == ["d4", "d5", "c3"]
 
 
 def test_what_is_won_by_force_is_said_to_be_proven():
     position = position_after(GAME, ["4", "1", "4", "1", "4", "1"])
     info = searcher(500).think(position)
-    best = info.lines[0]
-    assert (best.action, best.value, best.proven, best.variation) == (3, 1.0, True, (3,))
+    best = info.variations[0]
+    assert (best.action, best.value, best.proven, best.actions) == (3, 1.0, True, (3,))
     assert info.value == 1.0
     assert info.visits < 500  # nothing is left to find
 
@@ -115,7 +115,7 @@ def test_changes_of_mind_are_those_that_a_watcher_sees():
     twin = SearchPlayer("x", game, Gradual(game), 250)
     seen = [(0, last)]
     for simulations in range(1, 251):
-        action = twin.think(position, Limit(simulations)).lines[0].action
+        action = twin.think(position, Limit(simulations)).variations[0].action
         if action != seen[-1][1]:
             seen.append((simulations, action))
     assert info.changes == tuple(seen)
@@ -137,7 +137,7 @@ def test_reports_come_while_it_searches_and_the_last_is_the_answer(monkeypatch):
     assert visits == sorted(visits)
     seconds = [report.seconds for report in reports[:-1]]
     assert min(np.diff(seconds)) >= REPORT_EVERY_S
-    assert all(sum(line.visits for line in report.lines) == report.visits for report in reports)
+    assert all(sum(line.visits for line in report.variations) == report.visits for report in reports)
 
 
 @pytest.mark.parametrize("leaves", [1, 8])
@@ -179,7 +179,7 @@ def test_a_stop_request_is_answered_between_two_batches(after):
 
     info = searcher(leaves_per_batch=4).think(Position(GAME), should_stop=should_stop)
     assert info.visits <= 4 * after
-    assert len(info.lines) == 7
+    assert len(info.variations) == 7
     assert info.changes[0] == (0, 6)
 
 
@@ -192,7 +192,7 @@ def test_the_tree_is_kept_when_the_limit_changes():
     assert more.visits == 150
     assert more.changes[: len(first.changes)] == first.changes
     afresh = searcher(200).think(position, Limit(150))
-    assert [line.visits for line in more.lines] == [line.visits for line in afresh.lines]
+    assert [line.visits for line in more.variations] == [line.visits for line in afresh.variations]
     assert player.think(position, Limit(1000)).visits == 1000  # larger than the tree was
 
 
@@ -212,7 +212,7 @@ def test_a_search_whose_evaluation_failed_starts_afresh():
         player.think(Position(GAME))
     evaluate.fails = False
     twin = searcher(200, leaves_per_batch=4)
-    assert player.think(Position(GAME)).lines == twin.think(Position(GAME)).lines
+    assert player.think(Position(GAME)).variations == twin.think(Position(GAME)).variations
 
 
 def test_nobody_thinks_about_a_game_that_is_over():
@@ -247,7 +247,7 @@ def test_values_are_told_as_win_less_loss_where_the_search_counts_scores_too():
         info[outcomes is None] = player.think(position)
     counted, told = info[True], info[False]
     assert told.value == pytest.approx((counted.value + 0.1) / 0.8, abs=1e-5)  # the second player is to move
-    for one, other in zip(told.lines, counted.lines, strict=True):
+    for one, other in zip(told.variations, counted.variations, strict=True):
         if one.visits:
             assert one.value == pytest.approx((other.value + 0.1) / 0.8, abs=1e-5)
     alone = PolicyPlayer("x", game, Scored(game), outcomes=Scored(game).outcomes).think(position)
@@ -259,7 +259,7 @@ def test_a_policy_thinks_once():
     reports: list[SearchInfo] = []
     info = player.think(Position(GAME), Limit(seconds=5), report=reports.append)
     assert reports == [info]
-    assert [line.action for line in info.lines] == [6, 5, 4, 3, 2, 1, 0]
+    assert [line.action for line in info.variations] == [6, 5, 4, 3, 2, 1, 0]
     assert (info.visits, info.value, info.changes) == (0, 0.0, ((0, 6),))
     assert info.wdl == pytest.approx((0.5, 0.3, 0.2))
     assert player.pick(info) == player.choose(Position(GAME)) == 6
@@ -282,7 +282,7 @@ def test_players_with_an_evaluator_are_thinkers(text):
 def test_a_temperature_spreads_the_choice_by_visits():
     position = position_after(GAME, ["4", "4", "3"])
     info = searcher(200).think(position)
-    visits = {line.action: line.visits for line in info.lines}
+    visits = {line.action: line.visits for line in info.variations}
     for temperature in (0.5, 1.0, 2.0):
         player = searcher(200, temperature=temperature, seed=3)
         drawn = np.bincount([player.pick(info) for _ in range(4000)], minlength=7) / 4000
@@ -306,7 +306,7 @@ def test_a_policy_draws_by_its_priors():
     player = PolicyPlayer("x", GAME, Gradual(), temperature=1.0, seed=1)
     info = player.think(Position(GAME))
     drawn = np.bincount([player.pick(info) for _ in range(4000)], minlength=7) / 4000
-    np.testing.assert_allclose(drawn, [line.prior for line in info.lines][::-1], atol=0.035)
+    np.testing.assert_allclose(drawn, [line.prior for line in info.variations][::-1], atol=0.035)
 
 
 @pytest.mark.parametrize("temperature", [-0.1, 11.0, float("nan")])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keima.agent.contracts.player import Analyst, Player
+from keima.agent.contracts.player import Player
 from keima.agent.contracts.player_spec import parse
-from keima.agent.contracts.thinking import Limit
+from keima.agent.contracts.thinking import Limit, Thinker
 from keima.agent.inference import factory
 from keima.agent.players.factory import default_player, make_player
 from keima.agent.players.policy_player import PolicyPlayer
@@ -71,7 +71,7 @@ def test_search_goes_on_in_its_tree_where_the_position_follows():
     position.play(player.choose(position))
     fresh = evaluate.positions
     assert fresh == 101  # the root, and a leaf a simulation
-    reply = player.analyse(position)[0].action
+    reply = player.think(position).variations[0].action
     topped_up = evaluate.positions - fresh
     assert 0 < topped_up < 90  # much of it was searched before
     assert player.choose(position) == reply
@@ -94,14 +94,14 @@ def test_search_starts_afresh_where_the_position_does_not_follow():
     assert evaluate.positions - before == fresh.positions > 40  # a few simulations see the end, and ask nobody
     other.undo()
     twin = SearchPlayer("x", game, Material(7), 50)
-    assert player.analyse(other) == twin.analyse(other)
+    assert player.think(other).variations == twin.think(other).variations
 
 
 def test_analysis_is_sorted_and_adds_up():
     position = position_after("tictactoe", ["a1", "b2", "a2", "c3"])
     player = make_player("rollout:200", position.game)
-    assert isinstance(player, Analyst)
-    candidates = player.analyse(position)
+    assert isinstance(player, Thinker)
+    candidates = player.think(position).variations
     assert candidates[0].action == player.choose(position)
     assert candidates[0].value == 1.0  # a3 wins: proven
     assert sorted(c.action for c in candidates) == position.legal_actions()
@@ -114,7 +114,7 @@ def test_policy_player_takes_the_likeliest_legal_action():
     player = PolicyPlayer("x", game, Material(7))
     assert player.choose(Position(game)) == 6
     assert player.choose(full) == 5
-    candidates = player.analyse(full)
+    candidates = player.think(full).variations
     assert [c.action for c in candidates] == [5, 4, 3, 2, 1, 0]
     assert sum(c.prior for c in candidates) == pytest.approx(1, abs=1e-6)
 
@@ -200,7 +200,8 @@ def test_the_shipped_nets_options_and_its_policy_alone():
     texts = ("shipped simulations=60", "shipped simulations=60 c_puct=0.5", "shipped simulations=60 c_puct=20")
     own, same, wide = (make_player(text, game) for text in texts)
     position = Position(game)
-    tried = [[(c.action, c.visits) for c in p.analyse(position)] for p in (own, same, wide) if isinstance(p, Analyst)]
+    thinkers = [player for player in (own, same, wide) if isinstance(player, Thinker)]
+    tried = [[(c.action, c.visits) for c in player.think(position).variations] for player in thinkers]
     assert tried[0] == tried[1] != tried[2]
 
 

@@ -38,7 +38,7 @@ class FirstMove:
         return SearchInfo(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
 
     def pick(self, info):
-        return info.lines[0].action
+        return info.variations[0].action
 
     def forget(self):
         pass

@@ -202,7 +202,7 @@ def test_a_temperature_draws_as_the_players_do(simulations, temperature):
     found = Counter(p.actions[2] for p in played)
     position = replayed(game, opening)
     player = SearchPlayer("", game, net, simulations, c_puct=1.25) if simulations else PolicyPlayer("", game, net)
-    lines = player.think(position).lines
+    lines = player.think(position).variations
     weights = np.array([line.visits if simulations else line.prior for line in lines]) ** (1 / temperature)
     for line, share in zip(lines, weights / weights.sum(), strict=True):
         assert found[line.action] / 1500 == pytest.approx(share, abs=0.05)

@@ -17,7 +17,7 @@ from keima.games.position import position_after
 
 POSITION = position_after("connect4", ["4"])
 THOUGHTS = SearchInfo(
-    lines=(
+    variations=(
         PrincipalVariation(3, 60, 0.25, 0.5, (3, 2, 3)),
         PrincipalVariation(2, 40, -0.5, 0.25, (2,)),
         PrincipalVariation(0, 0, None, 0.125, (0,)),

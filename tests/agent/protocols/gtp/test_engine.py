@@ -310,7 +310,7 @@ class Aloud:
         return search_info
 
     def pick(self, search_info):
-        return search_info.lines[0].action
+        return search_info.variations[0].action
 
     def forget(self):
         """There is nothing that it keeps."""

@@ -69,7 +69,7 @@ async def take(picture: Picture, folder: Path) -> None:
 
         def is_analysed() -> bool:
             info = table.director.info_of(session.shown)
-            return info is not None and (info.visits >= picture.visits or info.lines[0].proven)
+            return info is not None and (info.visits >= picture.visits or info.variations[0].proven)
 
         await settled(is_analysed)
         await pilot.pause()

@@ -55,7 +55,7 @@ class FirstMove:
         return info
 
     def pick(self, info):
-        return info.lines[0].action
+        return info.variations[0].action
 
     def forget(self):
         pass
@@ -418,7 +418,7 @@ def test_a_player_who_gives_up_and_who_forgets_between_games(monkeypatch, first_
     def pick(info):
         if first_move.thought_about[-1] > 1:
             raise ResignationError("first resigns")
-        return info.lines[0].action
+        return info.variations[0].action
 
     monkeypatch.setattr(first_move, "pick", pick)
     monkeypatch.setattr(first_move, "forget", lambda: forgotten.append(True))
