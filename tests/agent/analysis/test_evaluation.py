@@ -24,8 +24,8 @@ from tests.paths import DATA, ROOT
 
 SAMPLE = DATA / "connect4_sample.txt"
 FRESH = DATA / "connect4_fresh.txt"
-SHIPPED = ROOT / "configs" / "positions" / "connect4.txt"
-JUDGING = ROOT / "configs" / "positions" / "connect4_judging.txt"
+SHIPPED = ROOT / "keima" / "configs" / "positions" / "connect4.txt"
+JUDGING = ROOT / "keima" / "configs" / "positions" / "connect4_judging.txt"
 CONNECT4 = load("connect4")
 TICTACTOE = load("tictactoe")
 

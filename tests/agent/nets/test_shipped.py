@@ -18,7 +18,7 @@ from keima.games.position import Position
 from keima.mcts.search import choose_actions
 from tests.paths import ROOT
 
-NETS = sorted((ROOT / "configs" / "nets").glob("*.safetensors"))
+NETS = sorted((ROOT / "keima" / "configs" / "nets").glob("*.safetensors"))
 CONNECT4 = load("connect4")
 
 

@@ -255,7 +255,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     def full(path, data):
         raise StorageFull("disk full")
 
-    monkeypatch.setattr("keima.agent.records.keima_text.write_atomically", full)
+    monkeypatch.setattr("keima.agent.records.files.write_atomically", full)
     with pytest.raises(StorageFull):
         save(from_text(SOUND), path)
     assert load(path) == from_text(SOUND)

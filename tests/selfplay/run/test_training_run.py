@@ -23,6 +23,7 @@ from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.replay.segment import segment_from_bytes, segment_to_bytes
 from keima.selfplay.run import training_run as run_module
 from keima.selfplay.run.training_run import resume, train
+from tests.paths import ROOT
 from tests.selfplay import fake_actors
 from tests.selfplay.kill_and_resume import (
     CONFIG,
@@ -504,7 +505,7 @@ def test_with_one_actor_a_run_repeats_itself_to_the_bit(tmp_path):
 
 def test_a_game_that_breaks_its_own_promise_is_named(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    rules = (Path(run_module.__file__).parent.parent / "games" / "tictactoe.py").read_text()
+    rules = (ROOT / "games" / "tictactoe.py").read_text()
     assert "max_plies = CELLS" in rules
     (tmp_path / "endless.py").write_text(rules.replace("max_plies = CELLS", "max_plies = 6"))
     with pytest.raises(GameError, match="no actor gets anywhere: endless: a game went on after max_plies = 6 moves"):

@@ -198,7 +198,7 @@ def test_what_runs_a_network_is_measured_for_as_many_positions_as_it_is_asked_of
 
     def choose(game, network, batch_size):
         asked.append(batch_size)
-        return keima.agent.inference.autotuning.Choice(f"backend-for-{batch_size}", {}, {})
+        return keima.agent.inference.autotuning.BackendChoice(f"backend-for-{batch_size}", {}, {})
 
     monkeypatch.setattr(keima.agent.inference.autotuning, "choose_backend", choose)
     entrants = enter(["shipped simulations=9", "raw", "shipped seconds=1", "random"], connect4)
