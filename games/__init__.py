@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import sys
 import traceback
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _BY_PATH = "keima_game_"
 """What the names of modules begin with that are games given by path."""
-_SHARED = "contract", "ladders"
-"""The modules here from which games take compiled functions."""
+_SHARED = "compilation", "contract", "ladders", "go_board", "go_repetition", "go_counting", "go_planes"
+"""The modules here from which games take compiled functions, or numbers that are compiled into them."""
 
 
 def cache_folder() -> Path:
@@ -35,7 +36,7 @@ def _choose_cache_folder() -> None:
     """Points numba's cache at a folder named after the sources that compiled code is built from.
 
     numba notices that a kernel's own file was edited, not that a file it takes functions from was. Those files
-    are the contract, the search and Go's ladders; their digest in the folder's name makes an edit or an upgrade of
+    are the contract's, the search's and Go's parts; their digest in the folder's name makes an edit or an upgrade of
     them compile anew, where numba alone would silently run the old code.
     """
     if "NUMBA_CACHE_DIR" in os.environ:
@@ -90,7 +91,7 @@ def blamed_on_game(error: BaseException) -> str | None:
     files = [str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(_BY_PATH)]
     places = [file for file, _ in _places(error)]
     found = [file for file in files if file in places]
-    if not found and places[-1:] == [str(_FOLDER / "contract.py")]:
+    if not found and places[-1:] in ([str(_FOLDER / f"{name}.py")] for name in ("contract", "compilation")):
         found = files[-1:]  # what fails in the contract itself fails for what the game has handed to it
     return f"{_game_error(Path(found[-1]), error)}; see `keima doctor {found[-1]}`" if found else None
 
@@ -106,6 +107,7 @@ def _module_of_file(path: Path, module_name: str) -> ModuleType:
     """The module that a game file makes when it is run; run once a process, so that its kernels are compiled once."""
     if module_name in sys.modules:
         return sys.modules[module_name]
+    _answer_to_old_names(path)
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -117,6 +119,29 @@ def _module_of_file(path: Path, module_name: str) -> ModuleType:
         del sys.modules[module_name]
         raise
     return module
+
+
+def _answer_to_old_names(path: Path) -> None:
+    """Lets a file's `from games.contract import ...`, as it was called once, mean `keima.games.contract`, and says so.
+
+    The old names stay in `sys.modules`, for imports in the file's functions.
+    """
+    old: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            old.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            old |= {alias.name for alias in node.names}
+    old = {name for name in old if name.partition(".")[0] == "games"}
+    other = importlib.util.find_spec("games") if old else None
+    if not old or (other is not None and Path(other.origin or "").resolve().parent != _FOLDER.resolve()):
+        return  # or these are a package of the user's own
+    for name in ("games", *sorted(old)):
+        if importlib.util.find_spec(f"keima.{name}") is not None:
+            sys.modules[name] = importlib.import_module(f"keima.{name}")
+    if multiprocessing.parent_process() is None:  # once, not from every actor
+        first = min(old)
+        print(f"{path}: `{first}` is now called `keima.{first}`: write that in its imports", file=sys.stderr)
 
 
 def load(text: str) -> "Game":
@@ -133,7 +158,8 @@ def load(text: str) -> "Game":
 
 def find(text: str) -> "Game":
     """As `load`, but without a look at the game's sizes: for the doctor, who says more of them."""
-    from keima.games.contract import GameError, parse_parameters
+    from keima.games.contract import GameError
+    from keima.games.parameters import parse_parameters
 
     name, _, parameters = text.strip().partition(":")
     by_path = name.endswith(".py")

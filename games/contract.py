@@ -23,22 +23,39 @@ second player's actions are turned with it. A game has at most `max_legal` legal
 after at most `max_plies` moves. A side without a move passes by an action; the same side may move twice in a row.
 
 Keep all kernels of a game in its one file: compiled code is cached, and numba compiles anew when the file of a kernel
-was edited, but does not notice an edit of another file whose functions the kernel calls (this one apart).
+was edited, but does not notice an edit of another file whose functions the kernel calls (those here apart).
 """
 
 import dataclasses
-import re
 import string
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-import numba
 import numpy as np
-from numba.core import config, types
-from numba.core.errors import NumbaError
 from numpy.typing import NDArray
+
+from keima.games.compilation import Kernels, State, kernel, kernels_of
+from keima.games.errors import GameError
+
+# What a game file needs is found here, wherever it is written.
+__all__ = [
+    "DRAW",
+    "FIRST_WINS",
+    "ONGOING",
+    "PLAYER",
+    "SECOND_WINS",
+    "Game",
+    "GameError",
+    "Kernels",
+    "State",
+    "Symmetry",
+    "cell_symmetries",
+    "identity",
+    "kernel",
+    "parameter",
+]
 
 PLAYER = 0
 """Where every state row keeps the side to move: 0 the first player, 1 the second."""
@@ -48,107 +65,6 @@ FIRST_WINS = 0
 SECOND_WINS = 1
 DRAW = 2
 """Outcome codes. A won game's code is its winner's number, so `code == state[PLAYER]` asks "did I win?"."""
-
-State = NDArray[np.int64]
-KernelFunction = Callable[..., Any]
-
-_STATE = types.int64[::1]
-_PARAMETERS = types.int64[::1]
-_ACTIONS = types.int32[::1]
-_PLANES = types.float32[:, :, ::1]
-
-SIGNATURES = {
-    "reset": types.void(_STATE, _PARAMETERS),
-    "legal_actions": types.int64(_STATE, _ACTIONS),
-    "play": types.void(_STATE, types.int64),
-    "outcome": types.int64(_STATE),
-    "encode": types.void(_STATE, _PLANES),
-    "ownership": types.void(_STATE, types.int8[::1]),
-    "score": types.int64(_STATE),
-}
-OPTIONAL_KERNELS = ("ownership", "score")
-
-# First-class function types: what compiled code that takes a game's kernels writes in its signature.
-RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, OWNERSHIP, SCORE = (
-    types.FunctionType(signature) for signature in SIGNATURES.values()
-)
-
-
-class GameError(ValueError):
-    """A game, its parameters, a move or a file of it is not what it should be. The message is for the user."""
-
-
-def compiled_for(*signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compiles a function at once for the one signature given, or for whatever it is called with where none is."""
-    # error_model="numpy": a division by zero is the game's bug to find in its tests, not a branch in the search's
-    # inner loop. nogil: actors and a responsive terminal search in threads.
-    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(  # type: ignore[call-overload]  # options of any kind
-        *signature, cache=True, nogil=True, error_model="numpy", **options
-    )
-    return decorate
-
-
-kernel = compiled_for()
-
-
-class FirstClassKernel(types.WrapperAddressProtocol):  # type: ignore[misc]
-    """A game's kernel compiled for its one exact signature, passed to compiled code by address.
-
-    Passing the jitted function itself would work too, but looks its address up on every call (20 microseconds
-    for each argument); here that happens once. Calling it from Python works as usual.
-    """
-
-    def __init__(self, function: Any, signature: Any) -> None:
-        self._function = function  # keeps the machine code behind the address alive
-        self._signature = signature
-        result = function.get_compile_result(signature)
-        self._address = result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
-
-    def __wrapper_address__(self) -> int:
-        return int(self._address)
-
-    def signature(self) -> Any:
-        return self._signature
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
-
-
-def _first_class(file: str | None, name: str, function: Any) -> Any:
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets it from the environment
-        return function
-    if not hasattr(function, "get_compile_result"):
-        raise GameError(f"{file}: expected {name} to be a function marked @kernel, got {type(function).__name__}")
-    try:
-        return FirstClassKernel(function, SIGNATURES[name])
-    except (NumbaError, TypeError) as error:  # the latter for a wrong number of arguments
-        # Numba's message runs over many lines: what is wrong, where, the source and the compiler's own steps.
-        reasons = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Failed in")]
-        line = re.search(r"line \d+", str(error))
-        where = f" ({line.group()})" if line else ""
-        raise GameError(f"{file}: {name} does not compile: {reasons[0]}{where}") from error
-
-
-@kernel
-def _no_ownership(state: State, owners: NDArray[np.int8]) -> None:
-    owners[:] = 0
-
-
-@kernel
-def _no_score(state: State) -> int:
-    return 0
-
-
-class Kernels(NamedTuple):
-    """A game's compiled rules, in the order of `SIGNATURES`."""
-
-    reset: KernelFunction
-    legal_actions: KernelFunction
-    play: KernelFunction
-    outcome: KernelFunction
-    encode: KernelFunction
-    ownership: KernelFunction
-    score: KernelFunction
 
 
 class Symmetry(NamedTuple):
@@ -303,17 +219,7 @@ class Game:
     @property
     def kernels(self) -> Kernels:
         """The compiled rules; compiled or read from the cache on first use (seconds or milliseconds)."""
-        module = sys.modules[type(self).__module__]
-        cached = module.__dict__.get("_keima_kernels")
-        if cached is None:
-            file = module.__file__
-            missing = [n for n in SIGNATURES if n not in OPTIONAL_KERNELS and not hasattr(module, n)]
-            if missing:
-                raise GameError(f"{file}: expected a @kernel named {missing[0]}, found none")
-            defaults = {"ownership": _no_ownership, "score": _no_score}
-            cached = Kernels(*(_first_class(file, n, getattr(module, n, defaults.get(n))) for n in SIGNATURES))
-            module.__dict__["_keima_kernels"] = cached
-        return cached  # type: ignore[no-any-return]
+        return kernels_of(sys.modules[type(self).__module__])
 
     @property
     def has_ownership(self) -> bool:
@@ -380,30 +286,7 @@ def _encode_parameter(spec: dataclasses.Field[Any], value: Any) -> int:
     return round(2 * value) if isinstance(spec.default, float) else int(value)
 
 
-def parse_parameters(game_class: type[Game], text: str) -> Game:
-    """A game from the part after the colon: `9`, `19,komi=7.5`, `size=6`. Raises GameError."""
-    fields = {f.name: f for f in dataclasses.fields(game_class)}
-    values: dict[str, Any] = {}
-    for position, item in enumerate(part.strip() for part in text.split(",")) if text.strip() else ():
-        if not item:
-            raise GameError(f"{game_class.name}: expected parameters with a comma between each two, got {text!r}")
-        key, equals, raw = item.partition("=")
-        if not equals:
-            if position >= len(fields):
-                raise GameError(f"{game_class.name}: takes {len(fields)} parameters, got {text!r}")
-            key, raw = list(fields)[position], item
-        if key not in fields:
-            known = ", ".join(fields) or "none"
-            raise GameError(f"{game_class.name}: unknown parameter {key!r}; it has: {known}")
-        value = _parse_parameter(game_class.name, fields[key], raw.strip())
-        if values.setdefault(key, value) != value:
-            raise GameError(f"{game_class.name}: {key} is said twice, as {values[key]} and as {value}")
-    game = game_class(**values)
-    _check_facts(game)
-    return game
-
-
-def _check_facts(game: Game) -> None:
+def check_facts(game: Game) -> None:
     """Raises GameError for a game class that lacks what the search must know before it can allocate."""
     name = type(game).__name__
     if any(isinstance(value, dataclasses.Field) for value in vars(type(game)).values()):
@@ -427,26 +310,6 @@ def check_sizes(game: Game) -> None:
                 f"{game.name}: its {fact} is {getattr(game, fact)!r}: expected {expected}; see `keima doctor "
                 f"{game.source}`"
             )
-
-
-def _parse_parameter(game: str, spec: dataclasses.Field[Any], raw: str) -> Any:
-    meta = spec.metadata
-    if meta["choices"]:
-        if raw in meta["choices"]:
-            return raw
-        raise GameError(f"{game}: {spec.name} is one of {', '.join(meta['choices'])}; got {raw!r}")
-    halves = isinstance(spec.default, float)
-    try:
-        value = float(raw) if halves else int(raw)
-    except ValueError:
-        expected = "a number" if halves else "a whole number"
-        raise GameError(f"{game}: {spec.name} takes {expected}, got {raw!r}") from None
-    low, high = meta["low"], meta["high"]
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise GameError(f"{game}: {spec.name} is from {low} to {high}, got {raw}")
-    if halves and value * 2 % 1 != 0:  # so are infinity and "not a number"
-        raise GameError(f"{game}: {spec.name} goes in steps of 0.5, got {raw}")
-    return value
 
 
 # --- symmetries that boards share

@@ -10,7 +10,7 @@ from typing import Any
 
 from numba.core.dispatcher import Dispatcher
 
-from keima.games.contract import compiled_for
+from keima.games.compilation import compiled_for
 
 
 def compiled(*signature: Any) -> Callable[[Callable[..., Any]], Any]:

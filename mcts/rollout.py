@@ -4,7 +4,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, Game, compiled_for, kernel
+from keima.games.compilation import LEGAL_ACTIONS, OUTCOME, PLAY, compiled_for
+from keima.games.contract import ONGOING, PLAYER, Game, kernel
 from keima.mcts.random import next_below, seeded
 from keima.mcts.selection import result_value
 

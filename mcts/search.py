@@ -23,7 +23,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, SCORE, Game, GameError
+from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, SCORE
+from keima.games.contract import ONGOING, Game, GameError
 from keima.mcts.compiled import compiled
 from keima.mcts.random import seeded
 from keima.mcts.selection import (

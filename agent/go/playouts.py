@@ -9,7 +9,9 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from keima.agent.go.territory import Estimate, as_it_stands
-from keima.games.contract import LEGAL_ACTIONS, ONGOING, OWNERSHIP, PLAY, PLAYER, Game, compiled_for, kernel
+from keima.games import go_board
+from keima.games.compilation import LEGAL_ACTIONS, OWNERSHIP, PLAY, compiled_for
+from keima.games.contract import ONGOING, PLAYER, Game, kernel
 from keima.mcts.random import next_below, seeded
 
 PLAYOUTS = 256
@@ -36,22 +38,20 @@ class PlayoutTerritory:
         return [self._estimate(state) for state in states]
 
     def _estimate(self, state: NDArray[np.int64]) -> Estimate:
-        from keima.games import go
-
-        put_stone: Any = go.put_stone
+        put_stone: Any = go_board.put_stone
         game, free, size = self._game, self._free, self._game.shape[0]
         if game.outcome(state) != ONGOING:
             return as_it_stands(game, state)
         start = free.new_state()
         for cell, code in enumerate(game.board(state).reshape(-1)):
             if code:  # no stone is captured on the way: a chain that has a liberty has one without some of its stones
-                put_stone(start, int(code) - 1, go.point_of(size, cell))
+                put_stone(start, int(code) - 1, go_board.point_of(size, cell))
         start[PLAYER] = state[PLAYER]
         owners = np.zeros(size * size, np.int64)
         margins = np.zeros(self._playouts)
         k = free.kernels
         # Where the rows keep the stones goes in at run time: compiled code would not notice it change.
-        black, white = (int(go.bitboard_at(start, player)) + 1 for player in (go.BLACK, go.WHITE))
+        black, white = (int(go_board.bitboard_at(start, player)) + 1 for player in (go_board.BLACK, go_board.WHITE))
         state, actions = start.copy(), np.zeros(free.max_legal, np.int32)
         owners_here = np.zeros(size * size, np.int8)
         _play_out(

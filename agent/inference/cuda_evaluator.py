@@ -29,7 +29,8 @@ from torch import Tensor
 from keima.agent.inference.evaluator import NOT_NUMBERS
 from keima.agent.inference.torch_evaluator import DTYPES
 from keima.agent.nets.network import Network
-from keima.games.contract import Game, GameError, compiled_for
+from keima.games.compilation import compiled_for
+from keima.games.contract import Game, GameError
 
 LANES = 2
 """Batches that may be on their way at a time: one is judged while the next one is searched for."""

@@ -21,20 +21,8 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from keima.agent.contracts.player_spec import PlayerSpec
-from keima.games.contract import (
-    DRAW,
-    FIRST_WINS,
-    LEGAL_ACTIONS,
-    ONGOING,
-    OUTCOME,
-    PLAY,
-    PLAYER,
-    SCORE,
-    Game,
-    GameError,
-    compiled_for,
-    kernel,
-)
+from keima.games.compilation import LEGAL_ACTIONS, OUTCOME, PLAY, SCORE, compiled_for
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, Game, GameError, kernel
 from keima.games.position import Position
 from keima.mcts.random import mix
 

@@ -14,12 +14,14 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from keima.games import find, names
-from keima.games.contract import OPTIONAL_KERNELS, SIGNATURES, FirstClassKernel, Game, GameError, parse_parameters
+from keima.games.compilation import OPTIONAL_KERNELS, SIGNATURES, FirstClassKernel
+from keima.games.contract import Game, GameError
 from keima.games.doctor.planes import check_encoding
 from keima.games.doctor.report import ERROR, WARNING, Finding
 from keima.games.doctor.rules import check_reset
 from keima.games.doctor.subject import NotPlain, Stopped, Subject, explain
 from keima.games.doctor.walk import walk
+from keima.games.parameters import parse_parameters
 
 TRIES = 1000
 """Values from a parameter's bound inward that are tried where the bound is refused, as by what another parameter is."""

@@ -7,7 +7,8 @@ import contextlib
 
 import numpy as np
 
-from keima.games.contract import DRAW, FIRST_WINS, ONGOING, OPTIONAL_KERNELS, PLAYER, SECOND_WINS, GameError
+from keima.games.compilation import OPTIONAL_KERNELS
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
 from keima.games.doctor.report import ERROR, WARNING
 from keima.games.doctor.subject import MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
 

@@ -11,21 +11,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.contract import (
-    DRAW,
-    ENCODE,
-    FIRST_WINS,
-    LEGAL_ACTIONS,
-    ONGOING,
-    OUTCOME,
-    OWNERSHIP,
-    PLAY,
-    RESET,
-    SCORE,
-    SECOND_WINS,
-    Game,
-    compiled_for,
-)
+from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, OWNERSHIP, PLAY, RESET, SCORE, compiled_for
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, Game
 
 SHORTEST_S = 0.02
 """A measurement is repeated with more calls until it takes as long."""

@@ -13,7 +13,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, SCORE
+from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, RESET, SCORE
+from keima.games.contract import ONGOING
 from keima.mcts.cache import CACHE_TYPE, NOT_FOUND, find, keep, position_key, recall
 from keima.mcts.compiled import compiled, search_kernel
 from keima.mcts.random import next_below, next_exponential, next_uniform

@@ -9,7 +9,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game, compiled_for
+from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, RESET, compiled_for
+from keima.games.contract import ONGOING, Game
 from keima.mcts.cache import CACHE_TYPE, EvaluationCache, find, keep, position_key, recall
 from keima.mcts.search import FOREST_TYPES
 from keima.mcts.tree import Forest

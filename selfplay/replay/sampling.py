@@ -12,20 +12,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.contract import (
-    DRAW,
-    ENCODE,
-    LEGAL_ACTIONS,
-    ONGOING,
-    OWNERSHIP,
-    PLAY,
-    PLAYER,
-    RESET,
-    SCORE,
-    Game,
-    compiled_for,
-    kernel,
-)
+from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OWNERSHIP, PLAY, RESET, SCORE, compiled_for
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, kernel
 from keima.mcts.selection import result_value, saturated_score
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.replay.segment import HAS_POLICY_TARGET

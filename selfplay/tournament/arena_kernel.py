@@ -11,7 +11,8 @@ import numba
 import numpy as np
 from numba.core import types
 
-from keima.games.contract import ENCODE, LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, SCORE, compiled_for, kernel
+from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, SCORE, compiled_for
+from keima.games.contract import ONGOING, PLAYER, kernel
 from keima.mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, position_key, recall
 from keima.mcts.random import next_uniform
 from keima.mcts.rollout import play_out

@@ -30,7 +30,8 @@ from sgfmill.boards import Board
 
 from keima import games
 from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, State
-from keima.games.go import FORBIDDEN, LIBERTIES, THEIRS, Go
+from keima.games.go import Go
+from keima.games.go_planes import FORBIDDEN, LIBERTIES, THEIRS
 
 COLOURS = ("b", "w")
 CODES = {None: 0, "b": 1, "w": 2}

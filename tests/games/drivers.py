@@ -10,7 +10,8 @@ import numpy as np
 from numba.core import types
 
 from keima import games
-from keima.games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, PLAYER, RESET, Game
+from keima.games.compilation import LEGAL_ACTIONS, OUTCOME, PLAY, RESET
+from keima.games.contract import ONGOING, PLAYER, Game
 from keima.games.position import Position, position_after
 
 _ROW = types.int64[::1]

@@ -9,7 +9,8 @@ import pytest
 
 from keima import games
 from keima.games import othello
-from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, SIGNATURES, GameError
+from keima.games.compilation import SIGNATURES
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
 from keima.games.position import Position
 from tests.games.drivers import record_games
 from tests.games.playthrough import FOLDER, playthrough

@@ -5,9 +5,8 @@ import pytest
 
 from keima import games
 from keima.games.contract import FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
-from keima.games.go import (
-    ATARI,
-    BITBOARDS,
+from keima.games.go_board import ATARI, BITBOARDS, TURN
+from keima.games.go_planes import (
     FORBIDDEN,
     KOMI_PLANE,
     LESS_SUPERKO,
@@ -19,7 +18,6 @@ from keima.games.go import (
     TERRITORY,
     THEIRS,
     TO_PLACE,
-    TURN,
 )
 from keima.games.position import Position
 from tests.games.compare_go import compare_games

@@ -276,6 +276,28 @@ def count_plies(path, cache):
     return tuple(int(number) for number in output.split())
 
 
+def test_a_file_that_has_the_old_name_of_the_contract_loads_and_is_told_the_new_one(countdown):
+    countdown.write_text(COUNTDOWN.replace("from keima.games.contract", "from games.contract"))
+    command = [sys.executable, "-c", "from keima import games; print(games.load({!r}).new_state())"]
+    command[2] = command[2].format(str(countdown))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for folder in (ROOT, countdown.parent):  # a checkout holds a folder games/, which must not become a second module
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == "[0 5]\n"
+        expected = f"{countdown}: `games.contract` is now called `keima.games.contract`: write that in its imports"
+        assert done.stderr.splitlines() == [expected]
+
+
+def test_a_package_of_the_users_own_called_games_is_left_alone(countdown):
+    (countdown.parent / "games").mkdir()
+    (countdown.parent / "games" / "__init__.py").write_text("HEAP = 7\n")
+    countdown.write_text(COUNTDOWN.replace("import numpy as np", "import numpy as np\nimport games\nassert games.HEAP"))
+    command = [sys.executable, "-c", "from keima import games; print(games.load('countdown.py').new_state())"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}"}
+    done = subprocess.run(command, cwd=countdown.parent, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[0 5]\n", "")
+
+
 def test_kernels_are_cached_and_right_after_an_edit(countdown, tmp_path):
     cache = tmp_path / "cache"
     assert count_plies(countdown, cache) == (5, 0, 5)
@@ -287,7 +309,8 @@ def test_kernels_are_cached_and_right_after_an_edit(countdown, tmp_path):
 
 def test_the_cache_is_another_after_the_contract_or_the_search_changed(tmp_path, monkeypatch):
     """Kernels of a game's file are compiled with what the contract says: its edit must not find the old ones."""
-    sources = [tmp_path / path for path in ("games/contract.py", "games/ladders.py", "mcts/search.py")]
+    shared = [f"games/{name}.py" for name in games._SHARED]
+    sources = [tmp_path / path for path in (*shared, "mcts/search.py")]
     for path in sources:
         path.parent.mkdir(exist_ok=True)
         path.write_text("a = 1\n")
@@ -308,7 +331,7 @@ def test_the_cache_is_another_after_the_contract_or_the_search_changed(tmp_path,
     for path in sources:
         path.write_text("a = 2\n")
         folders.append(chosen_folder())
-    assert len(set(folders)) == 4
+    assert len(set(folders)) == 1 + len(sources)
 
 
 def test_a_cache_folder_that_was_asked_for_is_kept(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 
 from keima import games
 from keima.games.contract import PLAYER
-from keima.games.go import LADDER_MOVES, LADDERED
+from keima.games.go_planes import LADDER_MOVES, LADDERED
 from keima.games.ladders import MOST_BRANCHES
 from keima.games.position import Position
 from tests.games.drivers import record_games

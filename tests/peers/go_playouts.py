@@ -28,7 +28,8 @@ from numba.core import types
 
 from keima import games
 from keima.agent.inference.autotuning import processor_name, version_of
-from keima.games.contract import LEGAL_ACTIONS, ONGOING, OUTCOME, PLAY, RESET, Game
+from keima.games.compilation import LEGAL_ACTIONS, OUTCOME, PLAY, RESET
+from keima.games.contract import ONGOING, Game
 from keima.mcts.random import next_below, seeded
 
 ROLLOUTS = 50  # of the bot at once
