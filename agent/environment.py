@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from keima import games
 
 if TYPE_CHECKING:  # registering must not cost the seconds that numba takes to import
-    from keima.agent.contracts.player import Player
+    from keima.agent.contracts.player import MoveResult, Player
     from keima.games.position import Position
 
 SIDES = ("first", "second", "alternate", "random")
@@ -38,7 +38,8 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
     Observation: the game's planes, float32 [C, H, W] with values 0 to 1, seen by the agent even when the game is over.
     Action: one of the game's actions, numbered as the agent sees the board; `info["action_mask"]` (int8 [actions])
     has a 1 for every legal one, and none when the game is over.
-    Reward: at the end of a game 1, 0 or -1 for the agent's win, draw or loss; otherwise 0.
+    Reward: at the end of a game 1, 0 or -1 for the agent's win, draw or loss; otherwise 0. An opponent that resigns has
+    lost.
 
     An illegal action loses the game at once: the reward is -1, the board stays as it was, and `info["result"]` is
     "illegal action" where it is otherwise "win", "draw" or "loss" (it is there at the end only).
@@ -65,23 +66,26 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         `simulations` a move; or a player; or a function from a position to an action. `agent_plays`: see SIDES.
         Raises GameError.
         """
+        from keima.agent.contracts.player import Player
         from keima.games.contract import GameError
 
         if agent_plays not in SIDES:
             raise GameError(f"agent_plays is one of {', '.join(SIDES)}; got {agent_plays!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise GameError(f"render_mode is ansi or None; got {render_mode!r}")
-        if not (isinstance(opponent, str) or callable(opponent) or hasattr(opponent, "choose")):
+        if not (isinstance(opponent, str) or callable(opponent) or isinstance(opponent, Player)):
             raise GameError(f"opponent is text, a player or a function; got {type(opponent).__name__}")
         self.game = games.load(f"{game}:{game_parameters}" if game_parameters else game)
         self.observation_space = spaces.Box(0, 1, (self.game.num_planes, *self.game.shape), np.float32)
         self.action_space = spaces.Discrete(self.game.num_actions)
         self.render_mode = render_mode
         self._opponent, self._simulations, self._agent_plays = opponent, simulations, agent_plays
+        self._made: Player | None = None  # the opponent that text named
         self._choose = self._opponents_choice(int(np.random.default_rng().integers(2**31)))
         self._games_started = 0
         self._agent = 0  # the agent's side in the present game
         self._forfeited = False  # whether an illegal action ended the present game
+        self._opponent_resigned = False  # whether that ended it
         self._position: Position | None = None  # None before the first reset
 
     def reset(
@@ -96,7 +100,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
             self._choose = self._opponents_choice(int(self.np_random.integers(2**31)))
         self._agent = self._next_side()
         self._games_started += 1
-        self._forfeited = False
+        self._forfeited = self._opponent_resigned = False
         self._position = Position(self.game)
         self._let_opponent_move(self._position)
         return self._observation(self._position), self._info(self._position)
@@ -104,7 +108,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Plays the agent's action and the opponent's answer, or answers, where the agent has no turn in between."""
         position = self._position
-        if position is None or self._forfeited or position.is_over:
+        if position is None or self._forfeited or self._opponent_resigned or position.is_over:
             raise gymnasium.error.ResetNeeded("the game is over or has not begun: call reset() before step()")
         if action in position.legal_actions():
             position.play(int(action))
@@ -126,13 +130,21 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         status = f"The agent ({side}) is to move." if result is None else f"For the agent ({side}): {result}."
         return f"{self.game.render(self._position.state)}\n{status}"
 
-    def _opponents_choice(self, seed: int) -> "Callable[[Position], int]":
+    def close(self) -> None:
+        """Ends an opponent that text named, which may be another program."""
+        if self._made is not None:
+            self._made.close()
+
+    def _opponents_choice(self, seed: int) -> "Callable[[Position], MoveResult]":
         """The opponent as a function of the position; one named in text is made with the seed."""
+        from keima.agent.contracts.player import Player
         from keima.agent.players.factory import make_player
 
         if isinstance(self._opponent, str):
-            return make_player(self._opponent, self.game, simulations=self._simulations, seed=seed).choose
-        return self._opponent if callable(self._opponent) else self._opponent.choose
+            self.close()
+            self._made = make_player(self._opponent, self.game, simulations=self._simulations, seed=seed)
+            return self._made.choose
+        return self._opponent.choose if isinstance(self._opponent, Player) else self._opponent
 
     def _next_side(self) -> int:
         if self._agent_plays == "random":
@@ -140,8 +152,14 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         return {"first": 0, "second": 1, "alternate": self._games_started % 2}[self._agent_plays]
 
     def _let_opponent_move(self, position: "Position") -> None:
+        from keima.agent.contracts.player import Resignation
+
         while not position.is_over and position.player != self._agent:
-            position.play(self._choose(position))
+            result = self._choose(position)
+            if isinstance(result, Resignation):
+                self._opponent_resigned = True
+                return
+            position.play(result)
 
     def _observation(self, position: "Position") -> Observation:
         from keima.games.contract import PLAYER
@@ -158,6 +176,8 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         info: dict[str, Any] = {"action_mask": mask, "player": self._agent}
         if self._forfeited:
             info["result"] = "illegal action"
+        elif self._opponent_resigned:
+            info["result"] = "win"
         elif (outcome := position.outcome) == ONGOING:
             mask[position.legal_actions()] = 1
         else:

@@ -1,6 +1,7 @@
-"""What a player is: one who chooses actions, and perhaps says what he thinks of them."""
+"""What a player is: one who is asked for moves, and may answer that it gives the game up."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,11 +17,43 @@ Outcomes = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 `keima.agent.inference.outcome_judge.OutcomeJudge`."""
 
 
+@dataclass(frozen=True)
+class Resignation:
+    """The answer of a player who gives the game up."""
+
+    message: str
+    """Who resigned, for the user and for records, as `GNU Go 3.8 resigned after 42 moves`."""
+
+
+MoveResult = int | Resignation
+"""What a player answers when it is asked for a move: an action, or a resignation."""
+
+
 @runtime_checkable
 class Player(Protocol):
-    """One who chooses actions."""
+    """One who chooses moves.
+
+    A class that derives from it needs a `name` and `choose`; the other methods do nothing unless it says otherwise.
+    """
 
     name: str
+    """What it is called in tables and on screens."""
 
-    def choose(self, position: Position) -> int:
-        """The action to play; `position` is not over and is left as it is."""
+    def choose(self, position: Position) -> MoveResult:
+        """The answer for the side to move; `position` is not over and is left as it is.
+
+        Raises GameError where the game is over, and `keima.agent.engines.EngineError` where a program fails.
+        """
+        ...
+
+    def begin_game(self, seed: int) -> None:
+        """Tells the player that the next position is of a new game.
+
+        `seed`: of what it draws in that game, for programs that can be told; players of ours are seeded when they are
+        made.
+        """
+        return
+
+    def close(self) -> None:
+        """Ends what the player has started outside of the caller's thread, as a program. May be called twice."""
+        return

@@ -1,7 +1,7 @@
 """Thinking aloud: what a player is asked to spend on a move, what it thinks meanwhile, and thinking in the background.
 
     info = player.think(position, Limit(seconds=2), report=show)
-    position.play(player.pick(info))
+    move = player.pick(info)  # an action, or a Resignation
 
 A `Thinker` runs in its caller's thread and tells of itself by `report`; compiled search and networks release the GIL,
 so a screen in another thread stays responsive. `Ponderer` has one think on the opponent's time.
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from keima.agent.contracts.player import MoveResult, Outcomes, Player
+from keima.agent.contracts.territory import Territory
 from keima.games.contract import GameError
 from keima.games.position import Position
 
@@ -85,7 +87,7 @@ class SearchInfo:
     is_decided: bool = False
     """Whether the first variation is to be played whatever the temperature, as a pass that ends a won game."""
     is_hopeless: bool = False
-    """Whether the player gives the game up here, which his `pick` does."""
+    """Whether the player gives the game up here, as its `pick` answers."""
 
     @property
     def policy_move(self) -> int:
@@ -98,13 +100,20 @@ ShouldStop = Callable[[], bool]
 
 
 @runtime_checkable
-class Thinker(Protocol):
-    """A player that can be given a limit, stopped, and watched while it thinks. Not for two threads at once."""
+class Thinker(Player, Protocol):
+    """A player that can be given a limit, stopped, and watched while it thinks. Not for two threads at once.
 
-    name: str
+    A class that derives from it needs a `name`, `choose`, `think` and `pick`.
+    """
 
-    def choose(self, position: Position) -> int:
-        """The action to play; `position` is not over and is left as it is."""
+    limit: Limit = Limit(simulations=1)
+    """What a move may cost where `think` is asked for nothing else."""
+    last_info: SearchInfo | None = None
+    """What the last `choose` found; None where it looked at no more than the move to play."""
+    outcomes: Outcomes | None = None
+    """Win, draw and loss as the network sees them; None without a network."""
+    territory: Territory | None = None
+    """How games are expected to end; None where the game has no ownership or score, or nothing judges them."""
 
     def think(
         self,
@@ -117,14 +126,18 @@ class Thinker(Protocol):
         """Thinks about `position` until the limit (by default the player's own) is reached or `should_stop()`.
 
         `report` is called in this thread about every REPORT_EVERY_S seconds, first after the first evaluation.
-        However soon it is stopped, there are info. Raises GameError for a position that is over.
+        However soon it is stopped, there is a first evaluation. Raises GameError for a position that is over.
         """
+        ...
 
     def forget(self) -> None:
         """Drops what it kept of earlier positions: the next `think` starts from nothing, and knows all its changes."""
+        return
 
-    def pick(self, info: SearchInfo) -> int:
-        """The action to play having thought so: the first line's, or drawn where the player has a temperature."""
+    def pick(self, info: SearchInfo) -> MoveResult:
+        """The answer after thinking so: the first variation's action, or one drawn where the player has a temperature;
+        a resignation where `info` is hopeless."""
+        ...
 
 
 _ponderers: "weakref.WeakSet[Ponderer]" = weakref.WeakSet()
@@ -139,7 +152,7 @@ def _end_pondering() -> None:
             ponderer.stop()
 
 
-class Ponderer:
+class Ponderer(Thinker):
     """A thinker that also thinks on the opponent's time, in a thread of its own.
 
     `ponder(position)` begins to think about a position in which the other side is to move; the next `think` or
@@ -149,7 +162,8 @@ class Ponderer:
 
     def __init__(self, thinker: Thinker, limit: Limit | None = None) -> None:
         """`limit`: how long it ponders at most; by default until it is stopped or its tree is full."""
-        self.name = thinker.name
+        self.name, self.limit = thinker.name, thinker.limit
+        self.outcomes, self.territory = thinker.outcomes, thinker.territory
         self._thinker = thinker
         self._limit = limit or Limit(seconds=24 * 3600.0)
         self._thread: threading.Thread | None = None
@@ -177,10 +191,12 @@ class Ponderer:
         with self._control:
             self._end()
 
-    def choose(self, position: Position) -> int:
-        """See `Thinker`."""
+    def choose(self, position: Position) -> MoveResult:
+        """See `Player`."""
         with self._working():
-            return self._thinker.choose(position)
+            result = self._thinker.choose(position)
+            self.last_info = self._thinker.last_info
+            return result
 
     def think(
         self,
@@ -194,9 +210,21 @@ class Ponderer:
         with self._working():
             return self._thinker.think(position, limit, should_stop=should_stop, report=report)
 
-    def pick(self, info: SearchInfo) -> int:
+    def pick(self, info: SearchInfo) -> MoveResult:
         """See `Thinker`."""
         return self._thinker.pick(info)
+
+    def begin_game(self, seed: int) -> None:
+        """See `Player`; ends pondering."""
+        with self._working():
+            self._thinker.begin_game(seed)
+
+    def close(self) -> None:
+        """See `Player`; ends pondering."""
+        try:
+            self.stop()
+        finally:
+            self._thinker.close()
 
     def forget(self) -> None:
         """See `Thinker`; ends pondering."""

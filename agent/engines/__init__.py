@@ -1,7 +1,7 @@
 """Other programs as players: each is a process that speaks GTP, UCI or USI over its standard input and output.
 
     player = GtpPlayer("gnugo --mode gtp --level 1", game)
-    player.choose(position)
+    player.choose(position)  # an action, or a Resignation
     player.close()
 
 An engine that crashes, hangs, answers nonsense or plays an illegal move raises an `EngineError` and is ended with all
@@ -29,7 +29,6 @@ class Fault(Enum):
     HUNG = "hung"
     NONSENSE = "nonsense"  # what it wrote is not the protocol, or it refused what it has to do
     ILLEGAL = "illegal move"
-    RESIGNED = "resigned"
 
 
 class EngineError(GameError):
@@ -42,11 +41,6 @@ class EngineError(GameError):
         """`detail` follows the engine's name in the message, as "crashed with exit code 3"."""
         super().__init__(f"{engine} {' '.join(detail.split())}")
         self.fault = fault
-
-    @property
-    def is_resignation(self) -> bool:
-        """Whether the engine gave the game up, with nothing wrong about it."""
-        return self.fault is Fault.RESIGNED
 
 
 def program_and_arguments(command: str) -> list[str]:

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Mapping
 
+from keima.agent.contracts.player import MoveResult, Player, Resignation
 from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
 from keima.agent.engines.process import LineProcess
 from keima.games.contract import Game, GameError
@@ -124,7 +125,7 @@ class GtpClient:
         return line
 
 
-class GtpPlayer:
+class GtpPlayer(Player):
     """An engine that speaks GTP, playing one of our games. The moves are the game's own notation."""
 
     def __init__(
@@ -157,8 +158,8 @@ class GtpPlayer:
         self.name = ""
         self._start()
 
-    def choose(self, position: Position) -> int:
-        """The engine's move. Raises EngineError; the engine is started anew when it is asked again."""
+    def choose(self, position: Position) -> MoveResult:
+        """The engine's answer. Raises EngineError; the engine is started anew when it is asked again."""
         if position.is_over:
             raise GameError("the game is over: there is no move to choose")
         client = self._synchronized(position)
@@ -173,7 +174,7 @@ class GtpPlayer:
             raise client.nonsense(f"refused to make a move: {refusal}") from None
         if text == "resign":
             self._is_stale = True  # nobody knows what an engine makes of its board then
-            raise EngineError(self.name, Fault.RESIGNED, f"resigned after {len(position.actions)} moves")
+            return Resignation(f"{self.name} resigned after {len(position.actions)} moves")
         try:
             action = position.game.text_to_action(position.state, text)
         except GameError:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import chess
 import chess.engine
 
+from keima.agent.contracts.player import Player
 from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault, program_and_arguments
 from keima.agent.engines.process import KEPT_COMPLAINTS
 from keima.agent.engines.usi import GoLimit
@@ -124,7 +125,7 @@ class _Engine:
         return ""
 
 
-class UciPlayer:
+class UciPlayer(Player):
     """An engine that speaks UCI, playing a game that is chess."""
 
     def __init__(

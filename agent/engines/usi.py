@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from keima.agent.contracts.player import MoveResult, Player, Resignation
 from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
 from keima.agent.engines.process import LineProcess
 from keima.games.contract import Game, GameError
@@ -116,7 +117,7 @@ class UsiClient:
         return line
 
 
-class UsiPlayer:
+class UsiPlayer(Player):
     """An engine that speaks USI, playing one of our games."""
 
     def __init__(
@@ -136,8 +137,8 @@ class UsiPlayer:
         self._last: list[int] | None = None  # the moves after which it was asked; None in a new process
         self.name = self._client.name
 
-    def choose(self, position: Position) -> int:
-        """The engine's move. Raises EngineError; the engine is started anew when it is asked again."""
+    def choose(self, position: Position) -> MoveResult:
+        """The engine's answer. Raises EngineError; the engine is started anew when it is asked again."""
         if position.is_over:
             raise GameError("the game is over: there is no move to choose")
         if not self._client.is_running:
@@ -148,7 +149,7 @@ class UsiPlayer:
         text = self._client.best_move(position.moves_text(), self._limit)
         after = f"after {len(position.actions)} moves"
         if text == "resign":
-            raise EngineError(self.name, Fault.RESIGNED, f"resigned {after}")
+            return Resignation(f"{self.name} resigned {after}")
         try:
             return position.game.text_to_action(position.state, text)
         except GameError:

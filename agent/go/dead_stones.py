@@ -3,7 +3,7 @@
 Exact where that can be had: chains that cannot be captured (Benson), stones in territory where nobody can live beside
 such chains, and seki of the usual kind, in which whoever moves puts himself into atari: there it is played out whether
 that captures anything, since a dead shape filled from inside looks the same. The rest is an estimate, see
-`keima.agent.go.territory`: a stone is dead that is more likely than not to end up as the opponent's.
+`keima.agent.contracts.territory`: a stone is dead that is more likely than not to end up as the opponent's.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keima.agent.go.territory import Territory
+from keima.agent.contracts.territory import Territory
 from keima.games.contract import PLAYER, Game, State
 from keima.games.position import Position
 

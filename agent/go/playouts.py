@@ -8,7 +8,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.agent.go.territory import Estimate, as_it_stands
+from keima.agent.contracts.territory import Estimate, as_it_stands
 from keima.games import go_board
 from keima.games.compilation import LEGAL_ACTIONS, OWNERSHIP, PLAY, compiled_for
 from keima.games.contract import ONGOING, PLAYER, Game, kernel

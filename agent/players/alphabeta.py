@@ -20,6 +20,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
+from keima.agent.contracts.player import Player
 from keima.agent.contracts.player_spec import PlayerSpec
 from keima.games.compilation import LEGAL_ACTIONS, OUTCOME, PLAY, SCORE, compiled_for
 from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, Game, GameError, kernel
@@ -247,7 +248,7 @@ def _search(
         control[RESUMES] = 1
 
 
-class AlphaBetaPlayer:
+class AlphaBetaPlayer(Player):
     """Looks ahead to a depth, or as deep as time or nodes allow; with the same seed it plays the same."""
 
     def __init__(

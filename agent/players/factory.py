@@ -141,8 +141,8 @@ def network_player(
     0 simulations: its policy alone. None: DEFAULT_SIMULATIONS, or as many as `seconds` allow. backend: what runs it,
     by default `keima.agent.inference.factory.default_backend`, since measuring takes seconds.
     """
-    from keima.agent.go.territory import NetTerritory
     from keima.agent.inference.factory import make_evaluator
+    from keima.agent.inference.net_territory import NetTerritory
     from keima.agent.inference.outcome_judge import OutcomeJudge
     from keima.agent.nets.checkpoint import load_checkpoint
 

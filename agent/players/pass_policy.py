@@ -19,11 +19,12 @@ Other games are left to the search.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keima.agent.contracts.territory import Territory, as_it_stands
 from keima.agent.contracts.thinking import PrincipalVariation
 from keima.agent.go.dead_stones import (
     before_passes,
@@ -33,12 +34,8 @@ from keima.agent.go.dead_stones import (
     owners_for_sure,
     points_without_dead,
 )
-from keima.agent.go.territory import as_it_stands
 from keima.games.contract import ONGOING, PLAYER, Game, GameError, State
 from keima.games.position import Position
-
-if TYPE_CHECKING:
-    from keima.agent.go.territory import Territory
 
 SURE_OWNER = 0.85
 """A point is settled where the estimate is as sure as this whose it will be."""
@@ -49,13 +46,6 @@ SURE_VALUE = 0.8
 """And the search as sure as this who wins; in [-1, 1]."""
 HOPELESS_MOVES = 3
 """So many moves of one's own in a row are hopeless before a game is given up."""
-
-
-class ResignationError(GameError):
-    """A player gives the game up."""
-
-    is_resignation = True
-    """As other programs' errors have it; see `keima.agent.engines.EngineError`."""
 
 
 class ResignationPolicy:
@@ -98,7 +88,7 @@ class ResignationPolicy:
 class PassPolicy:
     """When to pass; see the module's docstring. `None` from `pass_policy_of` for games without such manners."""
 
-    def __init__(self, game: Any, territory: "Territory | None") -> None:
+    def __init__(self, game: Any, territory: Territory | None) -> None:
         """territory: who judges what is settled; without, only what is certain counts."""
         self._game = game
         self._territory = territory
@@ -133,7 +123,7 @@ class PassPolicy:
         return self._passing if best in pointless else best
 
     def _chosen_by_territory(
-        self, position: Position, lines: Sequence[PrincipalVariation], territory: "Territory"
+        self, position: Position, lines: Sequence[PrincipalVariation], territory: Territory
     ) -> int:
         """The action to play where territory counts.
 
@@ -194,7 +184,7 @@ class PassPolicy:
         return value < 0 and margin + missed <= 0
 
 
-def pass_policy_of(game: Game, territory: "Territory | None") -> PassPolicy | None:
+def pass_policy_of(game: Game, territory: Territory | None) -> PassPolicy | None:
     """When to pass in a game; None where there is nothing to it."""
     return PassPolicy(game, territory) if knows_dead_stones(game) else None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keima.agent.contracts.player import Outcomes
-from keima.agent.contracts.thinking import InfoCallback, Limit, PrincipalVariation, SearchInfo, ShouldStop
+from keima.agent.contracts.thinking import InfoCallback, Limit, PrincipalVariation, SearchInfo, ShouldStop, Thinker
 from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, win_draw_loss
 from keima.games.contract import Game
 from keima.games.position import Position
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keima.mcts.search import Evaluate
 
 
-class PolicyPlayer:
+class PolicyPlayer(Thinker):
     """A network's first thought: its most probable legal action, without search."""
 
     def __init__(
@@ -41,6 +41,7 @@ class PolicyPlayer:
         self.outcomes = outcomes
 
     def choose(self, position: Position) -> int:
+        """See `keima.agent.contracts.player.Player`."""
         return self.pick(self._search_info(position))
 
     def think(
@@ -63,9 +64,6 @@ class PolicyPlayer:
     def pick(self, info: SearchInfo) -> int:
         """See `keima.agent.contracts.thinking.Thinker`."""
         return draw_move(info, self._temperature, self._random)
-
-    def forget(self) -> None:
-        """See `keima.agent.contracts.thinking.Thinker`; it keeps nothing."""
 
     def _search_info(
         self,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keima.agent.contracts.player import Outcomes
+from keima.agent.contracts.player import MoveResult, Outcomes, Resignation
+from keima.agent.contracts.territory import Territory
 from keima.agent.contracts.thinking import (
     REPORT_EVERY_S,
     InfoCallback,
@@ -16,14 +17,14 @@ from keima.agent.contracts.thinking import (
     PrincipalVariation,
     SearchInfo,
     ShouldStop,
+    Thinker,
 )
 from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, win_draw_loss
-from keima.agent.players.pass_policy import ResignationError, ResignationPolicy, pass_policy_of
+from keima.agent.players.pass_policy import ResignationPolicy, pass_policy_of
 from keima.games.contract import ONGOING, Game
 from keima.games.position import Position
 
 if TYPE_CHECKING:
-    from keima.agent.go.territory import Territory
     from keima.mcts.search import Evaluate, Search
 TIMED_SIMULATIONS = 250_000
 """Where a search limited by seconds alone ends, too: the tree's storage is allocated before it."""
@@ -33,7 +34,7 @@ PIECE = 32
 """After how many batches' worth of simulations a search looks at the clock, though it needs no evaluations."""
 
 
-class SearchPlayer:
+class SearchPlayer(Thinker):
     """A tree search with an evaluator: a network, or random playouts.
 
     The tree is kept from move to move: where a position follows from the last one searched, what was found below it
@@ -54,7 +55,7 @@ class SearchPlayer:
         temperature: float = 0.0,
         seed: int = 0,
         outcomes: Outcomes | None = None,
-        territory: "Territory | None" = None,
+        territory: Territory | None = None,
         resign: float = 0.0,
         c_puct: float | None = None,
     ) -> None:
@@ -69,8 +70,6 @@ class SearchPlayer:
         """
         self.name = name
         self.territory = territory
-        self.last_info: SearchInfo | None = None
-        """What it last chose a move by, where that took more than the tree's own answer."""
         self._pass_policy = pass_policy_of(game, territory)
         self._resignation_policy = ResignationPolicy(resign)
         self.limit = Limit(simulations, seconds)
@@ -87,7 +86,8 @@ class SearchPlayer:
         self._capacity = 0  # simulations that the tree has room for
         self._make_room(self.limit)
 
-    def choose(self, position: Position) -> int:
+    def choose(self, position: Position) -> MoveResult:
+        """See `keima.agent.contracts.player.Player`."""
         self._search_position(position, self.limit, None)
         # Without a temperature the tree's own answer does, and nothing else needs to be read out of it.
         if self._temperature > 0 or self._pass_policy is not None or self._resignation_policy.has_end:
@@ -126,11 +126,11 @@ class SearchPlayer:
             report(info)
         return info
 
-    def pick(self, info: SearchInfo) -> int:
-        """See `keima.agent.contracts.thinking.Thinker`. Raises ResignationError where it gives the game up."""
+    def pick(self, info: SearchInfo) -> MoveResult:
+        """See `keima.agent.contracts.thinking.Thinker`."""
         self._resignation_policy.count()
         if info.is_hopeless:
-            raise ResignationError(f"{self.name} resigns")
+            return Resignation(f"{self.name} resigns")
         return draw_move(info, self._temperature, self._random)
 
     def forget(self) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from keima.agent.contracts.player import Player
 from keima.agent.players.move_choice import legal_actions
 from keima.games.position import Position
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from keima.agent.solvers import Solver
 
 
-class RandomPlayer:
+class RandomPlayer(Player):
     """Plays any legal action, each as likely."""
 
     name = "random"
@@ -21,10 +22,11 @@ class RandomPlayer:
         self._random = np.random.default_rng(seed)
 
     def choose(self, position: Position) -> int:
+        """See `keima.agent.contracts.player.Player`."""
         return int(self._random.choice(legal_actions(position)))
 
 
-class ExactPlayer:
+class ExactPlayer(Player):
     """Plays by a solver: always an action with the best score there is, any of several as likely.
 
     Connect Four's scores say how soon, too: it wins as early as it can, and loses as late.
@@ -37,6 +39,7 @@ class ExactPlayer:
         self._random = np.random.default_rng(seed)
 
     def choose(self, position: Position) -> int:
+        """See `keima.agent.contracts.player.Player`."""
         legal_actions(position)
         return int(self._random.choice(self._solver.best_actions(position.state)))
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from keima.agent.analysis.advice import analysis_text, hint_text
+from keima.agent.contracts.player import Resignation
 from keima.agent.contracts.thinking import Limit, Ponderer
 from keima.agent.records.files import load as load_record
 from keima.agent.records.files import save as save_record
@@ -140,18 +141,15 @@ class TerminalGame:
             assert agent is not None
             player = agent.player()
             self._introduce()
-            try:
-                with agent.thinking():
-                    action = player.choose(session.position)
-            except GameError as error:
-                if not getattr(error, "is_resignation", False):
-                    raise
+            with agent.thinking():
+                result = player.choose(session.position)
+            if isinstance(result, Resignation):
                 session.agent_resigns()
                 self._show_board()
                 return
             side = self._game.players[session.position.player]
-            self._write(f"{side} plays {self._game.action_to_text(session.position.state, action)}\n")
-            session.play(action, by_human=False)
+            self._write(f"{side} plays {self._game.action_to_text(session.position.state, result)}\n")
+            session.play(result, by_human=False)
             self._show_board()
 
     def _new_game(self) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from keima.agent.contracts.player import Player
-from keima.agent.contracts.thinking import Limit, Ponderer, SearchInfo, ShouldStop, Thinker
+from keima.agent.contracts.thinking import Limit, SearchInfo, ShouldStop, Thinker
 from keima.agent.system.progress import LOADER, Progress
 from keima.agent.terminal.match_setup import PlayerChoice
 from keima.games.contract import Game, GameError
@@ -69,11 +69,8 @@ class Opponent:
 
     def close(self) -> None:
         """Ends its pondering, and what runs outside this process for it."""
-        if isinstance(self._player, Ponderer):
-            self._player.stop()
-        close = getattr(self._player, "close", None)
-        if close is not None:
-            close()
+        if self._player is not None:
+            self._player.close()
 
     def _prepare(self) -> None:
         try:

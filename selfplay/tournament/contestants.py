@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from keima.agent.contracts.player import Player
+from keima.agent.contracts.player import Player, Resignation
 from keima.games.contract import GameError
 from keima.games.position import Position
 from keima.mcts.search import Evaluate
@@ -117,8 +117,8 @@ class AskedAtOnce:
 class AskedInThread:
     """A thread for what thinks long or waits for another program: so much longer than a batch that games go on beside.
 
-    The thread plays its games' moves in the order they are asked for. A player with `close` is closed in the end; one
-    who plays a game after the other and has `begin_game` is told of each, with the seed of what is drawn in it.
+    The thread plays its games' moves in the order they are asked for. Players are told of
+    each game, with the seed of what is drawn in it, and closed in the end.
     """
 
     def __init__(self, make: Callable[[int], Player], *, capacity: int, one_for_all: bool) -> None:
@@ -165,9 +165,8 @@ class AskedInThread:
         try:
             if key not in self._players:
                 self._players[key] = self._make(self._seeds[table])
-            begin_game = getattr(self._players[key], "begin_game", None)
-            if begin_game is not None and table not in self._begun:
-                begin_game(self._seeds[table])
+            if table not in self._begun:
+                self._players[key].begin_game(self._seeds[table])
                 self._begun.add(table)
         except GameError as error:
             return Answer(table, failure=str(error))
@@ -177,17 +176,19 @@ class AskedInThread:
 
 
 def _close(player: Player | None) -> None:
-    close = getattr(player, "close", None)
-    if close is not None:
-        close()
+    if player is not None:
+        player.close()
 
 
 def _answer(player: Player, table: int, position: Position) -> Answer:
     try:
-        return Answer(table, int(player.choose(position)))
+        result = player.choose(position)
     except GameError as error:
         # An engine that has failed is started anew for the next move it is asked for.
-        return Answer(table, failure=str(error), resigned=bool(getattr(error, "is_resignation", False)))
+        return Answer(table, failure=str(error))
+    if isinstance(result, Resignation):
+        return Answer(table, failure=result.message, resigned=True)
+    return Answer(table, int(result))
 
 
 Contestant = NetworkContestant | PlayoutContestant | Asked

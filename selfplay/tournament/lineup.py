@@ -123,8 +123,7 @@ def start_engines(entrants: Sequence[Entrant], game: Game, tell: Callable[[str],
         if entrant.spec.kind in ENGINES:
             tell(f"starting {entrant.name}")
             try:
-                player = make_player(entrant.spec, game)
-                player.close()  # type: ignore[attr-defined]  # engines have it
+                make_player(entrant.spec, game).close()
             except EngineError as error:
                 warnings.append(f"{error}; it forfeits its games as long as it does so")
     return warnings

@@ -10,6 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from keima import games
+from keima.agent.contracts.player import Player, Resignation
 from keima.agent.environment import GameEnvironment
 from keima.agent.players.simple_players import RandomPlayer
 from keima.games.contract import PLAYER, GameError
@@ -247,3 +248,30 @@ def test_made_in_one_line():
     code = "import gymnasium; print(gymnasium.make('keima.agent.environment:keima/ConnectFour-v0').spec.id)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "keima/ConnectFour-v0\n"
+
+
+def test_an_opponent_that_resigns_has_lost():
+    class Resigning(Player):
+        name = "resigning"
+
+        def choose(self, position):
+            return Resignation("resigning resigns")
+
+    environment = GameEnvironment("tictactoe", opponent=Resigning(), agent_plays="first")
+    environment.reset(seed=1)
+    _, reward, terminated, _, info = environment.step(np.int64(4))
+    assert (reward, terminated, info["result"]) == (1.0, True, "win")
+    assert not info["action_mask"].any()
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        environment.step(np.int64(0))
+    environment.reset()
+    environment.close()
+
+
+def test_an_opponent_that_text_named_is_closed(monkeypatch):
+    closed = []
+    monkeypatch.setattr(RandomPlayer, "close", lambda self: closed.append(self))
+    environment = GameEnvironment("tictactoe", opponent="random")
+    environment.reset(seed=1)
+    environment.close()
+    assert len(set(map(id, closed))) == 2

@@ -119,7 +119,7 @@ class Streams:
         Nothing is written before a move was tried: interfaces divide by the visits of all.
         """
         position, game = position.copy(), position.game
-        territory = getattr(self._table.player, "territory", None)
+        territory = self._thinker().territory
         judge: Judge | None = None if territory is None else territory.estimate
         written: tuple[float, SearchInfo] | None = None
 

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from keima.agent.contracts.territory import Estimate
 from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
-from keima.agent.go.territory import Estimate
 from keima.agent.protocols.gtp.move_commands import move_names
 from keima.agent.protocols.gtp.syntax import COLOURS, INTEGER
 from keima.games.contract import State
@@ -126,7 +126,7 @@ def analysis_line(
     The value that a network without search has for its best move counts as a visit.
 
     `name_of`: how a move in the game's notation is written. `judge`: estimates how games end, see
-    `keima.agent.go.territory`.
+    `keima.agent.contracts.territory`.
     """
     tried = [line for line in search_info.variations if _visits(line) > 0]
     if not tried:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from keima.agent.contracts.player import Player, PlayerFor
+from keima.agent.contracts.thinking import Thinker
 from keima.agent.players.pass_policy import placed_stones, turned
 from keima.agent.protocols.gtp.syntax import COLOUR_NAMES
 from keima.games.contract import Game, GameError
@@ -75,9 +76,8 @@ class BoardSetup:
         self._take(Position(game))
         self.plain_game = game
         # Nothing of the last game helps in this one, and a player is to play the same whatever came before.
-        forget = getattr(self.player, "forget", None)
-        if forget is not None:
-            forget()
+        if isinstance(self.player, Thinker):
+            self.player.forget()
 
     def resize(self, columns: int) -> None:
         """A new game on a board so large. A game without a size takes its own number of columns only."""
@@ -230,7 +230,7 @@ class BoardSetup:
     def close(self) -> None:
         """Ends players that are other programs."""
         for player in self._players.values():
-            close_player(player)
+            player.close()
 
     def _take(self, position: Position) -> None:
         """Another position, perhaps of another game."""
@@ -239,7 +239,7 @@ class BoardSetup:
             self._players[game] = self._player_for(game)
             while len(self._players) > KEPT_PLAYERS:
                 oldest = next(other for other in self._players if other != game)
-                close_player(self._players.pop(oldest))
+                self._players.pop(oldest).close()
         self._players[game] = self._players.pop(game)  # the last one is the newest
         self.position = self._base = position
         self._moves, self._earlier, self._comments, self._first = [], [], [], 0
@@ -276,10 +276,3 @@ def replayed(game: Game, actions: list[int]) -> Position:
     for action in actions:
         position.play(action)
     return position
-
-
-def close_player(player: Player) -> None:
-    """Ends a player that is another program."""
-    close = getattr(player, "close", None)
-    if close is not None:
-        close()

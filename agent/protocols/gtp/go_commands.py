@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from keima.agent.contracts.territory import Territory
 from keima.agent.contracts.thinking import Limit, Thinker
 from keima.agent.go.dead_stones import (
     Judged,
@@ -17,7 +18,6 @@ from keima.agent.go.dead_stones import (
     points_without_dead,
 )
 from keima.agent.go.rules import KGS, has_rules, parameters_of, rules_as_json
-from keima.agent.go.territory import Territory
 from keima.agent.protocols.gtp.board_setup import BoardSetup, black_points, is_empty
 from keima.agent.protocols.gtp.move_commands import Mover, name_of, names_of
 from keima.agent.protocols.gtp.syntax import Command, GtpError, colour_of, exactly, refused, stones_of
@@ -55,7 +55,7 @@ class GoCommands:
                 "kgs-genmove_cleanup": self._genmove_cleanup,
                 "kgs-game_over": self._game_over,
             }
-            if isinstance(self._table.player, Thinker) and hasattr(self._table.player, "outcomes"):
+            if isinstance(self._table.player, Thinker):
                 known |= {"kata-raw-nn": self._raw_network}
         return known
 
@@ -143,13 +143,13 @@ class GoCommands:
         return self._judged[2]
 
     def _territory(self) -> Territory:
-        territory: Territory | None = getattr(self._table.player, "territory", None)
-        if territory is not None:
-            return territory
+        player = self._table.player
+        if isinstance(player, Thinker) and player.territory is not None:
+            return player.territory
         from keima.agent.go.playouts import PlayoutTerritory, has_playouts
 
         if not has_playouts(self._game):
-            raise GtpError(f"{self._table.player.name} cannot tell what is dead")
+            raise GtpError(f"{player.name} cannot tell what is dead")
         return PlayoutTerritory(self._game)
 
     def _final_status_list(self, arguments: list[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from keima.agent.analysis.advice import move_comment
+from keima.agent.contracts.player import MoveResult, Resignation
 from keima.agent.contracts.thinking import InfoCallback, Limit, Thinker
 from keima.agent.protocols.gtp.board_setup import BoardSetup
 from keima.agent.protocols.gtp.clocks import Clocks
@@ -43,15 +44,12 @@ class Mover:
             return self._after_the_end(colour)
         position = self.turned(colour)
         start_s = self._now()
-        try:
-            action, comment = self._decided(position, report, only)
-        except GameError as error:
-            if getattr(error, "is_resignation", False):
-                return "resign"
-            raise
+        result, comment = self._decided(position, report, only)
+        if isinstance(result, Resignation):
+            return "resign"
         self._clocks.spend(colour, self._now() - start_s)
-        name = name_of(position.game, position.game.action_to_text(position.state, action))
-        self._table.play(colour, action, comment)
+        name = name_of(position.game, position.game.action_to_text(position.state, result))
+        self._table.play(colour, result, comment)
         return name
 
     def advice(self, colour: int, report: InfoCallback | None = None, only: frozenset[int] | None = None) -> str:
@@ -64,12 +62,10 @@ class Mover:
             limit = None if only is None else _restricted(player, None, only)
             action = player.think(position, limit, report=report).variations[0].action
         else:
-            try:
-                action = player.choose(position)
-            except GameError as error:
-                if getattr(error, "is_resignation", False):
-                    return "resign"
-                raise
+            result = player.choose(position)
+            if isinstance(result, Resignation):
+                return "resign"
+            action = result
         return name_of(position.game, position.game.action_to_text(position.state, action))
 
     def turned(self, colour: int, prefix: str = "") -> Position:
@@ -84,8 +80,10 @@ class Mover:
         position = self._table.position
         return "resign" if position.outcome == 1 - colour and position.game.name != "go" else "pass"
 
-    def _decided(self, position: Position, report: InfoCallback | None, only: frozenset[int] | None) -> tuple[int, str]:
-        """The player's action, within its share of the time that is left, and what it says of it."""
+    def _decided(
+        self, position: Position, report: InfoCallback | None, only: frozenset[int] | None
+    ) -> tuple[MoveResult, str]:
+        """The player's answer, within its share of the time that is left, and what it says of it."""
         player = self._table.player
         if not isinstance(player, Thinker):
             return player.choose(position), ""
@@ -93,13 +91,13 @@ class Mover:
         if only is not None:
             limit = _restricted(player, limit, only)
         if limit is None and report is None:  # nobody watches, which would cost time between the simulations
-            action = player.choose(position)
-            info = getattr(player, "last_info", None)
-            if info is None:
-                return action, ""
+            result, info = player.choose(position), player.last_info
         else:
             info = player.think(position, limit, report=report)
-            action = player.pick(info)
+            result = player.pick(info)
+        if info is None or isinstance(result, Resignation):
+            return result, ""
+        action = result
         if (
             position is not self._table.position
             and position.game.outcome(position.game.after(position.state, action)) != ONGOING
@@ -107,8 +105,7 @@ class Mover:
             # The pass before was not the opponent's, who was left out: it is no offer to end the game.
             others = [line.action for line in info.variations if line.action != action]
             action = others[0] if others else action
-        territory = getattr(player, "territory", None)
-        estimate = territory.estimate([position.state])[0] if territory is not None else None
+        estimate = player.territory.estimate([position.state])[0] if player.territory is not None else None
         return action, move_comment(position, info, None if estimate is None else estimate.points)
 
     def _limit(self, position: Position) -> Limit | None:
@@ -122,7 +119,7 @@ class Mover:
 
 def _restricted(player: Thinker, limit: Limit | None, only: frozenset[int]) -> Limit:
     """A limit, by default the player's own, with these actions alone."""
-    return replace(limit or getattr(player, "limit", Limit(simulations=1)), actions=only)
+    return replace(limit or player.limit, actions=only)
 
 
 def move_names(position: Position) -> set[str]:

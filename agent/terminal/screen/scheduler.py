@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from keima.agent.contracts.player import MoveResult, Resignation
 from keima.agent.contracts.thinking import Limit, Ponderer, SearchInfo, ShouldStop, Thinker
 from keima.agent.system.progress import Progress
 from keima.agent.terminal.line_mode import Agents
@@ -165,9 +166,7 @@ class Scheduler:
             if not isinstance(error, GameError):
                 raise error
             self._say(str(error))
-            if kind == MOVE and getattr(error, "is_resignation", False):
-                self.session.agent_resigns()
-            elif kind == MOVE:
+            if kind == MOVE:
                 self.session.is_paused = True
                 self._say("`go` has it try again; Ctrl-N chooses another opponent.")
             elif kind == BACKGROUND:
@@ -193,7 +192,7 @@ class Scheduler:
         agent = self.agents[position.player]
         assert agent is not None
 
-        def work(should_stop: ShouldStop) -> int:
+        def work(should_stop: ShouldStop) -> MoveResult:
             player = agent.player()
             if not isinstance(player, Thinker):
                 return player.choose(position)
@@ -203,15 +202,19 @@ class Scheduler:
                 player.think(position, should_stop=should_stop, report=lambda info: self._report(position, info))
             )
 
-        self._start(MOVE, work, lambda action: self._moved(position, agent, action))
+        self._start(MOVE, work, lambda result: self._moved(position, agent, result))
 
-    def _moved(self, before: Position, agent: Opponent, action: int) -> None:
+    def _moved(self, before: Position, agent: Opponent, result: MoveResult) -> None:
         session = self.session
         if not session.awaits_agent or session.position.actions != before.actions:
             return
         if self.agents[before.player] is not agent:
             return
-        session.play(action, by_human=False)
+        if isinstance(result, Resignation):
+            self._say(result.message)
+            session.agent_resigns()
+            return
+        session.play(result, by_human=False)
         self._moved_s = time.monotonic()
         if session.position.is_over:
             session.judgements[session.plies] = Judgement.of_outcome(session.position.outcome)

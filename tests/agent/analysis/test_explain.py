@@ -13,7 +13,7 @@ from keima.agent.analysis.explain import (
     move_in_words,
     position_in_words,
 )
-from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo
+from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo, Thinker
 from keima.agent.players.factory import make_player
 from keima.agent.players.policy_player import PolicyPlayer
 from keima.agent.players.search_player import SearchPlayer
@@ -32,7 +32,7 @@ def sign(number: float) -> int:
     return int(np.sign(number))
 
 
-class Exact:
+class Exact(Thinker):
     """A thinker that knows: exact values, and lines of best play to the end."""
 
     name = "exact"
@@ -60,9 +60,6 @@ class Exact:
 
     def pick(self, info):
         return info.variations[0].action
-
-    def forget(self):
-        pass
 
 
 def test_every_move_is_judged_as_it_is():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keima.agent.contracts.player import Resignation
 from keima.agent.engines import EngineError, Fault, program_and_arguments
 from keima.agent.engines.gtp import GtpClient, GtpPlayer, RefusedError, kgs_rules
 from keima.agent.players.factory import make_player
@@ -86,7 +87,6 @@ def test_what_the_engine_is_told(player_for, tmp_path):
         ("orphan", Fault.CRASHED, "ended with exit code 4"),
         ("nonsense", Fault.NONSENSE, "answered 'genmove b' with what is no answer, as 'I would rather not'"),
         ("illegal", Fault.ILLEGAL, "Faulty 1.0 played an illegal move, 'c3', after 2 moves"),
-        ("resign", Fault.RESIGNED, "Faulty 1.0 resigned after 2 moves"),
         ("refuse", Fault.NONSENSE, r"refused the legal move c3 \(number 1\): illegal move"),
     ],
 )
@@ -96,8 +96,14 @@ def test_faults_are_named_and_the_engine_is_started_anew(player_for, fault: str,
         with pytest.raises(EngineError, match=message) as caught:
             choose(player, "c3", "b3")
         assert caught.value.fault is kind
-        assert caught.value.is_resignation == (fault == "resign")
         assert "\n" not in str(caught.value)
+
+
+def test_an_engine_that_resigns_has_not_failed(player_for):
+    player = player_for("resign")
+    for _ in range(2):
+        position = position_after(TICTACTOE, ["c3", "b3"])
+        assert player.choose(position) == Resignation("Faulty 1.0 resigned after 2 moves")
 
 
 @pytest.mark.parametrize(

@@ -23,5 +23,4 @@ def test_an_error_is_one_line_for_the_user():
     error = EngineError("GNU Go", Fault.CRASHED, "crashed:\n  it fell")
     assert str(error) == "GNU Go crashed: it fell"
     assert isinstance(error, GameError)
-    assert not error.is_resignation
-    assert EngineError("GNU Go", Fault.RESIGNED, "resigned").is_resignation
+    assert error.fault is Fault.CRASHED

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from keima.agent.contracts.player import Resignation
 from keima.agent.engines import EngineError, Fault, program_and_arguments
 from keima.agent.engines.usi import GoLimit, UsiClient, UsiPlayer
 from keima.games import load
@@ -79,7 +80,6 @@ def test_what_the_engine_is_told(limit: GoLimit, expected: str):
         ("nonsense", Fault.NONSENSE, "answered `bestmove` without a move"),
         ("illegal", Fault.ILLEGAL, "played an illegal move, 'a1a8', after 2 moves"),
         ("none", Fault.ILLEGAL, r"played an illegal move, '\(none\)'"),
-        ("resign", Fault.RESIGNED, "resigned after 2 moves"),
     ],
 )
 def test_faults_are_named_and_the_engine_is_started_anew(fault: str, kind: Fault, message: str):
@@ -89,6 +89,14 @@ def test_faults_are_named_and_the_engine_is_started_anew(fault: str, kind: Fault
             choose(faulty, "a1", "b2")
         assert caught.value.fault is kind
     faulty.close()
+
+
+def test_an_engine_that_resigns_has_not_failed():
+    resigning = player("resign")
+    position = position_after(TICTACTOE, ["a1", "b2"])
+    assert resigning.choose(position) == Resignation(f"{resigning.name} resigned after 2 moves")
+    assert resigning._client.is_running
+    resigning.close()
 
 
 def test_an_engine_that_hangs_is_ended():

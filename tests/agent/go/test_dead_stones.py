@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keima.agent.contracts.territory import Estimate
 from keima.agent.go.dead_stones import (
     before_passes,
     dead_cells,
@@ -13,7 +14,6 @@ from keima.agent.go.dead_stones import (
     points_without_dead,
 )
 from keima.agent.go.playouts import PlayoutTerritory
-from keima.agent.go.territory import Estimate
 from keima.games import load
 from keima.games.position import Position
 from tests.games.test_go import set_up

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from keima.agent.contracts.player import Resignation
+from keima.agent.contracts.territory import Estimate
 from keima.agent.contracts.thinking import PrincipalVariation
-from keima.agent.go.territory import Estimate
 from keima.agent.players.factory import make_player
 from keima.agent.players.pass_policy import (
     HOPELESS_MOVES,
     PassPolicy,
-    ResignationError,
     ResignationPolicy,
     is_end_by_passes,
     pass_policy_of,
@@ -201,9 +201,7 @@ def test_a_player_resigns_where_it_is_told_to():
             position.play(player.choose(position))
             position.play(position.legal_actions()[0])
         if moves == HOPELESS_MOVES:
-            with pytest.raises(ResignationError, match="resigns") as caught:
-                player.choose(position)
-            assert caught.value.is_resignation
+            assert player.choose(position) == Resignation("rollout:20 resigns")
         else:
             assert player.choose(position) != 25
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
+from keima.agent.contracts.player import Resignation
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo, Thinker
 from keima.agent.players import factory
-from keima.agent.players.pass_policy import ResignationError
 from keima.agent.system.progress import Progress
 from keima.agent.terminal import line_mode as terminal
 from keima.agent.terminal.line_mode import TerminalGame
@@ -21,7 +21,7 @@ from keima.games.contract import GameError
 SILENT = Progress(lambda text: None, live=False)
 
 
-class FirstMove:
+class FirstMove(Thinker):
     """Plays the first legal action and has something to say about it."""
 
     name = "first"
@@ -39,9 +39,6 @@ class FirstMove:
 
     def pick(self, info):
         return info.variations[0].action
-
-    def forget(self):
-        pass
 
 
 @pytest.fixture
@@ -322,7 +319,7 @@ def test_a_player_who_gives_up_and_one_who_forgets_between_games(monkeypatch):
     class GivesUp(FirstMove):
         def choose(self, position):
             if len(position.actions) > 1:
-                raise ResignationError("first resigns")
+                return Resignation("first resigns")
             return super().choose(position)
 
         def forget(self):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keima import games
+from keima.agent.contracts.player import Player, Resignation
 from keima.agent.players.policy_player import PolicyPlayer
 from keima.agent.players.search_player import SearchPlayer
 from keima.agent.players.simple_players import RandomPlayer
@@ -208,7 +209,7 @@ def test_a_temperature_draws_as_the_players_do(simulations, temperature):
         assert found[line.action] / 1500 == pytest.approx(share, abs=0.05)
 
 
-class Failing:
+class Failing(Player):
     """Plays `answers` in turn, the last again and again; one that is an error is raised."""
 
     name = "failing"
@@ -221,10 +222,6 @@ class Failing:
         if isinstance(answer, Exception):
             raise answer
         return position.legal_actions()[0] if answer is None else answer
-
-
-class Resignation(GameError):  # noqa: N818 (as what it stands for)
-    is_resignation = True
 
 
 @pytest.mark.parametrize("side", [0, 1])

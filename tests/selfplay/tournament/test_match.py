@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keima import games
+from keima.agent.contracts.player import Player
 from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER
 from keima.games.position import Position
 from keima.selfplay.tournament.contestants import AskedAtOnce, NetworkContestant, PlayoutContestant
@@ -11,7 +12,7 @@ from keima.selfplay.tournament.match import MatchResult, play_match
 from keima.selfplay.tournament.openings import RandomOpenings
 
 
-class RandomPlayer:
+class RandomPlayer(Player):
     """Uniformly random moves; keeps what it was asked."""
 
     name = "random"

@@ -15,6 +15,7 @@ import sys
 import pytest
 
 from keima import games
+from keima.agent.contracts.player import Player
 from keima.agent.engines import program_and_arguments
 from keima.games.contract import FIRST_WINS, SECOND_WINS, GameError
 from keima.games.position import position_after
@@ -141,7 +142,7 @@ def test_what_is_no_referee(referee_for):
     assert referee_for("no rules", options='set="kgs-rules=aga"').judge(actions()).failure  # asked for, refused as well
 
 
-class Passes:
+class Passes(Player):
     name = "passes"
 
     def choose(self, position):

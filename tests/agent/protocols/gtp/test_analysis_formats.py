@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from keima.agent.contracts.territory import Estimate
 from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
-from keima.agent.go.territory import Estimate
 from keima.agent.protocols.gtp.analysis_formats import (
     AnalysisRequest,
     Restriction,

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from keima.agent.contracts.clock import LATENCY_S, LEAST_S
-from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo
+from keima.agent.contracts.player import Player
+from keima.agent.contracts.thinking import Limit, PrincipalVariation, SearchInfo, Thinker
 from keima.agent.engines.process import LineProcess
 from keima.agent.players.factory import make_player
 from keima.agent.protocols.gtp.analysis_formats import lower_bound
@@ -20,7 +21,7 @@ from keima.games.contract import Game, GameError
 LONG_S = 60.0
 
 
-class FirstMove:
+class FirstMove(Player):
     """Plays the first legal action, so that transcripts do not depend on a search."""
 
     name = "first"
@@ -276,7 +277,7 @@ def test_another_board_size_is_another_game_with_its_own_player():
     assert sizes == [5, 6]
 
 
-class Aloud:
+class Aloud(Thinker):
     """Plays the first legal action, and tells of its search_info: a report after each of three visits."""
 
     name = "aloud"
@@ -311,9 +312,6 @@ class Aloud:
 
     def pick(self, search_info):
         return search_info.variations[0].action
-
-    def forget(self):
-        """There is nothing that it keeps."""
 
     def close(self):
         self.closed = True

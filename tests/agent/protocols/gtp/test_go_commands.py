@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from keima.agent.contracts.player import Resignation
+from keima.agent.contracts.territory import Estimate
 from keima.agent.engines.process import LineProcess
-from keima.agent.go.territory import Estimate
 from keima.agent.players.factory import make_player
 from keima.agent.protocols.gtp.engine import GtpEngine
 from keima.games import load
@@ -282,9 +283,7 @@ def test_the_networks_first_thought():
 def test_a_player_who_resigns():
     class Resigning(Aloud):
         def pick(self, search_info):
-            error = GameError("enough")
-            error.is_resignation = True  # type: ignore[attr-defined]
-            raise error
+            return Resignation("enough")
 
     gtp = engine("go:5", lambda game: Resigning())
     assert gtp.handle("genmove b") == "= resign\n\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo
+from keima.agent.contracts.player import Resignation
+from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo, Thinker
 from keima.agent.players import factory
-from keima.agent.players.pass_policy import ResignationError
 from keima.agent.terminal.match_setup import PlayerChoice, Setting
 from keima.agent.terminal.screen.app import KeimaApp
 from keima.agent.terminal.screen.app import play as play_on_screen
@@ -31,7 +31,7 @@ POLL_S = 0.01
 AGAINST_FIRST = (None, PlayerChoice("first"))
 
 
-class FirstMove:
+class FirstMove(Thinker):
     """Plays the first legal action and has something to say about it."""
 
     name = "first"
@@ -56,9 +56,6 @@ class FirstMove:
 
     def pick(self, info):
         return info.variations[0].action
-
-    def forget(self):
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -417,7 +414,7 @@ def test_a_player_who_gives_up_and_who_forgets_between_games(monkeypatch, first_
 
     def pick(info):
         if first_move.thought_about[-1] > 1:
-            raise ResignationError("first resigns")
+            return Resignation("first resigns")
         return info.variations[0].action
 
     monkeypatch.setattr(first_move, "pick", pick)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from keima.agent.go.territory import LOGISTIC_DEVIATION, NetTerritory, as_it_stands
+from keima.agent.contracts.territory import as_it_stands
+from keima.agent.inference.net_territory import LOGISTIC_DEVIATION, NetTerritory
 from keima.agent.nets.network import Network
 from keima.agent.nets.network_config import NetworkConfig
 from keima.games import load
