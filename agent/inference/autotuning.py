@@ -2,7 +2,7 @@
 
 A measurement of speed takes a few seconds and is kept on disk, by machine, network, game, batch and versions. A
 backend is sound where it says nearly what the network says in float32 on random positions; what remains of a
-difference is judged by games (see the README).
+difference is judged by games (see configs/RESULTS.md).
 """
 
 import contextlib
