@@ -21,6 +21,7 @@ from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Pa
 from cyclopts.exceptions import RepeatArgumentError, UnusedCliTokensError
 
 from keima.agent.system.interrupts import INTERRUPTED
+from keima.agent.system.progress import LOADER, Progress
 from keima.games import blamed_on_game
 
 BAD_INPUT = 2
@@ -67,7 +68,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command line; returns the exit code. Commands return theirs, or None for 0."""
     code = _run(arguments)
-    loading = any(thread.name == "opponent" for thread in threading.enumerate())
+    loading = any(thread.name == LOADER for thread in threading.enumerate())
     if loading or (arguments is None and "keima.agent.terminal.opponent" in sys.modules):
         # A player that is still being loaded may be inside a compiler: its thread cannot be stopped, and the
         # interpreter must not be taken down under it. And what nets need takes seconds to be taken down in order, in
@@ -185,7 +186,6 @@ def _complain(message: str, code: int = BAD_INPUT) -> int:
 @contextlib.contextmanager
 def shown(stage: str) -> Iterator[Callable[[str], None]]:
     """Says on stderr what is being done, once it takes long; yields what is told of each later stage."""
-    from keima.agent.terminal.line_mode import Progress
 
     def write(text: str) -> None:
         sys.stderr.write(text)

@@ -6,12 +6,15 @@ Each imports what it needs when it runs; see agent/command_line.py.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from keima.agent.command_line import Flag, Json, Seconds, Seed, Simulations, Within, app, shown
 from keima.agent.system.interrupts import ended_by_interrupts
+
+if TYPE_CHECKING:
+    from keima.agent.players.levels import Level
 
 
 @app.command
@@ -134,8 +137,9 @@ def play(
 
     chosen = _only_one_of(model, opponent)
     if elo is not None:
-        chosen = _player_of_level(game, elo, chosen, simulations, seconds)
-    theirs = PlayerChoice(chosen, simulations, seconds, seed, ponder)
+        level = _level(game, elo, chosen, simulations, seconds)
+        chosen, elo = level.player, level.elo
+    theirs = PlayerChoice(chosen, simulations, seconds, seed, ponder, elo)
     yours = None if watch is None else PlayerChoice(watch, simulations, seconds, seed)
     asked = any(value is not None for value in (chosen, simulations, seconds, side, watch, record)) or ponder
     if side == "both" or (record is not None and side is None and chosen is None and watch is None):
@@ -308,7 +312,7 @@ def _only_one_of(model: str | None, opponent: str | None) -> str | None:
     return model
 
 
-def _player_of_level(game: str, elo: int, chosen: str | None, simulations: int | None, seconds: float | None) -> str:
+def _level(game: str, elo: int, chosen: str | None, simulations: int | None, seconds: float | None) -> "Level":
     """The player whose rating is nearest to what was asked for."""
     from keima.agent.players.levels import level_for
     from keima.games import load
@@ -316,7 +320,7 @@ def _player_of_level(game: str, elo: int, chosen: str | None, simulations: int |
 
     if chosen is not None or simulations is not None or seconds is not None:
         raise GameError("--elo says how strong the opponent is: expected it without another player or its limits")
-    return level_for(load(game), elo).player
+    return level_for(load(game), elo)
 
 
 def _is_screen() -> bool:

@@ -8,31 +8,19 @@ LONGEST_VARIATION = 8
 
 
 def candidate_text(position: Position, line: PrincipalVariation) -> str:
-    """One candidate in a line: the move and what is known of it."""
-    facts = [f"policy {line.prior:.0%}"]
-    if line.visits:
-        facts.append(f"searched {line.visits} times")
+    """One candidate in a line that fits beside a board: the move and what is known of it."""
+    facts = []
     if line.value is not None:
-        facts.append(f"expected score {(line.value + 1) / 2:.0%}" + (" (proven)" if line.proven else ""))
-    return f"{position.game.action_to_text(position.state, line.action):>6}   {', '.join(facts)}"
+        facts.append(f"score {(line.value + 1) / 2:.0%}" + (" (proven)" if line.proven else ""))
+    if line.visits:
+        facts.append(f"visits {line.visits}")
+    facts.append(f"policy {line.prior:.0%}")
+    return f"{position.game.action_to_text(position.state, line.action)}: {', '.join(facts)}"
 
 
 def hint_text(position: Position, info: SearchInfo, count: int = 3) -> str:
     """The best moves, a line each."""
     return "\n".join(candidate_text(position, line) for line in info.variations[:count])
-
-
-def short_hint_text(position: Position, info: SearchInfo, count: int = 3) -> str:
-    """The best moves, a line each that fits beside a board."""
-    lines = []
-    for line in info.variations[:count]:
-        facts = [f"policy {line.prior:.0%}"]
-        if line.visits:
-            facts.insert(0, f"visits {line.visits}")
-        if line.value is not None:
-            facts.insert(0, f"score {(line.value + 1) / 2:.0%}" + (" (proven)" if line.proven else ""))
-        lines.append(f"{position.game.action_to_text(position.state, line.action)}: {', '.join(facts)}")
-    return "\n".join(lines)
 
 
 def analysis_text(position: Position, info: SearchInfo, count: int = 6) -> str:
@@ -49,7 +37,7 @@ def analysis_text(position: Position, info: SearchInfo, count: int = 6) -> str:
     for line in info.variations[:count]:
         lines.append(candidate_text(position, line))
         if following := variation_moves(position, line.actions)[1:]:
-            lines.append(f"{'':>9}then {' '.join(following)}")
+            lines.append(f"    then {' '.join(following)}")
     return "\n".join(lines)
 
 

@@ -59,6 +59,14 @@ def make_player(
     return player
 
 
+def check_player(text: str) -> None:
+    """Raises GameError for a text that names no player, as far as that is seen without the game: misspelt, no such
+    file."""
+    spec = parse(text)
+    if spec.argument is not None and spec.kind not in ENGINES:
+        _checkpoint_path(spec.kind, spec.argument)
+
+
 def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
     options: dict[str, Any] = {"seed": seed, **spec.options}
     seed = options["seed"]
@@ -86,13 +94,16 @@ def _player(spec: PlayerSpec, game: Game, seed: int) -> Player:
 
 def _network_path(spec: PlayerSpec, game: Game) -> Path:
     """Where the network of `shipped`, `raw` or a path lies. Raises GameError where there is none."""
-    if spec.argument is None:
-        return require_shipped_net(game)
-    path = Path(spec.argument).expanduser()
-    if spec.kind == CHECKPOINT and not path.exists():
-        close = difflib.get_close_matches(spec.argument.partition(":")[0], KINDS, n=1)
+    return require_shipped_net(game) if spec.argument is None else _checkpoint_path(spec.kind, spec.argument)
+
+
+def _checkpoint_path(kind: str, argument: str) -> Path:
+    """The path in a player's text. Raises GameError for one that is no file and no folder."""
+    path = Path(argument).expanduser()
+    if kind == CHECKPOINT and not path.exists():
+        close = difflib.get_close_matches(argument.partition(":")[0], KINDS, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise GameError(f"no player {spec.argument!r}{hint}: no such file; expected one of {ACCEPTED}")
+        raise GameError(f"no player {argument!r}{hint}: no such file; expected one of {ACCEPTED}")
     return path
 
 

@@ -1,7 +1,7 @@
 """A game in the terminal, line by line: the board, a prompt, a move or a command, the answer.
 
-`TerminalGame` drives a `Session`, handed what reads and writes lines; `play` connects it to the terminal. The rules
-are all that the first board waits for: players are made ready in the background while the user thinks.
+`TerminalGame` is the controller's plain face, handed what reads and writes lines; `play` connects it to the terminal.
+The rules are all that the first board waits for: players are made ready in the background while the user thinks.
 """
 
 import contextlib
@@ -9,172 +9,141 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
-from keima.agent.analysis.advice import analysis_text, hint_text
+from keima.agent.analysis.advice import analysis_text
 from keima.agent.contracts.player import Resignation
-from keima.agent.contracts.thinking import Limit, Ponderer
+from keima.agent.contracts.thinking import Limit, ShouldStop
 from keima.agent.records.files import load as load_record
-from keima.agent.records.files import save as save_record
 from keima.agent.records.record import GameRecord
 from keima.agent.system.progress import Progress, Write
+from keima.agent.terminal.command_table import help_text
+from keima.agent.terminal.controller import Controller
+from keima.agent.terminal.match import Match
 from keima.agent.terminal.match_setup import Setting
-from keima.agent.terminal.opponent import ADVICE, Adviser, Opponent
-from keima.agent.terminal.session import Session, count_of_moves, help_text, parse_command
+from keima.agent.terminal.opponent import Adviser
 from keima.games import load
 from keima.games.contract import Game, GameError
 
-ANALYSIS_S = 2.0
-"""How long `analyse` thinks where nothing else is asked for, in seconds."""
 COLOURS = ("\033[33m", "\033[36m")  # yellow, cyan: apart in every common palette, on light and dark
 COLOUR_OFF = "\033[0m"
-HUMAN = "human"
-"""What the user is called in records."""
 
 Read = Callable[[str], str | None]
 """Shows a prompt and returns the line typed, or None at the end of the input."""
-Agents = tuple[Opponent | None, Opponent | None]
-"""Who plays each side; None where the user does."""
 
 
 class TerminalGame:
-    """Users and players at one board, game after game."""
+    """The plain face: what the user types is answered below it."""
 
-    def __init__(
-        self,
-        session: Session,
-        agents: Agents,
-        adviser: Adviser,
-        *,
-        read: Read,
-        write: Write,
-        interactive: bool,
-        colour: bool = False,
-    ) -> None:
-        """`interactive`: a mistake is explained and the move asked for again; otherwise, as in a pipe, it raises
-        GameError."""
-        self._session = session
-        self._game = session.game
-        self._agents = agents
-        self._adviser = adviser
+    def __init__(self, match: Match, *, read: Read, write: Write, interactive: bool, colour: bool = False) -> None:
+        """`interactive`: whether somebody is at a keyboard, for whom the first board comes before the players are
+        ready, and who may leave when he likes."""
+        self._match = match
+        self._game = match.game
         self._read = read
         self._write = write
         self._interactive = interactive
         self._colour = colour
-        self._commands: dict[str, Callable[[str], None]] = {
-            "help": lambda _: self._write(help_text() + "\n"),
-            "moves": lambda _: self._show_moves(),
-            "board": lambda _: self._show_board(),
-            "hint": lambda _: self._hint(),
-            "analyse": self._analyse,
-            "explain": self._explain,
-            "undo": lambda _: self._and_board(session.undo),
-            "swap": lambda _: self._swap(),
-            "resign": lambda _: self._and_board(session.resign),
-            "new": lambda _: self._and_board(self._new_game),
-            "save": self._save,
-            "load": self._load,
-            "back": lambda argument: self._and_board(lambda: session.walk(-count_of_moves(argument))),
-            "forward": lambda argument: self._and_board(lambda: session.walk(count_of_moves(argument))),
-            "start": lambda _: self._and_board(lambda: session.show(0)),
-            "end": lambda _: self._and_board(lambda: session.show(session.plies)),
-            "go": lambda _: session.go(),
-        }
+        self._controller = Controller(match, self)
+        self._is_left = False
+        self._refused: list[str] = []  # what was wrong with lines
 
     def run(self, *, wait_first: bool = False) -> None:
-        """Plays until the user leaves. Raises GameError where a pipe's input is wrong or ends too soon.
+        """Plays until the user leaves or the input ends. A mistake is told, and the line asked for again.
 
-        `wait_first`: waits for the players once the board is shown, rather than when they have to move.
+        Raises GameError at the end of a pipe's input where that came before the game's end or a line was refused, so
+        that who wrote the lines hears of it. `wait_first`: waits for the players once the board is shown, rather than
+        when they have to move.
         """
-        session = self._session
+        session = self._match.session
+        if not self._interactive:  # nobody looks at a board meanwhile: an opponent that cannot be made is told alone
+            self._wait_for_players()
         self._write("Type a move, or help.\n")
-        self._show_board()
+        self.show_position()
         if wait_first:
-            for agent in self._agents:
-                if agent is not None:
-                    agent.player()
+            self._wait_for_players()
+        while not self._is_left:
             self._introduce()
-        while True:
             self._let_agents_move()
-            self._ponder()
+            self._match.ponder()
             line = self._read(self._prompt())
-            if line is None and not self._interactive and not session.is_over and any(session.humans):
-                raise GameError(f"the input ended before the game, after {session.plies} moves")
-            command = None if line is None else self._parsed(line)
-            if line is None or (command is not None and command[0] == "quit"):
-                self._write("Goodbye.\n")
-                return
-            self._introduce()
+            if line is None:
+                if not self._interactive and not session.is_over and any(session.humans):
+                    raise GameError(f"the input ended before the game, after {session.plies} moves{self._refusals()}")
+                self.leave()
+                break
             try:
-                self._handle(line.strip())
+                self._controller.run_line(line)
             except GameError as error:
-                if not self._interactive:
-                    raise
+                self._refused.append(str(error))
                 self._write(f"{error}\n")
+        if self._refused and not self._interactive:
+            raise GameError(self._refusals().removeprefix("; "))
 
-    def close(self) -> None:
-        """Ends players that are programs of their own."""
-        for agent in self._agents:
-            if agent is not None:
-                agent.close()
+    def _refusals(self) -> str:
+        count = len(self._refused)
+        lines = "1 line was refused" if count == 1 else f"{count} lines were refused, the first"
+        return f"; {lines}: {self._refused[0]}" if count else ""
 
-    def _parsed(self, line: str) -> tuple[str, str] | None:
-        """The command in a line and what follows it; None for a move, and for a command that is wrong, which
-        `_handle` says."""
-        with contextlib.suppress(GameError):
-            parsed = parse_command(line)
-            return None if parsed is None else (parsed[0].name, parsed[1])
-        return None
+    # --- a face: see `keima.agent.terminal.controller.Face`
 
-    def _handle(self, line: str) -> None:
-        parsed = parse_command(line)
-        if parsed is not None:
-            self._commands[parsed[0].name](parsed[1])
-        elif line:
-            self._session.play_text(line)
-            self._show_board()
+    def say(self, text: str) -> None:
+        self._write(f"{text}\n")
+
+    def show_position(self) -> None:
+        session = self._match.session
+        text = self._game.render(session.shown.state)
+        self._write(f"\n{self._coloured(text) if self._colour else text}\n\n")
+        if comment := session.comments.get(session.shown_ply):
+            self._write(f"{comment}\n")
+        if session.is_at_end and (verdict := session.verdict()):
+            self._write(f"{verdict}\n")
+
+    def note_change(self) -> None:
+        """The next prompt tells it."""
+
+    def ask_adviser(self, work: Callable[[Adviser, ShouldStop], Any], answer: Callable[[Any], None]) -> None:
+        answer(work(self._match.adviser, lambda: False))
+
+    def analyse(self, limit: Limit) -> None:
+        position = self._match.session.shown
+        self.say(analysis_text(position, self._match.adviser.think(position, limit)))
+
+    def show_help(self) -> None:
+        self.say(help_text())
+
+    def leave(self) -> None:
+        self._write("Goodbye.\n")
+        self._is_left = True
+
+    # --- players
+
+    def _wait_for_players(self) -> None:
+        for agent in self._match.players():
+            agent.player()
+        self._introduce()
+
+    def _introduce(self) -> None:
+        for introduction in self._match.introductions():
+            self.say(introduction)
 
     def _let_agents_move(self) -> None:
         """Lets players move for as long as it is their turn, and says how the game stands."""
-        session = self._session
+        session = self._match.session
         while session.awaits_agent:
-            agent = self._agents[session.position.player]
-            assert agent is not None
-            player = agent.player()
+            agent, position = self._match.mover(), session.position
+            agent.player()
             self._introduce()
             with agent.thinking():
-                result = player.choose(session.position)
-            if isinstance(result, Resignation):
-                session.agent_resigns()
-                self._show_board()
-                return
-            side = self._game.players[session.position.player]
-            self._write(f"{side} plays {self._game.action_to_text(session.position.state, result)}\n")
-            session.play(result, by_human=False)
-            self._show_board()
-
-    def _new_game(self) -> None:
-        """Begins another game, in which players remember nothing of the last one."""
-        for agent in self._agents:
-            if agent is not None:
-                agent.forget()
-        self._session.new()
-
-    def _ponder(self) -> None:
-        """Has players who think on the user's time do so, once they are ready."""
-        session = self._session
-        for agent in self._agents:
-            if agent is not None and not agent.is_loading and session.is_at_end and not session.is_over:
-                player = agent.player()
-                if isinstance(player, Ponderer):
-                    player.ponder(session.position)
-
-    def _introduce(self) -> None:
-        for agent in self._agents:
-            if agent is not None and (introduction := agent.introduction()):
-                self._write(introduction + "\n")
+                result = agent.choose(position)
+            if not isinstance(result, Resignation):
+                side = self._game.players[position.player]
+                self.say(f"{side} plays {self._game.action_to_text(position.state, result)}")
+            self._match.play(result)
+            self.show_position()
 
     def _prompt(self) -> str:
-        session = self._session
+        session = self._match.session
         if not session.is_at_end:
             return f"after {session.shown_ply} of {session.plies} moves> "
         if session.is_over:
@@ -185,14 +154,6 @@ class TerminalGame:
             return f"{self._game.players[session.only_human]} (you)> "
         return f"{self._game.players[session.position.player]}> "
 
-    def _show_board(self) -> None:
-        text = self._game.render(self._session.shown.state)
-        self._write(f"\n{self._coloured(text) if self._colour else text}\n\n")
-        if comment := self._session.comments.get(self._session.shown_ply):
-            self._write(f"{comment}\n")
-        if self._session.is_at_end and (verdict := self._session.verdict()):
-            self._write(f"{verdict}\n")
-
     def _coloured(self, board: str) -> str:
         """The board with both sides' pieces in colour, where each has one kind, written as a capital."""
         pieces = self._game.pieces[1:]
@@ -201,67 +162,14 @@ class TerminalGame:
                 board = re.sub(rf"(?<!\S){re.escape(piece)}(?!\S)", f"{colour}{piece}{COLOUR_OFF}", board)
         return board
 
-    def _show_moves(self) -> None:
-        shown = self._session.shown
-        names = [self._game.action_to_text(shown.state, action) for action in shown.legal_actions()]
-        self._write(" ".join(names or ["none: the game is over"]) + "\n")
-
-    def _hint(self) -> None:
-        position = self._session.shown
-        if position.is_over:
-            raise GameError("the game is over: there is no move to hint at")
-        self._write(hint_text(position, self._adviser.think(position, ADVICE)) + "\n")
-
-    def _analyse(self, argument: str) -> None:
-        try:
-            limit = Limit(seconds=float(argument) if argument else ANALYSIS_S)
-        except ValueError:  # of float, or its subclass GameError
-            raise GameError(f"analyse: expected a number of seconds above 0, got {argument!r}") from None
-        position = self._session.shown
-        self._write(analysis_text(position, self._adviser.think(position, limit)) + "\n")
-
-    def _explain(self, about: str) -> None:
-        self._write(self._adviser.explain(self._session.shown, about) + "\n")
-
-    def _and_board(self, act: Callable[[], object]) -> None:
-        act()
-        self._show_board()
-
-    def _swap(self) -> None:
-        session = self._session
-        session.swap()
-        self._agents = (self._agents[1], self._agents[0])
-        human = session.only_human
-        self._write("The players changed sides.\n" if human is None else f"You are {self._game.players[human]} now.\n")
-
-    def _save(self, file: str) -> None:
-        save_record(self._session.record(names_of(self._agents)), file)
-        self._write(f"Saved to {file}.\n")
-
-    def _load(self, file: str) -> None:
-        self._session.load(load_record(file, self._game))
-        self._write(loaded_text(self._session) + "\n")
-        self._show_board()
-
-
-def names_of(agents: Agents) -> tuple[str, str]:
-    """Both players' names, as records have them."""
-    first, second = (HUMAN if agent is None else agent.name for agent in agents)
-    return first, second
-
-
-def loaded_text(session: Session) -> str:
-    """What was loaded, in a line."""
-    record = session.loaded
-    assert record is not None
-    first, second = (name or side for name, side in zip(record.players, session.game.players, strict=True))
-    return f"Loaded: {first} against {second}, {session.plies} moves, {record.result}."
-
 
 def read_setting(setting: Setting) -> tuple[Game, GameRecord | None]:
     """The game, its rules compiled, and the record to begin with. Raises GameError."""
     game = load(setting.game_text)
-    # First the record: one of another game is refused before anything is compiled.
+    # First what was named: a player that is none and a record of another game are refused before anything is compiled.
+    for choice in setting.sides:
+        if choice is not None:
+            choice.check()
     record = None if setting.record is None else load_record(setting.record, game)
     _ = game.kernels
     return game, record
@@ -278,33 +186,23 @@ def play(setting: Setting, *, plain: bool = False) -> None:
     progress.begin("compiling the rules, once (later starts find them compiled)")
     with progress.shown():
         game, record = read_setting(setting)
-    choices = []
-    for choice in setting.sides:
-        settled, remark = (None, "") if choice is None else choice.settled(game)
-        choices.append(settled)
-        if remark:
-            _write(f"{remark}\n")
-    first, second = (None if choice is None else Opponent(game, choice, progress) for choice in choices)
-    session = Session(game, (first is None, second is None))
-    if record is not None:
-        session.load(record)
+    match = Match(game, setting.sides, setting.adviser, progress)
     terminal = TerminalGame(
-        session,
-        (first, second),
-        Adviser(game, setting.adviser.settled(game)[0], progress),
+        match,
         read=_read_typed if interactive else _read_piped,
         write=_write,
         interactive=interactive,
         colour=decorated and "NO_COLOR" not in os.environ,
     )
-    if record is not None:
-        _write(loaded_text(session) + "\n")
-    # A user at the keyboard thinks while the opponent loads; one who named it, or a pipe, hears first if that fails.
-    named = any(choice is not None and choice.text is not None for choice in setting.sides)
     try:
-        terminal.run(wait_first=named or not interactive)
+        for remark in match.remarks:
+            terminal.say(remark)
+        if record is not None:
+            terminal.say(match.show_record(record))
+        # A user at the keyboard thinks while the opponent loads; one who named it hears first if that fails.
+        terminal.run(wait_first=any(choice is not None and choice.text is not None for choice in setting.sides))
     finally:
-        terminal.close()
+        match.close()
 
 
 def _write(text: str) -> None:

@@ -25,8 +25,10 @@ class PlayerChoice:
     seed: int = 0
     ponder: bool = False
     """Whether it thinks on the other side's time, too."""
+    elo: int | None = None
+    """The measured rating that it was chosen for."""
 
-    def settled(self, game: "Game") -> tuple["PlayerChoice", str]:
+    def resolved(self, game: "Game") -> tuple["PlayerChoice", str]:
         """The same where it says all; otherwise, where there is no net of the game at all, random playouts, and a line
         on that. Looks at no network, which takes torch."""
         from keima.agent.nets.shipped import shipped_net
@@ -52,6 +54,13 @@ class PlayerChoice:
             return PlayerChoice(spec.argument or SHIPPED, seed=self.seed)
         return PlayerChoice(replace(spec, options={}).text, seed=self.seed)
 
+    def check(self) -> None:
+        """Raises GameError for a text that names no player, as far as that is seen without making one."""
+        from keima.agent.players.factory import check_player
+
+        if self.text is not None:
+            check_player(self.text)
+
     def make(self, game: "Game") -> tuple["Player", str]:
         """The player and a line on who it is. Raises GameError."""
         from keima.agent.contracts.thinking import Ponderer, Thinker
@@ -63,6 +72,8 @@ class PlayerChoice:
             player, introduction = default_player(game, **options)
         else:
             player = make_player(self.text, game, **options)
+            if self.elo is not None:
+                player.name = f"about {self.elo} Elo, {player.name}"
             introduction = f"Opponent: {player.name}."
         if self.ponder:
             if not isinstance(player, Thinker):

@@ -5,8 +5,8 @@ import gc
 import threading
 from collections.abc import Iterator
 
-from keima.agent.contracts.player import Player
-from keima.agent.contracts.thinking import Limit, SearchInfo, ShouldStop, Thinker
+from keima.agent.contracts.player import MoveResult, Player
+from keima.agent.contracts.thinking import InfoCallback, Limit, Ponderer, SearchInfo, ShouldStop, Thinker
 from keima.agent.system.progress import LOADER, Progress
 from keima.agent.terminal.match_setup import PlayerChoice
 from keima.games.contract import Game, GameError
@@ -28,6 +28,7 @@ class Opponent:
         self._player: Player | None = None
         self._introduction = ""
         self._error: BaseException | None = None
+        self._is_new_game = False  # whether what the player kept of the last game is to be dropped first
         self._thread = threading.Thread(target=self._prepare, name=LOADER, daemon=True)
         self._thread.start()
 
@@ -50,6 +51,21 @@ class Opponent:
         assert self._player is not None
         return self._player
 
+    def choose(
+        self, position: Position, *, should_stop: ShouldStop | None = None, report: InfoCallback | None = None
+    ) -> MoveResult:
+        """The player's answer; waits for the player and for its thinking.
+
+        A thinker is told by `should_stop` when its move is no longer wanted, and tells `report` what it thinks.
+        """
+        player = self.player()
+        if self._is_new_game and isinstance(player, Thinker):
+            player.forget()
+        self._is_new_game = False
+        if report is None or not isinstance(player, Thinker):
+            return player.choose(position)
+        return player.pick(player.think(position, should_stop=should_stop, report=report))
+
     @contextlib.contextmanager
     def thinking(self) -> Iterator[None]:
         """Shows that the player thinks, while the block has it do so."""
@@ -57,15 +73,19 @@ class Opponent:
         with self._progress.shown():
             yield
 
+    def ponder(self, position: Position) -> None:
+        """Has a player who thinks on the other side's time begin to, once it is ready."""
+        if not self.is_loading and isinstance(player := self.player(), Ponderer):
+            player.ponder(position)
+
     def introduction(self) -> str:
         """One line on who it is; empty while that is not known and once it was told."""
         told, self._introduction = self._introduction, ""
         return told
 
-    def forget(self) -> None:
-        """Drops what the player kept of earlier positions. Not while it thinks about a move."""
-        if isinstance(self._player, Thinker):
-            self._player.forget()
+    def begin_game(self) -> None:
+        """Has the player remember nothing of the last game when it next moves; it may be thinking now."""
+        self._is_new_game = True
 
     def close(self) -> None:
         """Ends its pondering, and what runs outside this process for it."""

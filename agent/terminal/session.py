@@ -7,77 +7,15 @@ position and changes nothing; a move made there leaves out what followed it.
 import datetime
 import difflib
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from keima.agent.records.record import RESULTS, GameRecord
+from keima.agent.terminal.command_table import BY_NAME
 from keima.games.contract import DRAW, ONGOING, Game, GameError
 from keima.games.position import Position
 
-
-class Command(NamedTuple):
-    """One thing a user can ask for in words."""
-
-    name: str
-    argument: str  # what follows the name, for the help; empty where nothing does
-    help: str
-
-
-COMMANDS = (
-    Command("moves", "", "the legal moves"),
-    Command("board", "", "the board again"),
-    Command("hint", "", "the best moves here"),
-    Command("analyse", "[SECONDS]", "the best moves with what is expected to follow"),
-    Command("explain", "[MOVE]", "in words: the last move, one you think of, or `position`"),
-    Command("undo", "", "takes back your last move and the answer to it"),
-    Command("swap", "", "changes sides"),
-    Command("resign", "", "gives the game up"),
-    Command("new", "", "begins another game"),
-    Command("save", "FILE", "writes the game to a file"),
-    Command("load", "FILE", "reads a game from a file"),
-    Command("back", "[MOVES]", "looks at earlier positions; a move made there starts a new line"),
-    Command("forward", "[MOVES]", "the other way"),
-    Command("start", "", "shows the first position"),
-    Command("end", "", "shows the last position"),
-    Command("go", "", "the game goes on from the position shown, after load or back"),
-    Command("quit", "", "leaves"),
-)
 RESIGNATION = "resignation"
 """How records say that a game was given up."""
 WINNERS = {RESULTS[side]: side for side in (0, 1)}
-ALIASES = {"?": "help", "exit": "quit", "q": "quit", "analyze": "analyse"}
-_BY_NAME = {command.name: command for command in COMMANDS} | {"help": Command("help", "", "this text")}
-
-
-def help_text() -> str:
-    """What can be typed, a line each."""
-    shown = [("a move", "in the game's notation, as `moves` lists them")]
-    shown += [(f"{command.name} {command.argument}".rstrip(), command.help) for command in COMMANDS]
-    width = max(len(usage) for usage, _ in shown)
-    return "\n".join(f"{usage:<{width}}   {text}" for usage, text in shown)
-
-
-def parse_command(line: str) -> tuple[Command, str] | None:
-    """The command that a line asks for and what follows its name; None where it is none, as a move.
-
-    Raises GameError for a command with too much or too little after it.
-    """
-    name, _, argument = line.strip().partition(" ")
-    command = _BY_NAME.get(ALIASES.get(name.lower(), name.lower()))
-    if command is None:
-        return None
-    argument = argument.strip()
-    if argument and not command.argument:
-        raise GameError(f"{command.name}: expected nothing after it, got {argument!r}")
-    if not argument and command.argument and not command.argument.startswith("["):
-        raise GameError(f"{command.name}: expected {command.argument} after it, as in `{command.name} game.keima.txt`")
-    return command, argument
-
-
-def count_of_moves(argument: str) -> int:
-    """The number after `back` and `forward`, 1 by default. Raises GameError for anything else."""
-    if argument and not (argument.isascii() and argument.isdigit()):
-        raise GameError(f"expected a number of moves, got {argument!r}")
-    return int(argument[:9]) if argument else 1
 
 
 @dataclass(frozen=True)
@@ -217,7 +155,7 @@ class Session:
             action = self.game.text_to_action(shown.state, text)
         except GameError as error:
             # A word that is nearly a command was not meant as a move.
-            close = difflib.get_close_matches(text.lower().split(" ")[0], _BY_NAME, n=1, cutoff=0.75)
+            close = difflib.get_close_matches(text.lower().split(" ")[0], BY_NAME, n=1, cutoff=0.75)
             raise GameError(f"{error} (did you mean `{close[0]}`?)" if close else str(error)) from None
         self.play(action)
         return action

@@ -22,6 +22,7 @@ from textual.message import Message
 from textual.widgets import Footer, Input, Static
 
 from keima.agent.system.progress import LOADER
+from keima.agent.terminal.command_table import named_command
 from keima.agent.terminal.match_setup import Setting
 from keima.agent.terminal.screen import style
 from keima.agent.terminal.screen.dialogs import Answers, HelpScreen, StartDialog
@@ -273,13 +274,19 @@ class KeimaApp(App[None]):
 
     def run_line(self, line: str) -> None:
         """Does what a line asks for."""
-        word = line.lower()
-        if word in ("quit", "exit", "q"):
-            self.exit()
-        elif word in ("help", "?"):
-            self.action_help()
-        elif self.table is not None and self.table.is_begun:
+        if self.table is not None and self.table.is_begun:
             self.table.run_line(line)
+        elif (command := named_command(line)) is not None:  # the game has not begun, but may be left
+            self._do_for_view(command.name)
+
+    def on_game_view_wanted(self, message: "GameView.Wanted") -> None:
+        self._do_for_view(message.what)
+
+    def _do_for_view(self, command: str) -> None:
+        if command == "quit":
+            self.exit()
+        elif command == "help":
+            self.action_help()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys of the table do nothing while a dialog is open, which may have a use for them."""

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Label, Static
 
+from keima.agent.terminal.command_table import help_text
 from keima.agent.terminal.match_setup import PlayerChoice, Sides
 
 if TYPE_CHECKING:
@@ -62,17 +63,14 @@ class Answers:
         """Who plays each side (None: the user), and who gives advice. Raises GameError for what makes no sense."""
         from keima.games.contract import GameError
 
-        text = self.opponent.strip() or None
+        text, elo = self.opponent.strip() or None, None
         if self.elo.strip():
             from keima.agent.players.levels import level_for
 
             if text is not None or self.simulations.strip() or self.seconds.strip():
                 raise GameError("Elo says how strong the opponent is: leave opponent, simulations and seconds empty")
-            text = level_for(game, int(_number("Elo", self.elo, -10_000, 10_000, whole=True))).player
-        if text is not None:
-            from keima.agent.contracts.player_spec import parse
-
-            parse(text)
+            level = level_for(game, int(_number("Elo", self.elo, -10_000, 10_000, whole=True)))
+            text, elo = level.player, level.elo
         simulations = self.simulations.strip()
         seconds = self.seconds.strip()
         choice = PlayerChoice(
@@ -81,7 +79,9 @@ class Answers:
             _number("seconds", seconds, 0.01, 86_400) if seconds else None,
             self.seed,
             self.ponder,
+            elo,
         )
+        choice.check()
         sides: dict[int, Sides] = {
             FIRST: (None, choice),
             SECOND: (choice, None),
@@ -220,8 +220,6 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS = [Binding("escape,enter,f1,space", "dismiss(None)", "Back")]  # noqa: RUF012
 
     def compose(self) -> ComposeResult:
-        from keima.agent.terminal.session import help_text
-
         with VerticalScroll(classes="box", id="help-box"):
             yield Static("Keima", classes="title")
             yield Static(KEYS + help_text(), id="help-text", markup=False)

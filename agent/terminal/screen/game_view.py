@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -9,12 +10,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
-from keima.agent.analysis.advice import short_hint_text
-from keima.agent.contracts.thinking import SearchInfo
-from keima.agent.records.files import load as load_record
-from keima.agent.records.files import save as save_record
+from keima.agent.contracts.thinking import Limit, SearchInfo, ShouldStop
 from keima.agent.records.record import GameRecord
-from keima.agent.terminal.line_mode import loaded_text, names_of
+from keima.agent.terminal.controller import Controller
 from keima.agent.terminal.match_setup import PlayerChoice, Sides
 from keima.agent.terminal.opponent import Adviser
 from keima.agent.terminal.screen.board import Board
@@ -29,7 +27,6 @@ from keima.agent.terminal.screen.panels import (
     search_summary,
 )
 from keima.agent.terminal.screen.scheduler import Scheduler
-from keima.agent.terminal.session import count_of_moves, parse_command
 from keima.games.contract import PLAYER, Game, GameError
 
 NO_HEAT, VISITS, POLICY = "off", "visits", "policy"
@@ -50,6 +47,13 @@ class GameView(Horizontal):
             super().__init__()
             self.text = text
 
+    class Wanted(Message):
+        """The user asks for what is the window's: `help` or `quit`."""
+
+        def __init__(self, what: str) -> None:
+            super().__init__()
+            self.what = what
+
     class Impossible(Message):
         """What was asked for on the command line cannot be played."""
 
@@ -64,7 +68,8 @@ class GameView(Horizontal):
         self._coloured = coloured
         self._post = post
         self._board = Board(game, coloured=coloured)
-        self._director: Scheduler | None = None  # until `begin`
+        self._scheduler: Scheduler | None = None  # until `begin`
+        self._controller: Controller | None = None  # likewise
         self._heat = NO_HEAT
         self._messages: deque[tuple[str, bool]] = deque(maxlen=MESSAGES)  # text, and whether it is an error
         self._moves_shown: Text | None = None
@@ -92,43 +97,38 @@ class GameView(Horizontal):
     def begin(self, sides: Sides, adviser: PlayerChoice, record: GameRecord | None = None, *, is_first: bool) -> None:
         """A new game. `is_first`: just as the command line asks for, so that what goes wrong with it is its fault."""
         self._is_first = is_first
-        settled = [(None, "") if choice is None else choice.settled(self.game) for choice in sides]
-        for remark in dict.fromkeys(remark for _, remark in settled if remark):
-            self.say(remark)
-        players: Sides = (settled[0][0], settled[1][0])
-        advising = adviser.settled(self.game)[0]
-        if self._director is None:
-            self._director = Scheduler(
-                self.game,
-                players,
-                advising,
+        if self._scheduler is None:
+            self._scheduler = Scheduler(
+                *(self.game, sides, adviser),
                 post=self._post,
                 changed=self.refresh_all,
                 say=self.say,
                 later=self.set_timer,
             )
         else:
-            self._director.begin(players, advising)
+            self._scheduler.begin(sides, adviser)
+        self._controller = Controller(self._scheduler.match, self)
+        for remark in self._scheduler.match.remarks:
+            self.say(remark)
         if record is not None:
-            self._director.session.load(record)
-            self.say(loaded_text(self._director.session))
+            self.say(self._scheduler.match.show_record(record))
             self._show_panel(True)
-        self._director.changed()
+        self._scheduler.changed()
 
     def close(self) -> None:
         """Ends all thinking."""
-        if self._director is not None:
-            self._director.close()
+        if self._scheduler is not None:
+            self._scheduler.close()
 
     @property
-    def director(self) -> Scheduler:
+    def scheduler(self) -> Scheduler:
         """Who thinks when; there is one from `begin` on."""
-        assert self._director is not None
-        return self._director
+        assert self._scheduler is not None
+        return self._scheduler
 
     @property
     def is_begun(self) -> bool:
-        return self._director is not None
+        return self._scheduler is not None
 
     @property
     def board(self) -> Board:
@@ -141,112 +141,64 @@ class GameView(Horizontal):
         return geometry.size
 
     def _tick(self) -> None:
-        if self._director is None:
+        if self._scheduler is None:
             return
-        for agent in self._director.agents:
-            if agent is None or agent.is_loading:
+        for agent in self._scheduler.match.players():
+            if agent.is_loading:
                 continue
             try:
                 agent.player()
             except GameError as error:
-                if self._is_first and self._director.session.plies == 0:
+                if self._is_first and self._scheduler.session.plies == 0:
                     self.post_message(self.Impossible(error))
                     return
-            if introduction := agent.introduction():
-                self.say(introduction)
-                self.refresh_all()
-        if self._director.mover is not None or self._director.is_answering:
+        for introduction in self._scheduler.match.introductions():
+            self.say(introduction)
+            self.refresh_all()
+        if self._scheduler.mover is not None or self._scheduler.is_answering:
             self._show_status()
 
-    # --- commands
+    # --- a face: see `keima.agent.terminal.controller.Face`
 
     def run_line(self, line: str) -> None:
-        """Does what a line asks for: a command or a move. Commands that need no table are the app's."""
+        """Does what a line asks for: a command or a move."""
+        self._do(lambda controller: controller.run_line(line))
+
+    def show_position(self) -> None:
+        self.scheduler.changed()
+
+    def note_change(self) -> None:
+        self.scheduler.changed()
+
+    def ask_adviser(self, work: Callable[[Adviser, ShouldStop], Any], answer: Callable[[Any], None]) -> None:
+        self.scheduler.ask(work, answer)
+        self._show_status()
+
+    def analyse(self, limit: Limit) -> None:
+        """Switches the analysis on or off; it goes on for as long as it is looked at, whatever the limit."""
+        self._show_panel(not self.scheduler.is_analysing)
+        self.scheduler.changed()
+
+    def show_help(self) -> None:
+        self.post_message(self.Wanted("help"))
+
+    def leave(self) -> None:
+        self.post_message(self.Wanted("quit"))
+
+    def _do(self, act: Callable[[Controller], None]) -> None:
+        """Has the controller do something, and says what was wrong with it."""
         self._notice = ""
+        assert self._controller is not None
         try:
-            parsed = parse_command(line)
-            if parsed is not None:
-                self._command(parsed[0].name, parsed[1])
-            else:
-                self.director.session.play_text(line)
-                self.director.changed()
+            act(self._controller)
         except GameError as error:
             self.say(str(error), is_error=True)
-
-    def _command(self, name: str, argument: str) -> None:
-        director, session = self.director, self.director.session
-        changing: dict[str, Callable[[], object]] = {
-            "undo": session.undo,
-            "swap": director.swap,
-            "resign": session.resign,
-            "new": session.new,
-            "back": lambda: session.walk(-count_of_moves(argument)),
-            "forward": lambda: session.walk(count_of_moves(argument)),
-            "start": lambda: session.show(0),
-            "end": lambda: session.show(session.plies),
-            "board": lambda: session.show(session.plies),
-            "go": session.go,
-            "load": lambda: self._load(argument),
-        }
-        asking: dict[str, Callable[[], object]] = {
-            "hint": self._hint,
-            "analyse": self.toggle_panel,
-            "explain": lambda: self._explain(argument),
-            "moves": self._say_moves,
-            "save": lambda: self._save(argument),
-        }
-        if name in changing:
-            changing[name]()
-            if name == "resign":
-                self.say(session.verdict())
-            director.changed()
-        else:
-            asking[name]()
-
-    def _hint(self) -> None:
-        position = self.director.session.shown.copy()
-        if position.is_over:
-            raise GameError("the game is over: there is no move to hint at")
-        self.director.ask(
-            lambda adviser, should_stop: adviser.think(position),
-            lambda info: self.say(short_hint_text(position, info)),
-        )
-        self._show_status()
-
-    def _explain(self, about: str) -> None:
-        position = self.director.session.shown.copy()
-        if about and about.lower() != "position":
-            position.game.text_to_action(position.state, about)  # says at once what is wrong with it
-
-        def explain(adviser: Adviser, should_stop: Callable[[], bool]) -> str:
-            return adviser.explain(position, about, should_stop)
-
-        self.director.ask(explain, self.say)
-        self._show_status()
-
-    def _say_moves(self) -> None:
-        shown = self.director.session.shown
-        names = [shown.game.action_to_text(shown.state, action) for action in shown.legal_actions()]
-        self.say(" ".join(names or ["none: the game is over"]))
-
-    def _save(self, file: str) -> None:
-        save_record(self.director.session.record(names_of(self.director.agents)), file)
-        self.say(f"Saved to {file}.")
-
-    def _load(self, file: str) -> None:
-        session = self.director.session
-        session.load(load_record(file, session.game))
-        self.say(loaded_text(session))
+            self.scheduler.changed()
 
     # --- what keys do
 
-    def toggle_panel(self) -> None:
-        """Switches the analysis on or off."""
-        self._show_panel(not self.director.is_analysing)
-        self.director.changed()
-
     def _show_panel(self, is_on: bool) -> None:
-        self.director.is_analysing = is_on
+        self.scheduler.is_analysing = is_on
         self.set_class(not is_on, "no-panel")
         self.set_class(is_on, "with-panel")
         if not is_on:
@@ -256,15 +208,14 @@ class GameView(Horizontal):
     def turn_heat(self) -> None:
         """Shows the visits on the board, then the policy, then neither; the analysis goes with it."""
         self._heat = HEATS[(HEATS.index(self._heat) + 1) % len(HEATS)]
-        if self._heat != NO_HEAT and not self.director.is_analysing:
+        if self._heat != NO_HEAT and not self.scheduler.is_analysing:
             self._show_panel(True)
         self.say(f"On the board: {self._heat}." if self._heat != NO_HEAT else "On the board: pieces alone.")
-        self.director.changed()
+        self.scheduler.changed()
 
     def show_ply(self, ply: int) -> None:
         """Looks at the position after so many moves."""
-        self.director.session.show(ply)
-        self.director.changed()
+        self._do(lambda controller: controller.show_ply(ply))
 
     def move_cursor(self, down: int, right: int) -> None:
         self._board.move_cursor(down, right)
@@ -284,7 +235,7 @@ class GameView(Horizontal):
         self._show_board()
 
     def on_board_chosen(self, message: Board.Chosen) -> None:
-        shown = self.director.session.shown
+        shown = self.scheduler.session.shown
         if len(message.actions) == 1:
             self._play(message.actions[0])
             return
@@ -295,16 +246,11 @@ class GameView(Horizontal):
         self.say(f"No move goes to {self.game.cell_to_text(message.cell)} here.", is_error=True)
 
     def _play(self, action: int) -> None:
-        self._notice = ""
-        try:
-            self.director.session.play(action)
-        except GameError as error:
-            self.say(str(error), is_error=True)
-        self.director.changed()
+        self._do(lambda controller: controller.play(action))
 
     def _legal_here(self) -> LegalMoves:
         """The legal moves of the position looked at."""
-        shown = self.director.session.shown
+        shown = self.scheduler.session.shown
         key = tuple(shown.actions)
         if self._legal is None or self._legal[0] != key:
             self._legal = key, LegalMoves(shown.game, shown.state)
@@ -312,7 +258,7 @@ class GameView(Horizontal):
 
     def _pointable(self) -> LegalMoves | None:
         """The moves that the user may make now by pointing; None where it is not his turn or the game is over."""
-        session = self.director.session
+        session = self.scheduler.session
         if session.awaits_agent or (session.is_at_end and session.is_over) or session.shown.is_over:
             return None
         return self._legal_here()
@@ -325,12 +271,12 @@ class GameView(Horizontal):
         self.query_one("#messages", Static).update(messages_text(self._messages, coloured=self._coloured))
         self.query_one("#messages-box", VerticalScroll).scroll_home(animate=False)
         self._notice = text.partition("\n")[0]
-        if self._director is not None:
+        if self._scheduler is not None:
             self._show_status()
 
     def refresh_all(self) -> None:
         """Shows how everything stands now."""
-        if self._director is None or not self.is_attached:
+        if self._scheduler is None or not self.is_attached:
             return
         self._show_status()
         self._show_board()
@@ -344,16 +290,16 @@ class GameView(Horizontal):
 
     def _status(self) -> str:
         """Whose turn it is, or what is being waited for."""
-        director, session = self.director, self.director.session
+        scheduler, session = self.scheduler, self.scheduler.session
         side = session.game.players[session.shown.player]
-        if director.is_answering:
-            return director.progress or f"working on the answer, {director.thinking_s:.0f} s"
+        if scheduler.is_answering:
+            return scheduler.progress or f"working on the answer, {scheduler.thinking_s:.0f} s"
         if not session.is_at_end:
             return f"after move {session.shown_ply} of {session.plies}; {side} to move"
         if session.is_over:
             return session.verdict()
-        if director.mover is not None:
-            return director.progress or f"{side} is thinking, {director.thinking_s:.0f} s"
+        if scheduler.mover is not None:
+            return scheduler.progress or f"{side} is thinking, {scheduler.thinking_s:.0f} s"
         if session.is_paused:
             return f"{side} to move; `go` goes on"
         if session.awaits_agent:
@@ -361,7 +307,7 @@ class GameView(Horizontal):
         return f"your turn: {side}" if session.only_human is not None else f"{side} to move"
 
     def _show_board(self) -> None:
-        session = self.director.session
+        session = self.scheduler.session
         last: frozenset[int] = frozenset()
         if (made := session.last_move()) is not None:
             before, action = made
@@ -371,8 +317,8 @@ class GameView(Horizontal):
 
     def _heat_of_cells(self) -> dict[int, float]:
         """Each cell's share of the visits or of the policy: where moves go, or first which piece is taken."""
-        shown = self.director.session.shown
-        info = self.director.info_of(shown)
+        shown = self.scheduler.session.shown
+        info = self.scheduler.info_of(shown)
         if self._heat == NO_HEAT or info is None or shown.is_over:
             return {}
         legal, selected = self._legal_here(), self._board.selected
@@ -386,11 +332,11 @@ class GameView(Horizontal):
         return heat
 
     def _show_side(self) -> None:
-        director, session, coloured = self.director, self.director.session, self._coloured
+        scheduler, session, coloured = self.scheduler, self.scheduler.session, self._coloured
         colours = self._board.painter.palette.sides
         names = [
             "you" if agent is None else agent.name + (" (getting ready)" if agent.is_loading else "")
-            for agent in director.agents
+            for agent in scheduler.match.agents
         ]
         shown = session.shown
         turn = None if shown.is_over else shown.player
@@ -398,11 +344,11 @@ class GameView(Horizontal):
         self.query_one("#graph", Graph).show(
             session.judgements, session.plies, session.shown_ply, colours, self.game.players
         )
-        info, mover = director.info_of(shown), director.mover if session.is_at_end else None
+        info, mover = scheduler.info_of(shown), scheduler.mover if session.is_at_end else None
         who = "analysis" if mover is None else mover.name
         if info is None and session.awaits_agent and (made := session.last_move()) is not None:
             # Until the next player has something to tell, what the last move was chosen from is shown.
-            shown, info, who = made[0], director.info_of(made[0]), "before the last move"
+            shown, info, who = made[0], scheduler.info_of(made[0]), "before the last move"
         self._update("summary", Text(search_summary(info, who), no_wrap=True, overflow="ellipsis"))
         size = self.query_one("#candidates").size
         self._update("candidates", candidates_text(shown, info, size.width, size.height, coloured=coloured))

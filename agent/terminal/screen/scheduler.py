@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from keima.agent.contracts.player import MoveResult, Resignation
-from keima.agent.contracts.thinking import Limit, Ponderer, SearchInfo, ShouldStop, Thinker
+from keima.agent.contracts.thinking import Limit, SearchInfo, ShouldStop
 from keima.agent.system.progress import Progress
-from keima.agent.terminal.line_mode import Agents
+from keima.agent.terminal.match import Match
 from keima.agent.terminal.match_setup import PlayerChoice, Sides
 from keima.agent.terminal.opponent import Adviser, Opponent
 from keima.agent.terminal.screen.worker import Work, Worker
@@ -61,48 +61,34 @@ class Scheduler:
         self._requests: deque[tuple[Work, Callable[[Any], None]]] = deque()
         self._search_info: dict[Key, SearchInfo] = {}
         self._analysed: set[Key] = set()
-        self.session = Session(game, (True, True))
-        self.agents: Agents = (None, None)
-        self._adviser: Adviser
-        self.begin(sides, adviser)
+        self.match = Match(game, sides, adviser, self._progress)
 
     def begin(self, sides: Sides, adviser: PlayerChoice) -> None:
         """A new game between these players (None: the user). Nothing is scheduled yet."""
-        game = self.session.game
         self._drop_job()
-        for agent in self.agents:
-            if agent is not None:
-                agent.close()
-        self.agents = (
-            None if sides[0] is None else Opponent(game, sides[0], self._progress),
-            None if sides[1] is None else Opponent(game, sides[1], self._progress),
-        )
-        self._adviser = Adviser(game, adviser, self._progress)
         self._requests.clear()
         self._search_info.clear()
         self._analysed.clear()
-        self.session = Session(game, (sides[0] is None, sides[1] is None))
-
-    def swap(self) -> None:
-        """Exchanges the sides. Raises GameError where both are the user's."""
-        self.session.swap()
-        self.agents = (self.agents[1], self.agents[0])
+        self.match.begin(sides, adviser)
 
     def close(self) -> None:
         """Ends all thinking, and players that are programs of their own."""
         self._requests.clear()
         self._drop_job()
         self._worker.close()
-        for agent in self.agents:
-            if agent is not None:
-                agent.close()
+        self.match.close()
 
     # --- how things stand
 
     @property
+    def session(self) -> Session:
+        """The match's."""
+        return self.match.session
+
+    @property
     def mover(self) -> Opponent | None:
         """The player whose move is being thought about."""
-        return self.agents[self.session.position.player] if self._kind == MOVE and not self._is_stale else None
+        return self.match.mover() if self._kind == MOVE and not self._is_stale else None
 
     @property
     def is_answering(self) -> bool:
@@ -132,7 +118,7 @@ class Scheduler:
 
     def ask(self, work: Callable[[Adviser, ShouldStop], Any], answer: Callable[[Any], None]) -> None:
         """Has the adviser work on something the user asked for; `answer` gets the result."""
-        adviser = self._adviser
+        adviser = self.match.adviser
         self._requests.append((lambda should_stop: work(adviser, should_stop), answer))
         if self._kind == BACKGROUND:
             self._drop_job()
@@ -188,19 +174,10 @@ class Scheduler:
     # --- moves
 
     def _start_move(self) -> None:
-        position = self.session.position.copy()
-        agent = self.agents[position.player]
-        assert agent is not None
+        position, agent = self.session.position.copy(), self.match.mover()
 
         def work(should_stop: ShouldStop) -> MoveResult:
-            player = agent.player()
-            if not isinstance(player, Thinker):
-                return player.choose(position)
-            if position.player not in position.movers():
-                player.forget()  # its first move of a game, for which nothing of the last one is to count
-            return player.pick(
-                player.think(position, should_stop=should_stop, report=lambda info: self._report(position, info))
-            )
+            return agent.choose(position, should_stop=should_stop, report=lambda info: self._report(position, info))
 
         self._start(MOVE, work, lambda result: self._moved(position, agent, result))
 
@@ -208,24 +185,15 @@ class Scheduler:
         session = self.session
         if not session.awaits_agent or session.position.actions != before.actions:
             return
-        if self.agents[before.player] is not agent:
+        if self.match.mover() is not agent:
             return
+        self.match.play(result)
         if isinstance(result, Resignation):
             self._say(result.message)
-            session.agent_resigns()
-            return
-        session.play(result, by_human=False)
         self._moved_s = time.monotonic()
         if session.position.is_over:
             session.judgements[session.plies] = Judgement.of_outcome(session.position.outcome)
-        elif not session.awaits_agent:
-            self._ponder()
-
-    def _ponder(self) -> None:
-        """Has players who think on the user's time do so."""
-        for agent in self.agents:
-            if agent is not None and not agent.is_loading and isinstance(player := agent.player(), Ponderer):
-                player.ponder(self.session.position)
+        self.match.ponder()
 
     # --- thoughts
 
@@ -242,7 +210,7 @@ class Scheduler:
         self._changed()
 
     def _start_analysis(self) -> None:
-        session, adviser = self.session, self._adviser
+        session, adviser = self.session, self.match.adviser
         missing = [ply for ply in range(session.plies + 1) if ply not in session.judgements]
         if missing:
             whole = session.position.copy()

@@ -33,12 +33,12 @@ def test_advice_comes_from_the_same_net_at_full_strength(text, adviser):
 
 def test_where_there_is_no_net_the_opponent_searches_by_playouts(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    choice, remark = PlayerChoice(simulations=30).settled(load("tictactoe"))
+    choice, remark = PlayerChoice(simulations=30).resolved(load("tictactoe"))
     assert choice == PlayerChoice("rollout", simulations=30)
     assert remark.startswith("No net under runs/ yet (`keima train tictactoe` makes one)")
     assert choice.make(load("tictactoe"))[0].name == "rollout:30"
-    assert PlayerChoice().settled(load("connect4")) == (PlayerChoice(), "")  # there is a shipped one
-    assert PlayerChoice("random").settled(load("tictactoe")) == (PlayerChoice("random"), "")
+    assert PlayerChoice().resolved(load("connect4")) == (PlayerChoice(), "")  # there is a shipped one
+    assert PlayerChoice("random").resolved(load("tictactoe")) == (PlayerChoice("random"), "")
 
 
 def test_only_who_thinks_can_ponder():

@@ -3,7 +3,7 @@
 import pytest
 
 from keima.agent.records.record import GameRecord
-from keima.agent.terminal.session import Judgement, Session, count_of_moves, help_text, parse_command
+from keima.agent.terminal.session import Judgement, Session
 from keima.games import load
 from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameError
 
@@ -206,27 +206,3 @@ def test_judgements_of_finished_games():
     assert Judgement.of_outcome(FIRST_WINS) == Judgement(1, 0, 0)
     assert Judgement.of_outcome(DRAW) == Judgement(0, 1, 0)
     assert Judgement.of_outcome(SECOND_WINS) == Judgement(0, 0, 1)
-
-
-def test_commands():
-    for line, name, argument in (
-        ("HINT", "hint", ""),
-        (" q ", "quit", ""),
-        ("?", "help", ""),
-        ("analyze 3", "analyse", "3"),
-        ("save My Game.sgf", "save", "My Game.sgf"),
-        ("back", "back", ""),
-    ):
-        command, found = parse_command(line)
-        assert (command.name, found) == (name, argument)
-    assert parse_command("b2") is None
-    assert parse_command("") is None
-    with pytest.raises(GameError, match="load: expected FILE after it"):
-        parse_command("load")
-    with pytest.raises(GameError, match="undo: expected nothing after it, got '2'"):
-        parse_command("undo 2")
-    assert (count_of_moves(""), count_of_moves("3")) == (1, 3)
-    for wrong in ("-1", "x", "1.5", "²"):
-        with pytest.raises(GameError, match="expected a number of moves"):
-            count_of_moves(wrong)
-    assert all(line.strip() for line in help_text().splitlines())

@@ -59,16 +59,16 @@ async def take(picture: Picture, folder: Path) -> None:
         await settled(lambda: app.table is not None and app.table.is_begun)
         table = app.table
         assert table is not None
-        session = table.director.session
+        session = table.scheduler.session
         for move in picture.moves.split():
             await pilot.press(*move, "enter")
             await settled(lambda: not session.awaits_agent)
             assert session.last_move() is not None, f"{move} is not legal"
         await pilot.press(*picture.keys)
-        await settled(lambda: not table.director.is_answering and len(session.judgements) == session.plies + 1)
+        await settled(lambda: not table.scheduler.is_answering and len(session.judgements) == session.plies + 1)
 
         def is_analysed() -> bool:
-            info = table.director.info_of(session.shown)
+            info = table.scheduler.info_of(session.shown)
             return info is not None and (info.visits >= picture.visits or info.variations[0].proven)
 
         await settled(is_analysed)

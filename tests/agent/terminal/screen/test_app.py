@@ -63,6 +63,7 @@ def first_move(monkeypatch):
     """All players are this one."""
     player = FirstMove()
     monkeypatch.setattr(factory, "make_player", lambda text, game, **options: player)
+    monkeypatch.setattr(factory, "check_player", lambda text: None)
     return player
 
 
@@ -84,7 +85,7 @@ async def table_of(game_text, sides=AGAINST_FIRST, size=(120, 36), **options):
         # Players are introduced when they are ready: before anything else is said.
         await until(pilot, lambda: said(app.table).count("Opponent: ") == 2 - sides.count(None))
         await until(
-            pilot, lambda: not any(app.table.director.session.humans) or not app.table.director.session.awaits_agent
+            pilot, lambda: not any(app.table.scheduler.session.humans) or not app.table.scheduler.session.awaits_agent
         )
         yield pilot, app.table
 
@@ -94,11 +95,11 @@ async def type_line(pilot, line: str) -> None:
     app = pilot.app
     app.query_one("#command").value = line
     await pilot.press("enter")
-    await until(pilot, lambda: not app.table.director.session.awaits_agent and not app.table.director.is_answering)
+    await until(pilot, lambda: not app.table.scheduler.session.awaits_agent and not app.table.scheduler.is_answering)
 
 
 def moves(table) -> str:
-    return " ".join(table.director.session.position.moves_text())
+    return " ".join(table.scheduler.session.position.moves_text())
 
 
 def said(table) -> str:
@@ -116,7 +117,7 @@ async def click_cell(pilot, table, cell: int) -> None:
     left, above = board._offset(board.geometry)
     x = left + board.geometry.left(row) + column * board.geometry.width + board.geometry.width // 2
     await pilot.click(board, offset=(x, above + row * board.geometry.height + board.geometry.height // 2))
-    await until(pilot, lambda: not table.director.session.awaits_agent)
+    await until(pilot, lambda: not table.scheduler.session.awaits_agent)
 
 
 def test_a_whole_game_by_typing():
@@ -124,7 +125,7 @@ def test_a_whole_game_by_typing():
         async with table_of("tictactoe") as (pilot, table):
             for move in ("b2", "b3", "b1"):
                 await pilot.press(*move, "enter")
-                await until(pilot, lambda: not table.director.session.awaits_agent)
+                await until(pilot, lambda: not table.scheduler.session.awaits_agent)
             await until(pilot, lambda: moves(table) == "b2 a3 b3 c3 b1")
             await until(pilot, lambda: "X wins: you win." in top(pilot.app))
             await type_line(pilot, "a1")
@@ -186,7 +187,7 @@ def test_the_dialog_accepts_its_defaults_at_once_and_takes_others(first_move):
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("enter")
             await until(pilot, lambda: app.table is not None and app.table.is_begun)
-            await until(pilot, lambda: app.table.director.session.humans == (True, False))
+            await until(pilot, lambda: app.table.scheduler.session.humans == (True, False))
             await pilot.press("ctrl+n")
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("right", "tab", *"random", "tab", *"some", "enter")
@@ -197,8 +198,8 @@ def test_the_dialog_accepts_its_defaults_at_once_and_takes_others(first_move):
             await until(pilot, lambda: wrong in str(error.content))
             await pilot.press(*["backspace"] * 4, *"30", "enter")
             await until(pilot, lambda: moves(app.table) == "a3")
-            await until(pilot, lambda: app.table.director.session.humans == (False, True))
-            await until(pilot, lambda: app.table.director.agents[0].choice == PlayerChoice("random", 30))
+            await until(pilot, lambda: app.table.scheduler.session.humans == (False, True))
+            await until(pilot, lambda: app.table.scheduler.match.agents[0].choice == PlayerChoice("random", 30))
             await pilot.press("ctrl+n")
             await until(pilot, lambda: isinstance(app.screen, StartDialog))
             await pilot.press("escape")
@@ -223,7 +224,7 @@ def test_elo_in_the_dialog_needs_a_table():
 def test_undo_swap_resign_new_and_walking():
     async def play():
         async with table_of("tictactoe") as (pilot, table):
-            session = table.director.session
+            session = table.scheduler.session
             await type_line(pilot, "b2")
             await pilot.press("f6")
             await until(pilot, lambda: moves(table) == "")
@@ -256,7 +257,7 @@ def test_two_players_are_watched(monkeypatch):
 
     async def play():
         async with table_of("tictactoe", (PlayerChoice("first"), PlayerChoice("first"))) as (pilot, table):
-            await until(pilot, lambda: table.director.session.is_over)
+            await until(pilot, lambda: table.scheduler.session.is_over)
             await until(pilot, lambda: moves(table) == "a3 b3 c3 a2 b2 c2 a1")
             await until(pilot, lambda: top(pilot.app).endswith("X wins."))
 
@@ -288,7 +289,7 @@ def test_the_panel_shows_candidates_the_graph_and_heat():
             await type_line(pilot, "b2")
             await until(pilot, lambda: not table.query_one(Graph).display)
             await pilot.press("f2")
-            judgements = table.director.session.judgements
+            judgements = table.scheduler.session.judgements
             await until(pilot, lambda: set(judgements) == {0, 1, 2})
             await until(pilot, lambda: table.query_one(Graph).display)
             await until(pilot, lambda: (judgements[0].win, judgements[0].draw) == pytest.approx((0.6, 0.3)))
@@ -327,7 +328,7 @@ def test_saving_loading_and_a_record_to_begin_with(tmp_path, monkeypatch):
         record = Path("tictactoe.keima.txt")
         async with table_of("tictactoe", (None, None), record=record) as (pilot, table):
             await until(pilot, lambda: moves(table) == "b2 a3")
-            await until(pilot, lambda: set(table.director.session.judgements) == {0, 1, 2})
+            await until(pilot, lambda: set(table.scheduler.session.judgements) == {0, 1, 2})
 
     asyncio.run(play())
 
@@ -392,7 +393,7 @@ def test_keys_are_answered_while_a_player_thinks(monkeypatch, first_move):
             await pilot.press("enter", *"c1", "enter")
             await until(pilot, lambda: "it is O's turn, who is thinking" in said(table))
             await pilot.press("f6")  # takes the move back that is being thought about
-            await until(pilot, lambda: moves(table) == "" and not table.director._worker.is_busy)
+            await until(pilot, lambda: moves(table) == "" and not table.scheduler._worker.is_busy)
             released.set()
             await type_line(pilot, "c1")
             await until(pilot, lambda: moves(table) == "c1 a3")
