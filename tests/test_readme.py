@@ -22,7 +22,7 @@ from tests.paths import ROOT
 FOLDERS = ("games", "mcts", "agent", "selfplay", "configs", "tests")
 """Those of the front page, in its order."""
 DOCUMENTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.md"))]
-DOCUMENTS += [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists()]
+DOCUMENTS += [path for name in ("README.md", "CONTRIBUTING.md", "keima/README.md") if (path := ROOT / name).exists()]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in DOCUMENTS}
 README = TEXTS["README.md"]
 RESULTS = TEXTS["configs/RESULTS.md"]

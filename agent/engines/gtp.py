@@ -1,8 +1,8 @@
-"""A client of the Go Text Protocol, version 2: any engine that speaks it, for any game it and we both know.
+"""A client of the Go Text Protocol, version 2: plays with any engine that speaks it, in any game that both know.
 
-Engines differ in what they make of the protocol, and what does no harm is put up with: greetings and log lines on
-stdout before an answer, answers without the number that was sent, commands that are missing (`known_command`,
-`undo`, time settings), colours, vertices and `PASS` in either case, spaces and carriage returns.
+Engines differ in how they read the protocol, and harmless differences are tolerated: greetings and log lines on stdout
+before an answer, answers without the number that was sent, commands that are missing (`known_command`, `undo`, time
+settings), colours, vertices and `PASS` in either case, spaces and carriage returns.
 
 Specification: Gunnar Farnebäck, "GTP Version 2, draft 2" (2002).
 """

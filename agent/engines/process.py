@@ -1,4 +1,4 @@
-"""A subprocess that is talked to in lines, and that can neither block nor outlive the one who talks to it."""
+"""A subprocess that is talked to in lines. It can neither block its owner nor outlive it."""
 
 import contextlib
 import os

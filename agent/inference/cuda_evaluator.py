@@ -1,13 +1,13 @@
-"""Networks run by a CUDA GPU: batches go there packed, a captured graph judges them, and nobody waits but for answers.
+"""Networks run by a CUDA GPU: batches are sent packed, and a captured graph evaluates them while the caller goes on.
 
-A small network's layers take a GPU a few microseconds each, less than starting them one by one from Python does. So
-the whole of it, from the bits of the planes to the search's answers, is captured as one CUDA graph for one batch size,
-and started at once. A batch is copied from and to pinned memory, beside the graph, in a stream of the evaluator's own:
+A small network's layers take a GPU a few microseconds each, less than Python takes to start each of them. So the whole
+network, from the bits of the planes to the search's answers, is captured as one CUDA graph for one batch size, and
+started at once. Batches are copied from and to pinned memory beside the graph, in a stream of the evaluator's own:
 
     submit(planes) -> bits, pinned -> device -> graph: unpack, network, check -> answers, pinned -> collect()
 
-Only `collect` waits. An evaluator has memory for `staging_buffers` batches on their way at a time, so whoever
-has two groups of positions searches in one while the other is judged.
+Only `collect` waits. An evaluator has memory for `staging_buffers` batches at a time, so a caller that has two groups
+of positions can search in one while the other is evaluated.
 
 Dimensions: N positions of a batch, C planes of H x W cells, V = C * H * W values, A actions.
 """

@@ -1,8 +1,8 @@
-"""Batch normalization, a residual and ReLU in one pass over memory each way: for training on a CPU.
+"""Batch normalization, residual and ReLU in one pass over memory each way, for training on a CPU.
 
-Between two convolutions torch runs these as operations of their own, each of which reads and writes all activations;
-in a small network they take as long as the convolutions. numba compiles them at the user's, where torch.compile would
-need a C++ compiler. Sums have one fixed order, so the same input gives the same output to the bit.
+Torch runs these as operations of their own between two convolutions, and each reads and writes all activations. In a
+small network they take as long as the convolutions. numba compiles them where they run; torch.compile would need a C++
+compiler there. Sums have one fixed order, so the same input gives the same output to the bit.
 
 Dimensions: N positions, C channels, H x W board; R = N * H * W rows of C channels, as they lie in memory with channels
 last. A lane is a run of whole rows that are worked on at once, so that loops are long whatever C is.

@@ -1,7 +1,7 @@
-"""When a player passes and when he gives up, for games with passes that end them by agreement: Go.
+"""When a player passes and when it resigns, in games that end by agreement after passes: Go.
 
-A search under rules by which every stone on the board counts knows how to win, but not when to stop: all moves of a
-won game are as good, in its own territory too. What follows chooses among moves that change nothing. Where area counts:
+A search under rules by which every stone on the board counts knows how to win, but not when to stop: all moves of a won
+game are as good, in its own territory, too. The policy chooses among moves that change nothing. Where area counts:
 
   * after the opponent's pass, a pass that wins as the stones stand is played at once; where players agree on what is
     dead (all but Tromp-Taylor rules), only if it wins then, too, or nothing is left to be played for;
@@ -15,7 +15,7 @@ Where territory counts (Japanese rules), dead stones stay where they are, and a 
   * nobody plays where the owner is as good as certain even if the opponent moves next: the best of the other moves is
     played if the game is lost without it, else a pass.
 
-Other games are left to the search.
+In other games the search decides alone.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,11 @@
-"""Connect Four solved exactly, and the openings solved beforehand.
+"""Connect Four solved exactly, with the openings solved beforehand.
 
-A score is from the side to move's point of view: 0 a draw; k > 0 a win with the winner's k-th stone from the end of
-his supply, 22 minus the number of stones he has played when he wins, so the sooner the larger; negative likewise for
-a loss.
+A score is from the side to move's point of view. 0 is a draw; k > 0 a win with the winner's k-th stone from the end of
+his supply, that is 22 minus the number of stones he has played when he wins, so quicker wins score higher; a loss is
+the negative of the opponent's score.
 
-The compiled search in connect4_search.py answers whether a score is greater than some number. The exact score is
-closed in on by such questions, each of which finds the answers of the last one in the table.
+The compiled search in connect4_search.py answers whether a score is greater than a given number. The exact score is
+found by a series of such questions, each of which finds the answers of the earlier ones in the table.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Ctrl-C that is answered at once, whatever the program is doing."""
+"""Ctrl-C, answered at once whatever the program is doing."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Processes of the same program: started without hearing Ctrl-C, how they ended, and how many cores they have."""
+"""Processes of this program: started without hearing Ctrl-C, how they ended, and how many cores they have."""
 
 import os
 import signal

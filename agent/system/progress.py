@@ -1,4 +1,4 @@
-"""What takes long says so: a line on what is being done, and for how long."""
+"""A progress line for work that takes long: what is being done, and for how long."""
 
 import contextlib
 import threading

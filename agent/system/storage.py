@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens while they are written: a kill, a crash, a full disk."""
+"""Files that are written whole or not at all, whatever happens meanwhile: a kill, a crash, a full disk."""
 
 import contextlib
 import errno

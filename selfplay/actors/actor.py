@@ -1,7 +1,7 @@
-"""An actor: one process that plays games with the newest weights and hands them over in segments.
+"""An actor: one process that plays games with the newest weights and sends them in segments.
 
-It sends small messages to the training run over a pipe. Nothing is sent to it: weights are files, numbered in the
-order they are made, and it looks which there are. So the run never waits for an actor, whatever state that one is in.
+It sends small messages to the training run over a pipe. The run sends nothing to the actor: weights are numbered files,
+and the actor looks for new ones. So the run never waits for an actor, whatever state the actor is in.
 """
 
 import contextlib

@@ -1,16 +1,16 @@
-"""An actor on a GPU: one process, whose threads play, so that one CUDA context judges the positions of them all.
+"""An actor on a GPU: one process whose threads play, so that one CUDA context evaluates the positions of all of them.
 
-Compiled self-play works without Python's lock, so threads are as good as processes, and share what the GPU keeps for
-each process. Each thread has two groups of games and goes from one to the other:
+Compiled self-play releases Python's lock, so threads are as fast as processes, and they share the memory that a GPU
+keeps for each process. Each thread has two groups of games and alternates between them:
 
-    the thread   search A | search B | search A | search B | ...
-    the GPU               | judge A  | judge B  | judge A  | ...
+    the thread   search A   | search B   | search A   | search B | ...
+    the GPU                 | evaluate A | evaluate B | evaluate A | ...
 
-While it searches in one group the other's leaves are judged; so the thread waits only where judging takes longer than
-searching, and the GPU has batches of several threads to choose from. A group's batch is large enough by itself:
-gathering those of several threads in one would make all of them wait for the slowest.
+The GPU evaluates one group's leaves while the thread searches in the other. So the thread waits only where evaluating
+takes longer than searching, and the GPU can choose among the batches of several threads. One group's batch is large
+enough by itself; to gather those of several threads in one would make all of them wait for the slowest.
 
-The main thread plays nothing. It loads new weights, shows that the actor is alive, and ends it when a thread fails.
+The main thread plays nothing. It loads new weights, sends heartbeats, and ends the actor when a thread fails.
 """
 
 import contextlib

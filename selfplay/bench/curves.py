@@ -1,6 +1,6 @@
-"""Published curves: how strong a net is after so many training positions, as runs with a config have measured it.
+"""Published curves: how strong a net is after so many training positions, as measured on runs with a config.
 
-configs/curves/GAME.toml holds a game's:
+configs/curves/GAME.toml holds a game's curves:
 
     game = "connect4"                        the game's label, with its parameters where they are not the usual ones
     [[curve]]                                one for each network or config that was measured
@@ -13,8 +13,8 @@ configs/curves/GAME.toml holds a game's:
     shares = [0.835, 0.840]                  what was measured, 0 to 1, for each of `positions`
     levels = [0.85, 0.90]                    the strengths to be named in a forecast
 
-Between two points a curve is a straight line over the logarithm of the positions. Beyond its last point nothing is
-known.
+Between two points a curve is a straight line over the logarithm of the positions. A curve says nothing beyond its last
+point.
 """
 
 import importlib.resources

@@ -1,8 +1,8 @@
-"""Parts of self-play's compiled step on their own, so that a benchmark can say what they cost.
+"""Parts of self-play's compiled step run on their own, so that a benchmark can say what each costs.
 
-The compiled search cannot be timed from within: a clock would cost more than most of what it does. So the rules and
-the evaluation cache are run here as often as a step runs them, on positions of self-play, and nothing else with them.
-What a step takes beyond them is the tree: selection, expansion, backing up.
+The compiled search cannot be timed from within, because a clock would cost more than most of what it does. So the rules
+and the evaluation cache are run here as often as a step runs them, on positions of self-play, and nothing else with
+them. The rest of a step's time is the tree's: selection, expansion, backing up.
 """
 
 import numpy as np

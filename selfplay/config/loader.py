@@ -1,5 +1,6 @@
-"""Where a run's options come from: the config that comes with a game, a file, `--set`; and what is said of wrong
-ones."""
+"""Where a run's options are read from: the config that comes with a game, a file, `--set`; and the messages for wrong
+ones.
+"""
 
 import difflib
 import importlib.resources

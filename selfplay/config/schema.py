@@ -1,6 +1,6 @@
-"""A training run's options: their defaults, their bounds, where they are read from, and what is said of a wrong one.
+"""A training run's options: their defaults, their bounds and an explanation of each.
 
-A config file has only what differs from the defaults; `keima train --set section.key=value` comes on top.
+A config file holds only what differs from the defaults. `keima train --set section.key=value` goes before the file.
 """
 
 from typing import Annotated, Literal

@@ -1,11 +1,11 @@
-"""One trial of a sweep or an ablation: trained from zero for its minutes, then measured, in a process of its own.
+"""One trial of a sweep or an ablation: trains from zero for its minutes, then measures, in a process of its own.
 
-A process of its own, so that what happens to one trial (a crash, memory that runs short) happens to it alone. The
-trial's folder is a run's folder, which a killed trial is resumed from; besides it has
+It has its own process so that a crash, or too little memory, ends this trial alone. The trial's folder is a run's
+folder, from which a killed trial is resumed. It also holds
 
     trial.json       what the trial is: see `Trial`
     output.txt       what its process printed
-    result.json      how it went; written once, when all is over
+    result.json      the result; written once, at the end
 """
 
 import contextlib

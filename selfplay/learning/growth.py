@@ -1,12 +1,12 @@
-"""Net growth: a larger network made of a trained smaller one, which says the same at first and can then learn more.
+"""Net growth: makes a larger network from a trained smaller one. It first computes the same, and can then learn more.
 
-New blocks add nothing to what they are given, for the scale of their last normalization is 0; new channels are read by
-nobody, for the weights with which what there was would read them are 0. Everything else of what is new begins as in a
-fresh network: so the gradients reach all of it, and it is put to use as far as it helps (after Chen, Goodfellow and
-Shlens, "Net2Net", ICLR 2016, where what is new are copies; those would stay alike).
+New blocks add nothing to their input, because the scale of their last normalization is 0. New channels are read by no
+old filter, because the weights that would read them are 0. All other new weights begin as in a fresh network, so the
+gradients reach all of them, and the network uses them as far as they help. (In Chen, Goodfellow and Shlens, "Net2Net",
+ICLR 2016, new channels are copies; copies would stay alike.)
 
-So nothing is lost by going over. The first steps of a fresh optimizer could still lose some of it: for a number of
-steps half of what the larger network is taught is what the smaller one, which plays on meanwhile, would have answered.
+The first steps of a fresh optimizer could lose some of what the network knows. So for a number of steps half of the
+target is the answer of the smaller network, which goes on playing meanwhile.
 
 Dimensions: N positions, A actions, O outputs, I inputs.
 """

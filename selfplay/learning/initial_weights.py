@@ -1,8 +1,8 @@
-"""A run that begins with a trained net: of the same game, perhaps on another board or of a smaller architecture.
+"""Initial weights: a run that begins with a trained net of the same game, perhaps of another board or a smaller one.
 
-Where nothing in a network depends on the board's size (a game with `policy_planes`), what it has learnt on a small
-board, where games are short, is worth most of what it would learn on a large one. A copy of the net is kept in the
-run's folder, so that the run can begin anew whatever becomes of the original.
+Where a network does not depend on the board's size (a game with `policy_planes`), what it has learnt on a small board,
+where games are short, is worth most of what it would learn on a large one. The run keeps a copy of the net in its
+folder, so it can begin again even if the original is gone.
 """
 
 from pathlib import Path

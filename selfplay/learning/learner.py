@@ -1,13 +1,13 @@
-"""The learner: trains the network on batches, keeps its averaged twin, and can be put down and taken up again.
+"""The learner: trains the network on batches, keeps its EMA network, and can be stopped and continued.
 
-The averaged weights (an exponential moving average over steps) are what plays and what is saved as the model. The
-learner's whole state (weights, averages, optimizer, counters) is one safetensors file; with it a run goes on with
-the step it would have made next, to the bit on the same machine.
+The EMA network (exponential moving average of the weights over steps) is the one that plays and that is saved as the
+model. The learner's whole state (weights, averages, optimizer, counters) is one safetensors file. A run that loads it
+makes the same next step, to the bit on the same machine.
 
-No step reads the clock. How far a run has come is the share of its minutes that had passed when the newest segment
-of games came in, which is kept with that segment (`begin_segment`), or of `run.max_steps`, whichever is more. The
-learning rate's schedule and the network's growth follow it. A run that is resumed with more minutes has come less far
-than before: its learning rate rises again, and so explores anew (a warm restart); a network that has grown stays so.
+No step reads the clock. A run's progress is the fraction of its minutes that had passed when the newest segment of
+games came in, which is kept with that segment (`begin_segment`), or the fraction of `run.max_steps`, whichever is more.
+The learning rate's schedule and the network's growth follow it. A run that is resumed with more minutes has made less
+progress than before: its learning rate rises again (a warm restart). A network that has grown stays as it is.
 """
 
 import copy

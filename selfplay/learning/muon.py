@@ -1,9 +1,10 @@
-"""Muon: steps along momentum made orthogonal, for the filters of convolutions that a normalization follows.
+"""Muon: steps along orthogonalized momentum, for the filters of convolutions that a normalization follows.
 
-A filter bank is taken for a matrix, a row for each output channel. Its step is its momentum with all singular values
-brought near 1, so that every direction in which the gradients have agreed is gone alike, the rare ones too (K. Jordan
-and others, "Muon: an optimizer for hidden layers in neural networks", 2024). On what a batch normalization follows the
-length of such a matrix has no influence; so it is kept, and the learning rate is the share of it that a step is long.
+A filter bank is taken as a matrix with a row for each output channel. Its step is its momentum with all singular values
+brought near 1, so that it moves equally far in every direction in which the gradients have agreed, the rare ones, too
+(K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024). Where a batch normalization
+follows, the matrix's length has no influence on the output. So the length is kept, and the learning rate is a step's
+length as a fraction of it.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,8 +1,8 @@
 """Whether the learner can learn a few of a game's positions by heart: the last check of `keima doctor`.
 
 Any sound game passes: a small net with the usual learner drives the losses on a fixed batch close to 0 in seconds.
-One that cannot has planes that hide or blur what the targets depend on, or targets that contradict each other. The
-way to the batch is a training run's: self-play, segments, the window, the sampler.
+Where that fails, the planes hide or blur what the targets depend on, or targets contradict each other. The batch is
+made as a training run makes it: self-play, segments, the window, the sampler.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""Training batches: positions drawn from the replay window, replayed from their game's first move, encoded, targeted.
+"""Training batches: positions drawn from the replay window, replayed from their game's first move, and encoded.
 
-The window holds moves, not positions: replaying costs microseconds, keeps a game of any state row small, and lets
-an encoder change without throwing games away. Dimensions: n samples, C planes, H x W cells, A actions.
+The window holds moves, not positions. Replaying costs microseconds, keeps a game small whatever the size of its state
+row, and lets an encoder change without throwing games away. Dimensions: n samples, C planes, H x W cells, A actions.
 """
 
 import math

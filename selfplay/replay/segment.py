@@ -1,6 +1,6 @@
-"""A segment: a batch of finished games as an actor hands them over, and the file it becomes.
+"""A segment: a batch of finished games as an actor sends them, and the file that holds it.
 
-Dimensions: G games, P plies of all of them one after the other, L legal actions of all those plies.
+Dimensions: G games, P plies of all games together, L legal actions of all plies together.
 """
 
 import dataclasses

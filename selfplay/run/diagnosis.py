@@ -1,8 +1,8 @@
-"""When a run goes wrong it says so in words, with the remedy.
+"""Warnings: figures that show that a run goes wrong, and what the user can do about it.
 
-First the figures (`recent_games`, `recent_batch`, `WaitMeter`), measured from what the run has at hand and shown in
-TensorBoard too; then `diagnose`, which knows what they should be. Thresholds are set where a sound run has not been
-seen to go: a warning that comes and goes is worse than none.
+`recent_games`, `recent_batch` and `WaitMeter` measure the figures, which TensorBoard shows, too. `diagnose` compares
+them with thresholds. The thresholds are set where no sound run has been seen to go, because a warning that comes and
+goes is worse than none.
 """
 
 import math

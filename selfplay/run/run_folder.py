@@ -1,14 +1,14 @@
-"""A run's folder: what is in it, how a process holds it, and how it is deleted without anything that is not the run's.
+"""A run's folder: its files, its lock for one process at a time, and its deletion, which spares what is not the run's.
 
 config.toml             every option, as the run uses it
 learner.safetensors     the learner's state and the run's counters
-model.safetensors       the newest averaged network: what to play with
-start.safetensors       the net it began with, where it began with one
-checkpoints/            that network at earlier times
+model.safetensors       the newest EMA network: the one to play with
+start.safetensors       the net that the run began with, if it began with one
+checkpoints/            the EMA network at earlier times
 games/                  the replay store
-weights/                the newest averaged networks, numbered, for the actors; passing
+weights/                the newest EMA networks, numbered, for the actors; old ones are deleted
 tensorboard/, progress.jsonl, run.log
-ratings.sqlite, ratings/    what `keima rate` adds
+ratings.sqlite, ratings/    added by `keima rate`
 """
 
 import fcntl

@@ -1,7 +1,7 @@
-"""How strong a network is, by the best measure there is for its game.
+"""How strong a network is, by the best measure that there is for its game.
 
-Positions with exact scores where they are shipped (`configs/positions/GAME.txt`), all lines of play where the game
-is small enough to be solved by exhaustion, and games against random playouts for the rest.
+Three measures, the first one possible is used: positions with exact scores (`configs/positions/GAME.txt`); all lines of
+play, where the game is small enough to be solved by exhaustion; games against random playouts.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,12 @@
-"""A training run: actors play, the learner trains on what they play, its weights go back to them.
+"""A training run: actors play, the learner trains on their games, and its weights go back to the actors.
 
-The learner is a fold over segments of games. Each segment joins the replay window and allows a fixed number of
-training steps (`samples_per_position`); a step's batch depends only on the seed, its number and the window, and what
-depends on the time (the learning rate's schedule, the network's growth) on when the segment came in, which is kept
-with it. So a run that is killed and resumed makes the steps it had not saved over again, the same ones: nothing is
-lost but the games under way. What is saved is said: a line of progress.jsonl is written after the state it speaks of
-is on disk. What else is in the folder says selfplay/run/run_folder.py.
+The learner is a fold over segments of games. Each segment joins the replay window and allows a fixed number of training
+steps (`samples_per_position`). A step's batch depends only on the seed, the step's number and the window. The learning
+rate's schedule and the network's growth depend on when the segment came in, and that time is kept with the segment. So
+a run that is killed and resumed makes the same steps again that it had not saved: only the games under way are lost.
+
+A line of progress.jsonl is written after the state that it reports is on disk, so it never reports more than was saved.
+selfplay/run/run_folder.py lists the other files in the folder.
 """
 
 import contextlib

@@ -1,16 +1,16 @@
-"""A tournament as a file: who plays, how, who judges and whose rating is known, so that one command plays it again.
+"""A tournament as a file: its players, options, referee and known ratings, so that one command plays it again.
 
     keima tournament --config ladders/go9
 
     game = "go:9"
     players = ['gtp:"gnugo --mode gtp --level 10" name="GNU Go 10"', "rollout:1000"]
-    optional = ["shipped simulations=400"]    # left out, with a word on it, where they are not to be had
+    optional = ["shipped simulations=400"]    # left out with a message if they cannot be had
     games = 40
     [anchors]
     "GNU Go 10" = 431
 
-The other names are those of the command's options, which have the last word. The games are kept in
-runs/ladder-NAME.sqlite, the ladder in runs/ladder-NAME/, and the same command goes on.
+The other names are those of the command's options. An option given to the command goes before the file. The games are
+kept in runs/ladder-NAME.sqlite, the ladder in runs/ladder-NAME/, and the same command continues it.
 """
 
 import importlib.resources

@@ -1,10 +1,10 @@
-"""Calibrated strength: from a tournament of one net's settings to a table of players of known strength.
+"""Calibrated strength: makes a table of players of known strength from a tournament of one net's settings.
 
-`keima play --elo 1200` reads the table (agent/players/levels.py). It is made from a ladder on which the net plays with
-different numbers of simulations and temperatures, each setting no weaker by its nature than the one before: more
-simulations, a lower temperature, or both. What is measured wobbles; so the ratings are first made to rise along the
-settings (isotonic regression, each rating weighted by what is known of it), then a strength between two settings is met
-by one between them: evenly in log(1 + simulations) and in the temperature.
+`keima play --elo 1200` reads the table (agent/players/levels.py). The tournament has the net play with different
+numbers of simulations and temperatures. Each setting must be no weaker by its nature than the one before: more
+simulations, a lower temperature, or both. Measured ratings are noisy, so they are first made to rise along the settings
+(isotonic regression, each rating weighted by its precision). A strength between two settings is then met by a setting
+between them, interpolated in log(1 + simulations) and in the temperature.
 """
 
 import dataclasses

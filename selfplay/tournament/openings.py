@@ -1,8 +1,8 @@
-"""Openings: what games begin with, so that players who always choose the same moves do not play the same game.
+"""Openings: the moves that games begin with, so that players who always choose the same moves do not repeat one game.
 
-Each is played from both sides. They are drawn at random, or read from a book: a text file with one opening a line, its
-moves in the game's notation with spaces or commas between them, or without anything where each is one character.
-Empty lines and those that begin with # are comments.
+Each opening is played from both sides. Openings are drawn at random, or read from a book: a text file with one opening
+a line, its moves in the game's notation. Spaces or commas stand between the moves, or nothing where each move is one
+character. Empty lines and those that begin with # are comments.
 """
 
 import hashlib

@@ -1,15 +1,16 @@
-"""A referee: another program that says which stones are dead where a game was ended by passes.
+"""A referee: another program that says which stones are dead in a game that was ended by passes.
 
-Engines for Go pass as soon as nothing is left to be gained, and leave dead stones on the board; rules that count every
+Engines for Go pass as soon as nothing is left to be gained, and leave dead stones on the board. Rules that count every
 stone as alive (Tromp and Taylor's) would give such a game to the wrong side. So an engine is asked that need not play
-in it: it is shown the moves and names the dead stones, these are taken off, and the game's own rules count what is left
-with its own komi. Its own count is asked for, too, and kept; it decides where an engine counts but names no stones.
+in the game. It is shown the moves and names the dead stones; these are taken off, and the game's own rules count the
+rest with the game's own komi. The engine's own count is kept, too. It decides where an engine counts but names no
+stones.
 
     referee = Referee(game, 'gtp:"gnugo --mode gtp --chinese-rules"')
     referee.judge(actions)  # a Verdict
 
-Games that a player gave up or forfeited need no referee. One that fails is started anew and asked once more; if that
-fails, too, the rules decide, and the reason is kept with the game.
+Games that a player resigned or forfeited need no referee. A referee that fails is started anew and asked once more. If
+it fails again, the rules decide, and the reason is kept with the game.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
-"""Who plays whom, with which opening: round robin, a gauntlet, or where a game tells most.
+"""Schedules: who plays whom with which opening, in a round robin, a gauntlet, or where a game tells most.
 
-Games come in rounds. An opening is played from both sides in the same round, so sides are balanced, and so are
-openings, the same ones for every pair. A schedule knows the games that there are already and draws up what is left; so
-it goes on after a kill, and a player who comes later plays what the others have played.
+Games come in rounds. An opening is played from both sides in the same round, so the sides are balanced. All pairs get
+the same openings. A schedule knows the games that are played already and plans the rest; so a tournament continues
+after a kill, and a player who joins later plays what the others have played.
 """
 
 import math

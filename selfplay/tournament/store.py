@@ -1,8 +1,8 @@
-"""A tournament's file: who plays, and every game with its moves, in one SQLite database.
+"""A tournament's file: the players, and every game with its moves, in one SQLite database.
 
-A game is there once it is over, or not at all: whatever happens to the tournament then, it goes on from these games.
-Games have names of their own, so that two files of one game's players can be put together, as often as one likes.
-The file can be read by any program for SQLite:
+A game is written when it is over, whole or not at all. So a tournament that was stopped continues from these games.
+Games have unique names, so two files with the same game can be merged as often as one likes. Any program for SQLite can
+read the file:
 
     sqlite3 FILE "select a.name, b.name, outcome, moves from games join players a on a.id = first
                   join players b on b.id = second"

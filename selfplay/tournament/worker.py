@@ -1,6 +1,6 @@
 """A tournament's worker: a process that plays games in an arena of its own and reports those that are over.
 
-It is sent games and answers with results; so it may be killed at any time, and only games under way are lost.
+It receives games and sends results. It may be killed at any time; only the games under way are lost.
 """
 
 import multiprocessing
