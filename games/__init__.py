@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _BY_PATH = "keima_game_"
 """What the names of modules begin with that are games given by path."""
-_SHARED = "compilation", "contract", "ladders", "go_board", "go_repetition", "go_counting", "go_planes"
+_SHARED = (
+    "compilation",
+    "contract",
+    "position_text",
+    "ladders",
+    "go_board",
+    "go_repetition",
+    "go_counting",
+    "go_planes",
+    "go_set_up",
+)
 """The modules here from which games take compiled functions, or numbers that are compiled into them."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keima.games.contract import ONGOING, PLAYER, Game, Symmetry, identity, kernel, parameter
+from keima.games.contract import ONGOING, PLAYER, Game, GameError, Symmetry, identity, kernel, parameter
 
 ROWS, COLUMNS, PIECES = 1, 2, 3
 LEFT, STRAIGHT, RIGHT = 0, 1, 2
@@ -57,6 +57,20 @@ class Breakthrough(Game):
     def board(self, state):
         white, black = state[PIECES:].reshape(2, self.rows, 1) >> np.arange(self.columns) & 1
         return white + 2 * black[::-1]
+
+    def set_up(self, codes, player):
+        state, has_ended = self.new_state(), "so the game ended before"
+        state[PLAYER] = player
+        for who, board in enumerate((codes, codes[::-1])):  # each as that side sees it
+            pieces = (board == 1 + who).sum()
+            if pieces > 2 * self.columns:
+                raise GameError(f"position: expected at most {2 * self.columns} pieces a side, got {pieces}")
+            if who == player and (board[0] == 1 + who).any():
+                raise GameError(f"position: {self.players[who]} stands on the far row, {has_ended}")
+            if who != player and pieces == 0:
+                raise GameError(f"position: {self.players[who]} has no pieces, {has_ended}")
+            state[PIECES:].reshape(2, self.rows)[who] = (board == 1 + who) @ (1 << np.arange(self.columns))
+        return state
 
     def action_to_text(self, state, action):
         direction, cell = divmod(action, self.rows * self.columns)

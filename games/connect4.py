@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keima.games.contract import DRAW, ONGOING, PLAYER, Game, Symmetry, identity, kernel
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, Symmetry, check_alternation, identity, kernel
 
 ROWS, COLUMNS = 6, 7
 STRIDE = ROWS + 1  # bits a column
 PLIES = 1
 STONES = 2  # state[STONES + player]: that player's bits
+BITS = np.array([[c * STRIDE + ROWS - 1 - r for c in range(COLUMNS)] for r in range(ROWS)])
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,16 @@ class ConnectFour(Game):
     max_plies = ROWS * COLUMNS
 
     def board(self, state):
-        bits = np.array([[c * STRIDE + ROWS - 1 - r for c in range(COLUMNS)] for r in range(ROWS)])
-        return (state[STONES] >> bits & 1) + 2 * (state[STONES + 1] >> bits & 1)
+        return (state[STONES] >> BITS & 1) + 2 * (state[STONES + 1] >> BITS & 1)
+
+    def set_up(self, codes, player):
+        check_alternation(codes, player, self.pieces)
+        if ((codes[:-1] > 0) & (codes[1:] == 0)).any():
+            raise GameError("position: expected every stone on another one or on the bottom row")
+        stones = [(1 << BITS[codes == code]).sum() for code in (1, 2)]
+        if has_four(stones[player]):
+            raise GameError(f"position: {self.pieces[1 + player]} has four in a row, so the game ended before")
+        return np.array([player, (codes > 0).sum(), *stones])
 
     def action_to_text(self, state, action):
         return str(action + 1)

@@ -27,6 +27,7 @@ was edited, but does not notice an edit of another file whose functions the kern
 """
 
 import dataclasses
+import itertools
 import string
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,15 @@ from numpy.typing import NDArray
 
 from keima.games.compilation import Kernels, State, kernel, kernels_of
 from keima.games.errors import GameError
+from keima.games.position_text import (
+    Codes,
+    board_text,
+    check_alternation,
+    looks_like_board,
+    read_board,
+    shown,
+    side_text,
+)
 
 # What a game file needs is found here, wherever it is written.
 __all__ = [
@@ -52,6 +62,7 @@ __all__ = [
     "State",
     "Symmetry",
     "cell_symmetries",
+    "check_alternation",
     "identity",
     "kernel",
     "parameter",
@@ -187,13 +198,70 @@ class Game:
         return self.cell_to_text(action)
 
     def text_to_action(self, state: State, text: str) -> int:
-        """The legal action that `text` names. Raises GameError, naming what would have been legal."""
-        wanted = text.strip().lower()
-        names = {self.action_to_text(state, int(a)).lower(): int(a) for a in self.legal(state)}
+        """The legal action that `text` names. Raises GameError, naming what would have been legal.
+
+        A name is compared exactly first, and without its case only where that leaves one action: in chess `bxc4` is a
+        pawn's move, `Bxc4` a bishop's.
+        """
+        wanted = text.strip()
+        names = {self.action_to_text(state, int(a)): int(a) for a in self.legal(state)}
         if wanted in names:
             return names[wanted]
-        shown = ", ".join(list(names)[:12]) + (", ..." if len(names) > 12 else "")
-        raise GameError(f"illegal move {text.strip()!r}: expected one of {shown or 'no move (the game is over)'}")
+        folded = [name for name in names if name.lower() == wanted.lower()]
+        if len(folded) == 1:
+            return names[folded[0]]
+        if folded:
+            raise GameError(f"ambiguous move {wanted!r}: expected one of {', '.join(folded)}")
+        listed = ", ".join(list(names)[:12]) + (", ..." if len(names) > 12 else "")
+        raise GameError(f"illegal move {wanted!r}: expected one of {listed or 'no move (the game is over)'}")
+
+    def set_up(self, codes: Codes, player: int) -> State:
+        """A new row: the position with these codes on the board, see `board`, and `player` to move.
+
+        What neither says, as a count of moves or what must not be repeated, is as if the game began there. A game
+        that writes this has positions as text. Raises GameError for a board that the rules cannot go on from.
+        """
+        raise GameError(
+            f"{self.name}: expected moves, since its class has no `set_up` that makes a position of a board"
+        )
+
+    def position_to_text(self, state: State) -> str:
+        """The position in one line that `text_to_position` reads, see games/position_text.py; `X.O/.X./... O`.
+
+        Raises GameError for a game without `set_up`.
+        """
+        if type(self).set_up is Game.set_up:
+            raise GameError(f"{self.name}: has no text for positions, since its class has no `set_up`")
+        side = side_text(int(state[PLAYER]), self.pieces, self.players)
+        return f"{board_text(self.board(state), self.pieces)} {side}"
+
+    def text_to_position(self, text: str) -> State:
+        """A new row: the position that `text` stands for, a board with the side to move or moves from the start.
+
+        Raises GameError, saying what was expected and what came.
+        """
+        text = " ".join(text.replace(",", " ").split())
+        if not text:
+            raise GameError("expected a position or moves, got nothing")
+        if looks_like_board(text, self.shape, self.pieces):
+            codes, player = read_board(text, self.shape, self.pieces, self.players)
+            return np.ascontiguousarray(self.set_up(codes, player), np.int64)
+        return self.after_moves(text)
+
+    def after_moves(self, text: str) -> State:
+        """A new row: the position after moves from the start, with spaces or commas between them.
+
+        Where every first move is one character nothing need be between them. Raises GameError.
+        """
+        state, moves = self.new_state(), text.replace(",", " ").split()
+        if len(moves) == 1 and all(len(self.action_to_text(state, int(a))) == 1 for a in self.legal(state)):
+            moves = list(moves[0])
+        for number, move in enumerate(moves, 1):
+            try:
+                state = self.after(state, self.text_to_action(state, move))
+            except GameError as error:
+                raise GameError(f"{shown(text)}: expected a position or moves; move {number}: {error}") from None
+        return state
 
     def cell_to_text(self, cell: int) -> str:
         """A cell's column letter and row number, as `c4`."""
@@ -204,15 +272,38 @@ class Game:
         """The number printed beside a row; row 0 is the top one."""
         return row + 1 if self.rows_from_top else self.shape[0] - row
 
+    # --- drawing: defaults suit a board of pieces; people see the same in a terminal's line mode and full screen.
+
+    @property
+    def column_labels(self) -> Sequence[str]:
+        """What is printed above or below each column, [W]."""
+        return self.column_letters[: self.shape[1]]
+
+    def cell_texts(self, state: State) -> list[list[str]]:
+        """What each cell shows, [H][W]: its piece, or whatever a game has there, as a number of seeds."""
+        return [[self.pieces[code] for code in row] for row in self.board(state)]
+
+    def action_cells(self, state: State, action: int) -> tuple[int, ...] | None:
+        """The cells of a move, as `board` has them, to be clicked and for heat maps: where it goes, or from and to.
+
+        None: those that its text names, or that it changes on the board. (): it has none, as a pass.
+        """
+        return None
+
+    def beside(self, state: State) -> list[str]:
+        """What stands beside the board, a line each: hands, castling rights, counters; none for most games."""
+        return []
+
     def render(self, state: State) -> str:
-        """The board as text with its coordinates."""
-        width = len(str(self.shape[0]))
-        header = " " * (width + 1) + " ".join(self.column_letters[: self.shape[1]])
+        """The board as text with its coordinates, and what stands beside it."""
+        texts, labels = self.cell_texts(state), list(self.column_labels)
+        margin, width = len(str(self.shape[0])), max(map(len, [*labels, *itertools.chain(*texts)]))
         rows = [
-            f"{self.row_label(r):>{width}} " + " ".join(self.pieces[code] for code in row)
-            for r, row in enumerate(self.board(state))
+            f"{self.row_label(r):>{margin}} " + " ".join(f"{text:>{width}}" for text in row)
+            for r, row in enumerate(texts)
         ]
-        return "\n".join([header, *rows])
+        header = " " * (margin + 1) + " ".join(f"{label:>{width}}" for label in labels)
+        return "\n".join([header, *rows, *self.beside(state)])
 
     # --- what follows is the same for every game
 

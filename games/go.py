@@ -10,7 +10,7 @@ Action size * size passes.
 The state row is explained in games/go_board.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,6 +77,7 @@ from keima.games.go_planes import (
     encode_chains,
 )
 from keima.games.go_repetition import forbidden_of, legal_and_doubtful, remember
+from keima.games.go_set_up import FIELDS, fields_of, forbid, forbidden_cells, set_field, set_stones
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,38 @@ class Go(Game):
         stones = state[BITBOARDS:][: 2 * (self.size + 2)].reshape(2, self.size + 2, 1)
         black, white = stones[:, 1:-1] >> np.arange(self.size) & 1
         return black + 2 * white
+
+    def set_up(self, codes, player):
+        state = replace(self, handicap=0).new_state()  # an empty board under the same rules
+        state[KOMI] = self.new_state()[KOMI]
+        set_stones(state, codes, player)
+        return state
+
+    def position_to_text(self, state):
+        """See `Game`; with the fields of games/go_set_up.py."""
+        fields = fields_of(state)
+        if cells := forbidden_cells(state):
+            fields["ko"] = ",".join(map(self.cell_to_text, cells))
+        return " ".join([super().position_to_text(state), *(f"{name}={fields[name]}" for name in sorted(fields))])
+
+    def text_to_position(self, text):
+        """See `Game`; with the fields of games/go_set_up.py."""
+        words = text.split()
+        fields = dict(word.partition("=")[::2] for word in words if "=" in word)
+        state = super().text_to_position(" ".join(word for word in words if "=" not in word))
+        if fields and state[PLIES]:
+            raise GameError(f"position: expected {', '.join(fields)} after a board alone, not after moves")
+        for name, value in fields.items():
+            if name not in FIELDS:
+                raise GameError(f"position: expected fields of {', '.join(FIELDS)}, got {name!r}")
+            if name != "ko":
+                set_field(state, name, value, self.handicap if self.placement == "free" else 0)
+        names = {self.cell_to_text(cell): cell for cell in range(self.size**2)}
+        points = fields["ko"].lower().split(",") if "ko" in fields else []
+        if unknown := [point for point in points if point not in names]:
+            raise GameError(f"position: ko: expected points as {self.cell_to_text(0)}, got {unknown[0]!r}")
+        forbid(state, [names[point] for point in points])
+        return state
 
     def symmetries(self):
         return cell_symmetries(self, rotations=True)

@@ -71,16 +71,24 @@ def is_suicide(state, point):
 
 
 @kernel
-def would_repeat(state, point):
-    """Whether a move of the side to move on an empty point would be forbidden as a repetition."""
-    me, turn, history = state[PLAYER], state[TURN], history_at(state)
+def code_after(state, point):
+    """What the history would have of the position after a move of the side to move on an empty point."""
+    me = state[PLAYER]
     code = state[HASH] ^ HASHES[me, point] ^ hash_of_captured(state, point, 1 - me)
     if state[SUICIDE] and is_suicide(state, point):
         code = state[HASH] ^ hash_of_captured(state, point, me)
-    if state[KO_RULE] == SIMPLE:
-        return turn > 0 and state[history + turn - 1] == code
     if state[KO_RULE] == SITUATIONAL and me == BLACK:
         code ^= WHITE_TO_MOVE
+    return code
+
+
+@kernel
+def would_repeat(state, point):
+    """Whether a move of the side to move on an empty point would be forbidden as a repetition."""
+    turn, history = state[TURN], history_at(state)
+    code = code_after(state, point)
+    if state[KO_RULE] == SIMPLE:
+        return turn > 0 and state[history + turn - 1] == code
     if is_in_filter(state, code):
         for i in range(turn):
             if state[history + i] == code:
@@ -156,5 +164,11 @@ def remember(state):
     code = state[HASH]
     if state[KO_RULE] == SITUATIONAL and state[PLAYER] == WHITE:
         code ^= WHITE_TO_MOVE
+    remember_code(state, code)
+
+
+@kernel
+def remember_code(state, code):
+    """Puts a hash in the current position's place in the history."""
     state[history_at(state) + state[TURN]] = code
     state[grid_at(state, FILTER) + (code >> 5 & FILTER_WORDS - 1)] |= 1 << (code & 31)

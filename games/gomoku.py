@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, cell_symmetries, kernel, parameter
+from keima.games.contract import (
+    DRAW,
+    ONGOING,
+    PLAYER,
+    Game,
+    GameError,
+    cell_symmetries,
+    check_alternation,
+    kernel,
+    parameter,
+)
 
 SIZE, WIN, PLIES, LAST, STONES = 1, 2, 3, 4, 5
 LINES = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
@@ -49,6 +59,20 @@ class Gomoku(Game):
     def board(self, state):
         first, second = state[STONES:].reshape(2, self.size, 1) >> np.arange(self.size) & 1
         return first + 2 * second
+
+    def set_up(self, codes, player):
+        """See `Game`. The last move, through which a row is looked for, is one in a row where there is such."""
+        check_alternation(codes, player, self.pieces)
+        state, last = self.new_state(), None
+        for who in (player, 1 - player):
+            for cell in np.flatnonzero(codes == 1 + who):
+                state[PLAYER] = who
+                play(state, cell)
+                last = cell if self.outcome(state) == who else last
+            if who == player and last is not None:
+                raise GameError(f"position: {self.pieces[1 + who]} has {self.win} in a row, so the game ended before")
+        state[LAST] = state[LAST] if last is None else last
+        return state
 
     def symmetries(self):
         return cell_symmetries(self, rotations=True)

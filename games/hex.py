@@ -18,7 +18,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keima.games.contract import FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, Game, Symmetry, identity, kernel, parameter
+from keima.games.contract import (
+    FIRST_WINS,
+    ONGOING,
+    PLAYER,
+    SECOND_WINS,
+    Game,
+    GameError,
+    Symmetry,
+    check_alternation,
+    identity,
+    kernel,
+    parameter,
+)
 
 SIZE, GRIDS = 1, 2
 OWN, OTHER, JOINED = 0, 1, 2
@@ -55,6 +67,18 @@ class Hex(Game):
     def board(self, state):
         red, blue = state[GRIDS : GRIDS + 2 * self.size].reshape(2, self.size, 1) >> np.arange(self.size) & 1
         return red + 2 * blue
+
+    def set_up(self, codes, player):
+        check_alternation(codes, player, self.pieces)
+        state = self.new_state()
+        for who, board in enumerate((codes, codes.T)):  # each as that side sees it
+            for cell in np.flatnonzero(board == 1 + who):
+                state[PLAYER] = who
+                play(state, cell)
+        state[PLAYER] = player
+        if self.outcome(state) == player:
+            raise GameError(f"position: {self.players[player]}'s edges are joined, so the game ended before")
+        return state
 
     def action_to_text(self, state, action):
         row, column = divmod(action, self.size)

@@ -68,6 +68,21 @@ class Othello(Game):
         first, second = state[DISCS : DISCS + 2 * self.size].reshape(2, self.size, 1) >> np.arange(self.size) & 1
         return first + 2 * second
 
+    def set_up(self, codes, player):
+        state, middle = self.new_state(), slice(self.size // 2 - 1, self.size // 2 + 1)
+        if not codes[middle, middle].all():
+            raise GameError("position: expected discs on the four cells in the middle")
+        state[PLAYER] = player
+        for who in range(2):
+            grid(state, who)[:] = (codes == who + 1) @ (1 << np.arange(self.size))
+        if not mark_moves(state, player):
+            state[OVER] = not mark_moves(state, 1 - player)
+            grid(state, 2)[:] = 0
+        return state
+
+    def position_to_text(self, state):
+        return super().position_to_text(state).replace("/", "")  # 64 characters and the side, as is usual
+
     def symmetries(self):
         return cell_symmetries(self, rotations=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keima.games.contract import DRAW, ONGOING, PLAYER, Game, cell_symmetries, kernel
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, cell_symmetries, check_alternation, kernel
 
 CELLS = 9
 STONES = 1  # state[STONES + player]: that player's cells
@@ -30,6 +30,10 @@ class TicTacToe(Game):
 
     def board(self, state):
         return np.array([(state[1] >> c & 1) + 2 * (state[2] >> c & 1) for c in range(CELLS)]).reshape(3, 3)
+
+    def set_up(self, codes, player):
+        check_alternation(codes, player, self.pieces)
+        return np.array([player, *((1 << np.flatnonzero(codes == code)).sum() for code in (1, 2))])
 
     def symmetries(self):
         return cell_symmetries(self, rotations=True)

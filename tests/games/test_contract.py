@@ -131,6 +131,21 @@ def test_outcomes_scores_and_owners_agree(game):
     assert {FIRST_WINS, SECOND_WINS} <= seen  # neither side's win has been forgotten
 
 
+def test_a_position_is_written_as_text_and_read_again(game):
+    for states, _ in played_games(game, 5):
+        for state in states:
+            text = game.position_to_text(state)
+            read = game.text_to_position(text)
+            assert game.position_to_text(read) == text
+            assert np.array_equal(game.board(read), game.board(state))
+            assert read[PLAYER] == state[PLAYER]
+            if game.outcome(state) == ONGOING or game.name != "go":  # whose text does not count moves
+                assert game.outcome(read) == game.outcome(state)
+                assert set(game.legal(read)) == set(game.legal(state))
+            if game.name != "go":  # which shows the last moves, too
+                assert np.array_equal(game.planes(read), game.planes(state))
+
+
 def image_of_start(game, symmetry):
     """The initial position after a symmetry. Othello's has its colours exchanged by half of the symmetries."""
     state = game.new_state()
