@@ -28,7 +28,8 @@ def test_a_board_is_read_and_written_in_the_same_way(spec, text):
 
 
 @pytest.mark.parametrize("text", [
-    "X.O/.X./... O", "X.O.X.... O", "X-O_X---- o", "X1O/1X1/3 O", "x.o/.x./... O", "X.O .X. ... O", " X.O / .X. / ... O ",
+    "X.O/.X./... O", "X.O.X.... O",
+    "X-O_X---- o", "X1O/1X1/3 O", "x.o/.x./... O", "X.O .X. ... O", " X.O / .X. / ... O ",
 ])  # fmt: skip
 def test_ways_to_write_a_board(text):
     game = games.load("tictactoe")
@@ -59,13 +60,14 @@ def test_moves_are_a_position_too(spec, text, moves):
     ("tictactoe", "X.Q/.X./... O", "position 'X.Q/.X./... O': expected cells of . X O, got 'Q'"),
     ("tictactoe", "X.O/.X./... X", "position: expected as many of both where X is to move, got 2 X and 1 O"),
     ("tictactoe", "b2 b2",
-     "'b2 b2': expected a position or moves; move 2: illegal move 'b2': expected one of a3, b3, c3, a2, c2, a1, b1, c1"),
+     "'b2 b2': expected a position or moves; move 2: illegal move 'b2': "
+     "expected one of a3, b3, c3, a2, c2, a1, b1, c1"),
     ("connect4", "......./......./......./......./...O.../......X X",
      "position: expected every stone on another one or on the bottom row"),
     ("connect4", "......./......./......./......./OOO..../XXXX..O X",
      "position: X has four in a row, so the game ended before"),
-    ("othello:4", "....|....", "'....|....': expected a position or moves; move 1: illegal move '....|....': expected one of "
-     "b1, a2, d3, c4"),
+    ("othello:4", "....|....", "'....|....': expected a position or moves; move 1: illegal move '....|....': "
+     "expected one of b1, a2, d3, c4"),
     ("othello:4", "X.../.OX./..O./.... X", "position: expected discs on the four cells in the middle"),
     ("gomoku:5,win=3", "XXX../...../OO.O./...../..... X", "position: X has 3 in a row, so the game ended before"),
     ("hex:2", "RB/RB R", "position: Red's edges are joined, so the game ended before"),
@@ -121,7 +123,7 @@ def test_any_text_is_read_or_refused(text):
         game = games.load(name)
         try:
             state = game.text_to_position(text)
-        except GameError as error:
-            assert "\n" not in str(error)
-        else:
-            assert state.shape == game.new_state().shape
+        except GameError:
+            continue
+        assert state.shape == game.new_state().shape
+        assert np.array_equal(game.board(Position.from_text(game, text).state), game.board(state))
