@@ -1,15 +1,13 @@
 """Gymnasium environments: every game as a single-agent problem, the other side played by any player.
 
-    import gymnasium
-    import keima.agent.environment  # registers keima/TicTacToe-v0, keima/ConnectFour-v0, ... one for every game
-
-    environment = gymnasium.make("keima/ConnectFour-v0", opponent="rollout:200", agent_plays="first")
+    environment = gymnasium.make("keima.gym:keima/ConnectFour-v0", opponent="rollout:200", agent_plays="first")
     observation, info = environment.reset(seed=1)
     action = environment.action_space.sample(info["action_mask"])
     observation, reward, terminated, truncated, info = environment.step(action)
 
-Gymnasium from 1.0 on does not look for installed environments by itself, hence the import; in one line it is
-`gymnasium.make("keima.agent.environment:keima/ConnectFour-v0")`. A game of your own: `GameEnvironment("./mygame.py")`.
+Gymnasium from 1.0 on does not look for installed environments by itself, hence the module before the colon. There is
+one environment for every shipped game, and `gymnasium.make("keima.gym:keima/Game-v0", game="./mygame.py")` for a game
+of your own.
 """
 
 from collections.abc import Callable
@@ -28,6 +26,8 @@ if TYPE_CHECKING:  # registering must not cost the seconds that numba takes to i
 
 SIDES = ("first", "second", "alternate", "random")
 """What `agent_plays` may be: always one side, the other side every game, or a side drawn for every game."""
+ANY_GAME = "keima/Game-v0"
+"""The environment that is told its game, by name or by a game file's path."""
 
 Observation = NDArray[np.float32]
 
@@ -45,10 +45,13 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
     "illegal action" where it is otherwise "win", "draw" or "loss" (it is there at the end only).
     `info["player"]` is the agent's side, 0 or 1, which `agent_plays` decides.
 
-    `reset(seed=...)` makes everything repeat: sides, and the opponent, who is made anew where text named him.
+    `reset(seed=...)` makes everything repeat: sides, and the opponent, who is made anew where text named him. Where
+    sides alternate, the seed draws the first one, so that a seed at every reset gives both.
+
+    With `render_mode="human"` the board is printed after every reset and step; with "ansi" `render` returns it.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (as gymnasium types it)
+    metadata: dict[str, Any] = {"render_modes": ["human", "ansi"], "render_fps": 1}  # noqa: RUF012 (as gymnasium types it)
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         if agent_plays not in SIDES:
             raise GameError(f"agent_plays is one of {', '.join(SIDES)}; got {agent_plays!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise GameError(f"render_mode is ansi or None; got {render_mode!r}")
+            raise GameError(f"render_mode is human, ansi or None; got {render_mode!r}")
         if not (isinstance(opponent, str) or callable(opponent) or isinstance(opponent, Player)):
             raise GameError(f"opponent is text, a player or a function; got {type(opponent).__name__}")
         self.game = games.load(f"{game}:{game_parameters}" if game_parameters else game)
@@ -82,7 +85,7 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
         self._opponent, self._simulations, self._agent_plays = opponent, simulations, agent_plays
         self._made: Player | None = None  # the opponent that text named
         self._choose = self._opponents_choice(int(np.random.default_rng().integers(2**31)))
-        self._games_started = 0
+        self._next_agent = 0  # the agent's side in the next game, where sides alternate
         self._agent = 0  # the agent's side in the present game
         self._forfeited = False  # whether an illegal action ended the present game
         self._opponent_resigned = False  # whether that ended it
@@ -96,13 +99,13 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
 
         super().reset(seed=seed)
         if seed is not None:
-            self._games_started = 0
+            self._next_agent = int(self.np_random.integers(2))
             self._choose = self._opponents_choice(int(self.np_random.integers(2**31)))
         self._agent = self._next_side()
-        self._games_started += 1
         self._forfeited = self._opponent_resigned = False
         self._position = Position(self.game)
         self._let_opponent_move(self._position)
+        self._show()
         return self._observation(self._position), self._info(self._position)
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -115,20 +118,29 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
             self._let_opponent_move(position)
         else:
             self._forfeited = True
+        self._show()
         info = self._info(position)
         reward = {"win": 1.0, "loss": -1.0, "illegal action": -1.0}.get(info.get("result", ""), 0.0)
         return self._observation(position), reward, "result" in info, False, info
 
     def render(self) -> str | None:  # type: ignore[override]
-        """The board as text and whose turn it is, or None where no `render_mode` was asked for."""
+        """The board as text and whose turn it is, for "ansi". None otherwise; for "human" it has been printed."""
         if self.render_mode is None:
             return None
         if self._position is None:
             raise gymnasium.error.ResetNeeded("no game has begun: call reset() before render()")
-        result = self._info(self._position).get("result")
+        return self._drawing(self._position) if self.render_mode == "ansi" else None
+
+    def _show(self) -> None:
+        """Prints the board for the one who watches."""
+        if self.render_mode == "human" and self._position is not None:
+            print(self._drawing(self._position), end="\n\n", flush=True)
+
+    def _drawing(self, position: "Position") -> str:
+        result = self._info(position).get("result")
         side = self.game.players[self._agent]
         status = f"The agent ({side}) is to move." if result is None else f"For the agent ({side}): {result}."
-        return f"{self.game.render(self._position.state)}\n{status}"
+        return f"{self.game.render(position.state)}\n{status}"
 
     def close(self) -> None:
         """Ends an opponent that text named, which may be another program."""
@@ -149,7 +161,10 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
     def _next_side(self) -> int:
         if self._agent_plays == "random":
             return int(self.np_random.integers(2))
-        return {"first": 0, "second": 1, "alternate": self._games_started % 2}[self._agent_plays]
+        if self._agent_plays == "alternate":
+            side, self._next_agent = self._next_agent, 1 - self._next_agent
+            return side
+        return SIDES.index(self._agent_plays)
 
     def _let_opponent_move(self, position: "Position") -> None:
         from keima.agent.contracts.player import Resignation
@@ -186,11 +201,12 @@ class GameEnvironment(gymnasium.Env[Observation, np.int64]):
 
 
 def register_environments() -> None:
-    """Makes `keima/ConnectFour-v0` and its like known to gymnasium: one for every shipped game, by its class's name."""
-    for name, class_name in games.names().items():
-        identifier = f"keima/{class_name}-v0"
+    """Makes `keima/ConnectFour-v0` and its like known to gymnasium: one for every shipped game, by its class's name,
+    and ANY_GAME."""
+    shipped = {f"keima/{class_name}-v0": {"game": name} for name, class_name in games.names().items()}
+    for identifier, arguments in {ANY_GAME: {}, **shipped}.items():
         if identifier not in gymnasium.registry:
-            gymnasium.register(identifier, "keima.agent.environment:GameEnvironment", kwargs={"game": name})
+            gymnasium.register(identifier, "keima.agent.environment:GameEnvironment", kwargs=arguments)
 
 
 register_environments()

@@ -85,6 +85,8 @@ def test_imports_go_down_the_list_of_rooms(name: str):
             assert ROOMS.index(room_of(taken)) <= room, f"{name} line {line}: {ROOMS[room]} must not import {target}"
             assert taken != TOP, f"{name} line {line}: nobody imports the top"
         assert target.partition(".")[0] != "tests", f"{name} line {line}: imports the tests"
+        is_ours = target.partition(".")[0] == "keima"
+        assert not is_ours or target.split(".")[1] in (*FLOORS, "configs"), f"{name} line {line}: the face is on top"
 
 
 def test_every_folder_with_code_is_a_room_or_in_one():
@@ -155,11 +157,13 @@ def test_the_top_level_holds_the_agreed_entries_alone():
 
 
 def test_tests_mirror_the_modules():
-    """x/y.py is tested by tests/x/test_y.py (__init__.py by test_init.py); a test of no module is a leftover."""
-    for floor in FLOORS:
+    """x/y.py is tested by tests/x/test_y.py (__init__.py by test_init.py, __main__.py by test_main.py); a test of no
+    module is a leftover."""
+    dunders = {"init.py": "__init__.py", "main.py": "__main__.py"}
+    for floor in (*FLOORS, "keima"):
         for path in (ROOT / "tests" / floor).rglob("test_*.py"):
             folder, name = ROOT / path.relative_to(ROOT / "tests").parent, path.name.removeprefix("test_")
-            module = folder / ("__init__.py" if name == "init.py" else name)
+            module = folder / dunders.get(name, name)
             assert module.exists() or module.with_suffix("").is_dir(), f"{path.relative_to(ROOT)}: no {module.name}"
 
 

@@ -137,7 +137,8 @@ def test_folders_shown_are_there_in_order():
 @pytest.mark.parametrize(
     "code", [code for text in TEXTS.values() for code in python_blocks(text) if "(Game)" not in code]
 )
-def test_python_shown_runs(code):
+def test_python_shown_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "a document", "exec"), {"__name__": "__main__"})
 
 

@@ -146,9 +146,16 @@ def test_sides():
     drawn = sides("random", 40, seed=3)
     assert drawn == sides("random", 40, seed=3)
     assert 8 < sum(drawn) < 32
-    # A seed starts the alternation anew, so that it repeats everything.
+
+
+def test_a_seed_draws_the_side_that_alternation_begins_with():
     environment = GameEnvironment("tictactoe")
-    assert [environment.reset(seed=s)[1]["player"] for s in (None, 1, None, 1)] == [0, 0, 1, 0]
+    for seed in range(6):
+        first = [environment.reset(seed=s)[1]["player"] for s in (seed, None, None)]
+        assert first == [environment.reset(seed=s)[1]["player"] for s in (seed, None, None)]
+        assert first in ([0, 1, 0], [1, 0, 1])
+    sides = [environment.reset(seed=seed)[1]["player"] for seed in range(200)]
+    assert 75 < sum(sides) < 125  # 100 give or take 3.5 standard deviations
 
 
 def test_the_opponent_has_moved_when_the_agent_is_second():
@@ -196,7 +203,7 @@ def test_kinds_of_opponents():
         ({"opponent": "randm"}, "no player 'randm'"),
         ({"opponent": 3}, "opponent is text, a player or a function; got int"),
         ({"agent_plays": "white"}, "agent_plays is one of first, second, alternate, random; got 'white'"),
-        ({"render_mode": "human"}, "render_mode is ansi or None; got 'human'"),
+        ({"render_mode": "rgb_array"}, "render_mode is human, ansi or None; got 'rgb_array'"),
         ({"game_parameters": "5"}, "othello: size is an even number, got 5"),
     ],
 )
@@ -214,6 +221,18 @@ def test_rendering():
     environment.step(4)
     assert environment.render() == "  a b c\n 1 B . .\n  2 . R .\n   3 . . .\nThe agent (Red) is to move."
     assert GameEnvironment("hex").render() is None
+
+
+def test_a_human_sees_every_position(capsys):
+    environment = gymnasium.make(IDS["hex"], game_parameters="3", opponent=lowest, agent_plays="first",
+                                 render_mode="human")  # fmt: skip
+    environment.reset()
+    environment.step(4)
+    begun, moved = capsys.readouterr().out.split("\n\n")[:2]
+    assert begun == "  a b c\n 1 . . .\n  2 . . .\n   3 . . .\nThe agent (Red) is to move."
+    assert moved == "  a b c\n 1 B . .\n  2 . R .\n   3 . . .\nThe agent (Red) is to move."
+    assert environment.render() is None
+    assert capsys.readouterr().out == ""
 
 
 def test_before_the_first_reset():
@@ -240,14 +259,8 @@ def test_registering_is_cheap_and_gives_every_game_its_name():
         "print([m for m in ('numba', 'torch', 'keima.agent.players.factory') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == [str(sorted(IDS.values())), "[]"]
+    assert run.stdout.splitlines() == [str(sorted([*IDS.values(), "keima/Game-v0"])), "[]"]
     assert run.stderr == ""
-
-
-def test_made_in_one_line():
-    code = "import gymnasium; print(gymnasium.make('keima.agent.environment:keima/ConnectFour-v0').spec.id)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "keima/ConnectFour-v0\n"
 
 
 def test_an_opponent_that_resigns_has_lost():
