@@ -1,21 +1,20 @@
 """Players that are other programs, made from their specification."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keima.agent.contracts.player_spec import PlayerSpec, engine_options
 from keima.agent.engines import DEFAULT_TIMEOUT_S
 from keima.agent.engines.gtp import GtpPlayer
-from keima.agent.engines.usi import SKILL_LEVEL, GoLimit, UsiPlayer
+from keima.agent.engines.uci import UciPlayer
+from keima.agent.engines.uci_client import SKILL_LEVEL, GoLimit
+from keima.agent.engines.usi import UsiPlayer
 from keima.games.contract import Game
-
-if TYPE_CHECKING:
-    from keima.agent.engines.uci import UciPlayer
 
 DEFAULT_SECONDS = 1.0
 """What a move may take of an engine that has to be told, where nothing else is said."""
 
 
-def engine_player(game: Game, spec: PlayerSpec) -> "GtpPlayer | UsiPlayer | UciPlayer":
+def engine_player(game: Game, spec: PlayerSpec) -> GtpPlayer | UciPlayer:
     """A player of kind `gtp`, `uci` or `usi`, its engine started; it has `close()`.
 
     Raises GameError for no such program, or one that does not play this game, EngineError where it fails.
@@ -38,8 +37,5 @@ def engine_player(game: Game, spec: PlayerSpec) -> "GtpPlayer | UsiPlayer | UciP
     limit = GoLimit(given.get("nodes"), given.get("depth"), given.get("seconds"))
     if limit == GoLimit():
         limit = GoLimit(seconds=DEFAULT_SECONDS)
-    if spec.kind == "usi":
-        return UsiPlayer(spec.argument, game, limit, options=options, timeout_s=timeout_s)
-    from keima.agent.engines.uci import UciPlayer  # python-chess takes a while to import
-
-    return UciPlayer(spec.argument, game, limit, options=options, timeout_s=timeout_s)
+    engine = UsiPlayer if spec.kind == "usi" else UciPlayer
+    return engine(spec.argument, game, limit, options=options, timeout_s=timeout_s)

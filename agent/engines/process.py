@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Iterator
 from typing import IO
 
 from keima.agent.engines import EngineError, Fault, program_and_arguments
@@ -211,7 +212,7 @@ def _read_complaints(stream: IO[bytes], complaints: deque[str]) -> None:
             complaints.append(line)
 
 
-def _split(stream: IO[bytes], max_line: int):
+def _split(stream: IO[bytes], max_line: int) -> Iterator[str]:
     """The lines of an unbuffered stream, each cut at `max_line` bytes; memory stays bounded whatever it holds."""
     line = b""
     while chunk := stream.read(1 << 16):

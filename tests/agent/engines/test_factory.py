@@ -7,7 +7,8 @@ import pytest
 
 from keima.agent.engines.factory import DEFAULT_SECONDS
 from keima.agent.engines.gtp import GtpPlayer
-from keima.agent.engines.usi import GoLimit, UsiPlayer
+from keima.agent.engines.uci_client import GoLimit
+from keima.agent.engines.usi import UsiPlayer
 from keima.agent.players.factory import make_player
 from keima.games import load
 from keima.games.contract import GameError
@@ -46,7 +47,7 @@ def test_usi(monkeypatch):
     assert player.name == "an engine"
     assert player._limit == GoLimit(seconds=DEFAULT_SECONDS)
     assert player.choose(Position(TICTACTOE)) == 4
-    said = player._client._process
+    said = player.client
     player.close()
     assert said.complaints[:2] == ["setoption name Style value wild", "setoption name Skill Level value 7"]
     limited = make_player(f"{command} nodes=9 depth=2 seconds=0.5", TICTACTOE)

@@ -12,7 +12,8 @@ import pytest
 
 from keima.agent.engines import EngineError, Fault, program_and_arguments
 from keima.agent.engines.uci import UciPlayer, require_chess
-from keima.agent.engines.usi import GoLimit
+from keima.agent.engines.uci_client import GoLimit
+from keima.agent.players.factory import make_player
 from keima.games import load
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError
 from keima.games.position import Position, position_after
@@ -72,7 +73,8 @@ def command(fault: str, moves: str = "", *arguments: str) -> str:
 
 
 def player(fault: str, moves: str = "", *arguments: str, **options) -> UciPlayer:
-    return UciPlayer(command(fault, moves, *arguments), CHESS, GoLimit(nodes=5), timeout_s=LONG_S, **options)
+    options = {"timeout_s": LONG_S, **options}
+    return UciPlayer(command(fault, moves, *arguments), CHESS, GoLimit(nodes=5), **options)
 
 
 def choose(player: UciPlayer, *moves: str) -> str:
@@ -94,12 +96,12 @@ def test_a_game(fault: str):
     assert honest.name == "Faulty 1.0"
     assert choose(honest) == "e2e4"
     assert choose(honest, "d2d4", "e7e5") == "g1f3"
-    complaints = honest._engine._protocol.complaints
+    client = honest.client
     with pytest.raises(GameError, match="the game is over"):
         choose(honest, "f2f3", "e7e5", "g2g4", "d8h4")
     if fault == "honest":
-        assert "setoption name Style value wild" in complaints
-        assert list(complaints)[-2:] == ["position startpos moves d2d4 e7e5", "go nodes 5"]
+        assert "setoption name Style value wild" in client.complaints
+        assert client.complaints[-2:] == ["position startpos moves d2d4 e7e5", "go nodes 5"]
     honest.close()
     honest.close()
     assert choose(honest) == "e2e4"  # started anew
@@ -110,8 +112,8 @@ def test_a_game(fault: str):
     ("fault", "kind", "message"),
     [
         ("crash", Fault.CRASHED, r"Faulty 1\.0 crashed: it ended with exit code 3; its last words: Traceback"),
-        ("illegal", Fault.ILLEGAL, "played an illegal move, illegal uci: 'a1a8', after 2 moves"),
-        ("unreadable", Fault.ILLEGAL, "played an illegal move, .*'zz99'"),
+        ("illegal", Fault.ILLEGAL, "played an illegal move, 'a1a8', after 2 moves"),
+        ("unreadable", Fault.ILLEGAL, "played an illegal move, 'zz99', after 2 moves"),
         ("none", Fault.ILLEGAL, "found no move after 2 moves"),
         ("nonsense", Fault.ILLEGAL, "found no move"),
     ],
@@ -127,14 +129,13 @@ def test_faults_are_named_and_the_engine_is_started_anew(fault: str, kind: Fault
 
 
 def test_an_engine_that_hangs_is_ended():
-    hanging = player("hang")
-    hanging._engine._timeout_s = 0.3
-    pid = hanging._engine._transport.get_pid()
+    hanging = player("hang", timeout_s=0.3)
+    client = hanging.client
     with pytest.raises(EngineError, match=r"hung: it did not move after 0 moves within 0\.3 s") as caught:
         choose(hanging)
     assert caught.value.fault is Fault.HUNG
-    assert not hanging._engine.is_running
-    while os.path.exists(f"/proc/{pid}"):  # until it is gone
+    assert not client.is_running
+    while os.path.exists(f"/proc/{client.pid}"):  # until it is gone
         time.sleep(0.01)
 
 
@@ -151,9 +152,9 @@ def test_an_engine_that_does_not_start_is_said():
         player("no start")
     with pytest.raises(EngineError, match=r"did not answer `uci` within 0\.3 s"):
         UciPlayer(command("silent"), CHESS, GoLimit(nodes=1), timeout_s=0.3)
-    with pytest.raises(GameError, match=r"Faulty 1\.0: .*does not support option Hash"):
+    with pytest.raises(GameError, match=r"Faulty 1\.0 has no option 'Hash'; it has: Skill Level, Style"):
         player("honest", options={"Hash": "16"})
-    with pytest.raises(GameError, match="expected integer for spin option 'Skill Level'"):
+    with pytest.raises(GameError, match="expected integer from 0 to 20 for spin option 'Skill Level', got 'high'"):
         player("honest", options={"Skill Level": "high"})
     with pytest.raises(GameError, match="no program 'no-such-engine'"):
         UciPlayer("no-such-engine", CHESS, GoLimit(nodes=1))
@@ -173,4 +174,16 @@ def test_stockfish_mates():
     position = Position(CHESS)
     for _ in range(4):
         position.play(stockfish.choose(position))
+    stockfish.begin_game(seed=1)
+    position.play_text("a2a3" if position.player == 0 else "a7a6")
+    position.play(stockfish.choose(position))
     stockfish.close()
+
+
+@pytest.mark.skipif(not has_stockfish(), reason="stockfish is not installed")
+def test_stockfish_is_set_up_by_its_text():
+    player = make_player('uci:"stockfish" level=3 nodes=50 set="clear hash=, threads=1"', CHESS)
+    assert choose(player) in {CHESS.action_to_text(CHESS.new_state(), a) for a in CHESS.legal(CHESS.new_state())}
+    player.close()
+    with pytest.raises(GameError, match=r"Stockfish.*: expected integer from 0 to 20 for spin option"):
+        make_player("uci:stockfish level=21", CHESS)

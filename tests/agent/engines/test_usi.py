@@ -8,7 +8,8 @@ import pytest
 
 from keima.agent.contracts.player import Resignation
 from keima.agent.engines import EngineError, Fault, program_and_arguments
-from keima.agent.engines.usi import GoLimit, UsiClient, UsiPlayer
+from keima.agent.engines.uci_client import USI, GoLimit, UciClient
+from keima.agent.engines.usi import UsiPlayer
 from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import position_after
@@ -25,7 +26,8 @@ def command(fault: str, moves: str = "", *arguments: str) -> str:
 
 def player(fault: str, moves: str = "", *arguments: str, **options) -> UsiPlayer:
     limit = options.pop("limit", GoLimit(nodes=5))
-    return UsiPlayer(command(fault, moves, *arguments), TICTACTOE, limit, timeout_s=LONG_S, **options)
+    options = {"timeout_s": LONG_S, **options}
+    return UsiPlayer(command(fault, moves, *arguments), TICTACTOE, limit, **options)
 
 
 def choose(player: UsiPlayer, *moves: str) -> str:
@@ -68,18 +70,18 @@ def test_a_game(fault: str):
 def test_what_the_engine_is_told(limit: GoLimit, expected: str):
     asked = player("honest", "a1 b1 c1", limit=limit, options={"skill level": "3"})
     choose(asked, "b2", "c2")
-    complaints = asked._client._process  # it writes on stderr what it was told
+    client = asked.client  # it writes on stderr what it was told
     asked.close()
-    assert complaints.complaints == ["setoption name Skill Level value 3", "position startpos moves b2 c2", expected]
+    assert client.complaints == ["setoption name Skill Level value 3", "position startpos moves b2 c2", expected]
 
 
 @pytest.mark.parametrize(
     ("fault", "kind", "message"),
     [
         ("crash", Fault.CRASHED, r"Faulty 1\.0 crashed: it ended with exit code 3; its last words: Traceback"),
-        ("nonsense", Fault.NONSENSE, "answered `bestmove` without a move"),
+        ("nonsense", Fault.ILLEGAL, "found no move after 2 moves"),
         ("illegal", Fault.ILLEGAL, "played an illegal move, 'a1a8', after 2 moves"),
-        ("none", Fault.ILLEGAL, r"played an illegal move, '\(none\)'"),
+        ("none", Fault.ILLEGAL, "found no move after 2 moves"),
     ],
 )
 def test_faults_are_named_and_the_engine_is_started_anew(fault: str, kind: Fault, message: str):
@@ -95,17 +97,16 @@ def test_an_engine_that_resigns_has_not_failed():
     resigning = player("resign")
     position = position_after(TICTACTOE, ["a1", "b2"])
     assert resigning.choose(position) == Resignation(f"{resigning.name} resigned after 2 moves")
-    assert resigning._client.is_running
+    assert resigning.client.is_running
     resigning.close()
 
 
 def test_an_engine_that_hangs_is_ended():
-    hanging = player("hang")
-    hanging._client.timeout_s = 0.3
-    with pytest.raises(EngineError, match=r"hung: it did not answer with `bestmove` within 0\.3 s") as caught:
+    hanging = player("hang", timeout_s=0.3)
+    with pytest.raises(EngineError, match=r"hung: it did not move after 0 moves within 0\.3 s") as caught:
         choose(hanging)
     assert caught.value.fault is Fault.HUNG
-    assert not hanging._client.is_running
+    assert not hanging.client.is_running
 
 
 def test_after_a_crash_the_next_move_is_played_by_a_new_process(tmp_path):
@@ -119,7 +120,7 @@ def test_after_a_crash_the_next_move_is_played_by_a_new_process(tmp_path):
 def test_an_engine_that_does_not_start_is_said():
     with pytest.raises(EngineError, match="exit code 1; its last words: no licence"):
         player("no start")
-    with pytest.raises(EngineError, match="did not answer with `usi`"):
+    with pytest.raises(EngineError, match=r"did not answer `usi` within 0\.3 s"):
         UsiPlayer(command("silent"), TICTACTOE, GoLimit(nodes=1), timeout_s=0.3)
     with pytest.raises(GameError, match=r"Faulty 1\.0 has no option 'Hash'; it has: Skill Level, Style"):
         player("honest", options={"Hash": "16"})
@@ -127,7 +128,7 @@ def test_an_engine_that_does_not_start_is_said():
 
 @pytest.mark.skipif(not has_fairy_stockfish(), reason="fairy-stockfish is not installed")
 def test_fairy_stockfish_plays_shogi():
-    client = UsiClient("fairy-stockfish", {"threads": "1"}, LONG_S)
+    client = UciClient("fairy-stockfish", USI, {"threads": "1"}, LONG_S)
     assert client.name.startswith("Fairy-Stockfish")
     client.new_game()
     moves: list[str] = []
