@@ -1,9 +1,9 @@
-"""A network for batches of all sizes: cut and filled up to a few sizes, each with a graph made for it.
+"""A network for batches of all sizes: each batch is padded to one of a few sizes, and each size has a graph of its own.
 
-Where several networks share the tables, every batch has another size. A graph for any size runs at half the speed
-then (OpenVINO, 8 bits, Connect Four: 14,000 evaluations a second against 27,000), and in 8 bits its answers are not to
-the bit those of a graph for one size. Graphs for one size, whatever it is, agree; so a position's evaluation does not
-depend on what else is in its batch, nor a game on the games beside it.
+Where several networks share the tables, every batch has another size. A graph for any size runs at half the speed then
+(OpenVINO, 8 bits, Connect Four: 14,000 evaluations a second against 27,000), and in 8 bits its answers differ in the
+last bits from those of a graph for one size. Graphs for one size agree, whatever the size is. So a position's
+evaluation does not depend on what else is in its batch, nor a game on the games beside it.
 """
 
 import numpy as np

@@ -37,7 +37,7 @@ FOLDER = "ladders"
 
 
 class TournamentConfig(BaseModel):
-    """A tournament's file; None leaves what is not said to the command's defaults."""
+    """A tournament's file; None leaves a value to the command's default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -59,7 +59,7 @@ class TournamentConfig(BaseModel):
 
 @dataclass(frozen=True)
 class TournamentPlan:
-    """A config's tournament, ready to begin or to go on; values that it leaves to the command's defaults are None."""
+    """A config's tournament, ready to begin or to go on; None leaves a value to the command's default."""
 
     name: str
     game: Game
@@ -100,7 +100,7 @@ def shipped_tournaments() -> list[str]:
 
 
 def plan(path_or_name: str) -> TournamentPlan:
-    """The tournament that a config asks for, with those of its players who are to be had. Raises GameError."""
+    """The tournament that a config asks for, with those of its players that are available. Raises GameError."""
     config, name = read_tournament(path_or_name)
     game = load(config.game)
     found, missing = _to_be_had(config.optional, game)
@@ -119,9 +119,9 @@ def plan(path_or_name: str) -> TournamentPlan:
 
 
 def _to_be_had(texts: Sequence[str], game: Game) -> tuple[list[str], dict[str, str]]:
-    """Those of some players whose program or net is there; and of the others, by name, in words what is missing.
+    """Those of some players whose program or net is there; and for each of the others, by name, what is missing.
 
-    Raises GameError for a text that is wrong wherever it is read.
+    Raises GameError for a text that is wrong on every machine.
     """
     found, missing = [], {}
     for text in texts:

@@ -56,9 +56,10 @@ class Driver:
         history: Iterable[Pairing] = (),
         on_event: Callable[[str], None],
     ) -> None:
-        """entrants: in the order of the schedule's numbers and the task's players. history: the games there are.
+        """entrants: in the order of the schedule's numbers and the task's players. history: the games played already.
 
-        seed: with the players and the opening, of what is drawn in a game. on_event: told when a worker is replaced.
+        seed: together with the players and the opening, the seed of each game's random draws. on_event: called with a
+        line when a worker is replaced.
         """
         self._entrants = list(entrants)
         self._schedule = schedule
@@ -96,7 +97,7 @@ class Driver:
         return sum(len(worker.under_way) for worker in self._workers)
 
     def receive(self) -> list[Finished] | None:
-        """Hands out what there is to play; the games that are over since the last call, perhaps none.
+        """Hands out the games to play, and returns the games that have ended since the last call, perhaps none.
 
         None when everything is played, or decided. Raises GameError where workers keep failing.
         """
@@ -109,7 +110,7 @@ class Driver:
         return self._take(LOOK_SECONDS)
 
     def stop(self) -> list[Finished]:
-        """Tells the workers to end; the last games that were over by then. What is under way is lost."""
+        """Tells the workers to end; returns the last games that were over by then. Games under way are lost."""
         finished: list[Finished] = []
         for worker in self._workers:
             self._send(worker, None)
@@ -207,7 +208,7 @@ class Driver:
         self._workers.remove(worker)
 
     def _replace(self, worker: _Worker) -> None:
-        """A worker has died: another one takes its place, and its games are played again."""
+        """Starts another worker in place of one that has died; its games are played again."""
         self._failures += 1
         how = ending_in_words(worker.process.exitcode)
         if self._failures >= MAX_FAILURES:

@@ -94,7 +94,7 @@ def cross_table(ratings: Ratings, results: Iterable[PairResult]) -> str:
 
 
 def score_matrix(names: Sequence[str], results: Iterable[PairResult]) -> tuple[np.ndarray, np.ndarray]:
-    """Points and games of each (row) against each (column), both sides together: [players, players] each."""
+    """Points and games of each player (row) against each other (column), from both sides: [players, players] each."""
     place = {name: i for i, name in enumerate(names)}
     points, games = np.zeros((2, len(names), len(names)))
     for result in results:
@@ -164,7 +164,7 @@ def as_csv(ratings: Ratings) -> str:
 
 
 def cross_csv(ratings: Ratings, results: Iterable[PairResult]) -> str:
-    """A line for each two who played: the player's points and games against the opponent, both sides together."""
+    """A line for each two players who met: the player's points and games against the opponent, both sides together."""
     names = [player.name for player in ratings.players]
     points, games = score_matrix(names, results)
     out = io.StringIO()
@@ -176,7 +176,7 @@ def cross_csv(ratings: Ratings, results: Iterable[PairResult]) -> str:
 
 
 def shortened(name: str, width: int) -> str:
-    """A name of at most `width` characters: what is left out is in the middle, since ends tell players apart."""
+    """A name of at most `width` characters. The middle is left out, because the ends tell players apart."""
     if len(name) <= width:
         return name
     left = (width - 1) // 2

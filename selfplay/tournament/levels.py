@@ -63,9 +63,10 @@ def make_levels(
 ) -> list[CalibratedLevel]:
     """The levels that a ladder of one net's settings allows, rising, about every `step` Elo.
 
-    players: the texts of the players that are settings of the net, by their names on the ladder; others, there to be
-    compared with, are not named. By default those of the ladder whose name is such a text: `shipped simulations=64
-    temperature=0.3`. Raises GameError where fewer than two are, or where it is not clear which should be stronger.
+    players: the texts of the players that are settings of the net, by their names on the ladder; the ladder's other
+    players, which are there for comparison, are not named. By default these are the players whose name is such a text:
+    `shipped simulations=64 temperature=0.3`. Raises GameError where there are fewer than two, or where it is not clear
+    which should be stronger.
     """
     if players is None:
         players = {player.name: player.name for player in ratings.players if _is_setting(player.name)}
@@ -91,7 +92,7 @@ def make_levels(
 
 
 def levels_toml(levels: Sequence[CalibratedLevel], measured: str) -> str:
-    """The table's text. measured: in words, by which tournament and with how many games."""
+    """The table's text. measured: a sentence that names the tournament and the number of games."""
     lines = [f"measured = {json.dumps(measured, ensure_ascii=False)}"]
     for level in levels:
         how = "measured" if level.measured else "between two that were measured"
@@ -150,7 +151,7 @@ def _rising(path: Sequence[_Measured]) -> list[_Measured]:
 
 
 def isotonic(values: Sequence[float], weights: Sequence[float] | np.ndarray) -> list[float]:
-    """The rising sequence that is nearest to `values` by weighted squares: pool adjacent violators."""
+    """The rising sequence that is nearest to `values` by weighted squares (pool adjacent violators)."""
     blocks: list[tuple[float, float, int]] = []  # mean, weight, length
     for value, weight in zip(values, weights, strict=True):
         blocks.append((float(value), float(weight), 1))
@@ -161,7 +162,7 @@ def isotonic(values: Sequence[float], weights: Sequence[float] | np.ndarray) -> 
 
 
 def _between(before: _Measured, after: _Measured, part: float) -> _Measured:
-    """The setting nearest to `part` of the way, 0 to 1, with the Elo of where it really is."""
+    """The setting nearest to the fraction `part` of the way, 0 to 1, with the Elo at which it really is."""
     start, end = before.setting, after.setting
     simulations = round(math.expm1(start.effort + part * (end.effort - start.effort)))
     if end.simulations > start.simulations:

@@ -38,10 +38,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Results and how their probabilities depend on the parameters.
+    """Results, and how their probabilities depend on the parameters.
 
-    Parameters are whatever `design` says: d = offset + design @ parameters, where the last parameter is log nu if
-    `with_draws` and then has no part in d. Without it nu is 0, its most likely value where nobody ever drew.
+    `design` says what the parameters are: d = offset + design @ parameters. With `with_draws` the last parameter is log
+    nu, which has no part in d. Without it nu is 0, its most likely value where nobody ever drew.
     """
 
     design: Floats  # [C, P]
@@ -102,9 +102,9 @@ class Likelihood:
     def extremes(self, maximum: Floats, directions: Floats, drop: float) -> Floats:
         """How far up each of `directions` @ parameters goes before the log-likelihood has fallen by `drop`: [K].
 
-        The other parameters follow, each time as likely as can be: the ends of profile likelihood intervals.
-        maximum: [P]; directions: [K, P], with their signs. Every step goes to where the quadratic that touches the
-        log-likelihood says the end is (Venzon and Moolgavkar 1988, Applied Statistics 37, 87-94).
+        The other parameters are chosen to be as likely as possible at each point, so these are the ends of profile
+        likelihood intervals. maximum: [P]; directions: [K, P], with their signs. Every step goes to where the quadratic
+        that touches the log-likelihood has its end (Venzon and Moolgavkar 1988, Applied Statistics 37, 87-94).
         """
         goal = self.evaluate(maximum[None]).value[0] - drop
         points = np.repeat(maximum[None], len(directions), 0)

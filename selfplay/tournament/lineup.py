@@ -51,7 +51,7 @@ class Entrant:
 
     @property
     def is_timed(self) -> bool:
-        """Whether its moves are limited by time, so that a fair game has a core for itself."""
+        """Whether its moves are limited by time, so that a fair game needs a core of its own."""
         # UCI and USI engines that are told nothing get a time.
         return "seconds" in self.spec.options or (self.spec.kind in ("uci", "usi") and not self.spec.has_limit)
 
@@ -93,7 +93,7 @@ def enter(
 def thinned(paths: Sequence[Path], most: int) -> list[Path]:
     """At most so many of a run's checkpoints: every 2nd, 4th, 8th, ..., and the newest.
 
-    What is chosen of a run that goes on stays chosen, or is thinned out; nothing that was passed over comes back.
+    When a run goes on, its chosen checkpoints stay chosen or are thinned out. One that was left out never comes back.
     """
     stride = 1
     while len(paths) > most and -(-len(paths) // stride) + 1 > most:
@@ -111,10 +111,10 @@ def run_checkpoints(folder: Path) -> list[Path]:
 
 
 def start_engines(entrants: Sequence[Entrant], game: Game, tell: Callable[[str], None]) -> list[str]:
-    """Starts every engine once, to see whether it can be; what went wrong with some, in words.
+    """Starts every engine once to see whether it works; returns what went wrong with some, in words.
 
-    Raises GameError for an engine that is not there or does not play this game. One that crashes or hangs is no
-    reason not to begin: it forfeits its games.
+    Raises GameError for an engine that is not there or does not play this game. An engine that crashes or hangs does
+    not stop the tournament: it forfeits its games.
     """
     from keima.agent.engines import EngineError
 
@@ -132,10 +132,11 @@ def start_engines(entrants: Sequence[Entrant], game: Game, tell: Callable[[str],
 def choose_backends(
     game: Game, entrants: Sequence[Entrant], batch_size: int, backend: str | None = None
 ) -> dict[str, str]:
-    """What runs each player's network, by the player's text: what it asks for, else `backend`, else the fastest sound.
+    """The backend that runs each player's network, by the player's text: the one it asks for, else `backend`, else the
+    fastest sound one.
 
-    batch_size: of networks that play many games side by side. Imports torch. Takes seconds the first time for a size
-    of networks. Raises GameError for a file that is no checkpoint of this game, and a backend that cannot run here.
+    batch_size: of networks that play many games side by side. Imports torch. Takes seconds the first time for a size of
+    networks. Raises GameError for a file that is no checkpoint of this game, and for a backend that cannot run here.
     """
     players = [entrant for entrant in entrants if entrant.weights]
     if not players:
@@ -203,7 +204,7 @@ def _seeded_player(spec: PlayerSpec, game: Game, backend: str | None, seed: int)
 
 
 def _exact_player(first: Callable[[int], Player], spec: PlayerSpec, seed: int) -> Player:
-    """One with the solver of `first(0)`: what it has found out serves all games of the thread that makes them."""
+    """A player with the solver of `first(0)`: what the solver has found serves all games of its thread."""
     player = first(0)
     assert isinstance(player, ExactPlayer)
     return player.seeded(int(spec.options.get("seed", seed)))
@@ -233,7 +234,7 @@ def _expanded(spec: PlayerSpec, checkpoints: int) -> list[PlayerSpec]:
 
 
 def _completed(spec: PlayerSpec, simulations: int | None, seconds: float | None, nodes: int | None) -> PlayerSpec:
-    """The player with what a move may cost spelt out, so that it is one player however it was written."""
+    """The player with its limits spelt out, so that it is one player however its text was written."""
     completed = spec.completed(simulations=simulations, seconds=seconds, nodes=nodes)
     if spec.kind == "rollout":
         return completed.completed(simulations=DEFAULT_PLAYOUTS)

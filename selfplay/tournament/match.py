@@ -11,7 +11,7 @@ from keima.selfplay.tournament.openings import RandomOpenings
 
 @dataclass(frozen=True)
 class MatchResult:
-    """Games counted from the first named player's side."""
+    """The games of a match, counted from the first named player's side."""
 
     wins: int
     draws: int
@@ -32,7 +32,7 @@ class MatchResult:
 def play_match(
     game: Game, ours: Contestant, theirs: Contestant, pairs: int, opening_plies: int, seed: int
 ) -> MatchResult:
-    """Plays `pairs` random openings of so many plies twice each, sides swapped. A game that is forfeited is lost."""
+    """Plays `pairs` random openings of so many plies, each from both sides. A game that is forfeited is lost."""
     openings = RandomOpenings(game, opening_plies, seed)
     tasks = [
         GameTask(2 * pair + side, (side, 1 - side), openings[pair], seed * 2 * pairs + 2 * pair + side)
@@ -47,7 +47,7 @@ def play_match(
 
 
 def play_all(arena: Arena, tasks: list[GameTask]) -> list[PlayedGame]:
-    """Plays games to their end, in the arena of this process; in the order of the tasks' numbers."""
+    """Plays games to their end in the arena of this process; returns them in the order of the tasks' numbers."""
     waiting, played = iter(tasks), list[PlayedGame]()
     try:
         while len(played) < len(tasks):

@@ -32,9 +32,9 @@ class Openings(Protocol):
 
 
 class RandomOpenings:
-    """Random moves, so many before each game; no position comes twice while there are others.
+    """Openings of a number of random moves; no position comes twice while there are others.
 
-    None is decided: the game goes on, and who is to move cannot win at once.
+    No opening is decided: the game goes on, and the side to move cannot win at once.
     """
 
     def __init__(self, game: Game, plies: int, seed: int) -> None:
@@ -130,7 +130,7 @@ def parse_opening(game: Game, line: str) -> Opening:
 
 
 def is_decided(game: Game, state: State) -> bool:
-    """Whether the game is over, or who is to move ends it with the next move and does not lose by that."""
+    """Whether the game is over, or the side to move can end it with the next move without losing."""
     if game.outcome(state) != ONGOING:
         return True
     mover = int(state[PLAYER])

@@ -141,8 +141,8 @@ class Ratings:
     def superiority(self, a: str, b: str) -> float:
         """How likely it is that `a` is stronger than `b`, 0 to 1; 0.5 where no chain of games links them.
 
-        By the signed root of twice what the log-likelihood, of all strengths together, falls to where the two are
-        equal: it is normal to a good approximation, also where somebody won everything.
+        Computed from the fall of the log-likelihood, over all strengths together, to where the two are equal: the
+        signed root of twice that is normal to a good approximation, also where somebody won everything.
         """
         return float(self.superiorities([(a, b)])[0])
 
@@ -163,8 +163,8 @@ def rate(
     """Fits the model to results.
 
     anchors: Elo by the names of the players that are to keep it. centre: the players whose mean is 0 in a group without
-    an anchor; all of the group, where that is not said or names nobody in it. Raises GameError for results or anchors
-    that make no sense.
+    an anchor; where it is not given, or names nobody in a group, all of the group. Raises GameError for results or
+    anchors that make no sense.
     """
     anchors = anchors or {}
     counts, unplayed = _collect(results)
@@ -218,8 +218,8 @@ def tally(games: Iterable[tuple[str, str, int, Hashable]], *, discount: bool = T
     """Puts together (first, second, outcome, moves) of single games for `rate`.
 
     outcome: FIRST_WINS, DRAW or SECOND_WINS of keima.games.contract. moves: equal for games that are the same; None for
-    a game that counts in full in any case (a forfeit says nothing of the moves). discount: False counts every game in
-    full, right where both players choose by chance.
+    a game that always counts in full (a forfeit says nothing of the moves). discount: False counts every game in full,
+    which is right where both players choose at random.
     """
     outcomes: dict[tuple[str, str], Counter[int]] = {}
     distinct: dict[tuple[str, str], set[Hashable]] = {}
@@ -325,7 +325,7 @@ class _Fit:
 
 
 def bounded_players(results: Iterable[PairResult]) -> list[str]:
-    """Those who neither won nor lost every game: the results say how strong they are at most and at least."""
+    """The players who neither won nor lost every game: for these the results give both an upper and a lower bound."""
     counts, _ = _collect(results)
     records = {name: _record(name, counts) for pair in counts for name in pair}
     return [name for name, (wins, draws, losses) in records.items() if wins + draws > 0 and draws + losses > 0]

@@ -57,7 +57,7 @@ class Referee:
         self._closed = False
 
     def start(self) -> str:
-        """Starts it and sees whether it can judge; its name. Raises GameError."""
+        """Starts the engine and checks that it can judge; returns its name. Raises GameError."""
         if self._player is None:
             self._player = cast(GtpPlayer, make_player(self._spec, self._game))
         if not any(self._player.knows(command) for command in ("final_status_list", "final_score")):
@@ -65,7 +65,7 @@ class Referee:
         return self._player.name
 
     def judge(self, actions: Sequence[int]) -> Verdict:
-        """What it says of a game with these moves, which is over."""
+        """The engine's verdict on a game with these moves, which is over."""
         position = Position(self._game)
         for action in actions:
             position.play(action)
@@ -82,7 +82,7 @@ class Referee:
         return found
 
     def close(self) -> None:
-        """Ends the engine, from whatever thread; an answer that is waited for fails."""
+        """Ends the engine, from any thread; an answer that is being waited for fails."""
         self._closed = True
         if self._player is not None:
             self._player.close()
@@ -109,7 +109,7 @@ class Referee:
 
 
 class RefereesDesk:
-    """Games that wait for a referee, who works in a thread: other games go on beside."""
+    """Games that wait for a referee. The referee works in a thread, so other games go on."""
 
     def __init__(self, referee: Referee) -> None:
         self._referee = referee
@@ -129,7 +129,9 @@ class RefereesDesk:
         self._games.put(played)
 
     def collect(self, timeout_s: float = 0.0) -> list[PlayedGame]:
-        """The games that have been judged since; waits so long for the first one, where there is any to wait for."""
+        """The games that have been judged since the last call; waits so long for the first one, where there is one
+        to wait for.
+        """
         judged: list[PlayedGame] = []
         while self._waiting:
             try:

@@ -79,7 +79,7 @@ class RefereeCount:
 
 @dataclass(frozen=True)
 class Standings:
-    """A tournament as far as it is played."""
+    """A tournament's ratings and games so far."""
 
     game: str
     names: tuple[str, ...]
@@ -97,7 +97,7 @@ class Standings:
 
     @property
     def notes(self) -> list[str]:
-        """What one should know of the games, besides who won them."""
+        """What a reader should know of the games, besides who won them."""
         found = [] if self.referee is None else self.referee.notes
         if self.forfeits:
             count = self.forfeits.total()
@@ -222,10 +222,10 @@ def in_words(found: Standings, test: SprtState | None = None) -> str:
 
 
 def write(found: Standings, folder: Path, test: SprtState | None = None) -> list[Path]:
-    """Writes ladder.txt, .json, .csv and .png and cross.csv into a folder, which is made; the files' paths.
+    """Writes ladder.txt, .json, .csv and .png and cross.csv into a folder, which is made; returns the files' paths.
 
-    Where settings of one net played, each stronger by nature than the last, also levels.toml: what `keima play --elo`
-    reads, once it is `configs/levels/GAME.toml`.
+    Where settings of one net played, each stronger by nature than the last, also levels.toml, which `keima play --elo`
+    reads once it is `configs/levels/GAME.toml`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {

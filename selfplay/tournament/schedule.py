@@ -83,8 +83,8 @@ class FixedSchedule:
     ) -> None:
         """games: for each pair, an even number. history: games played before; those of other openings do not count.
 
-        sides: `both` plays each opening from both sides; `first` and `second` say which of the sides the first of each
-        pair always has, for games with a handicap: the stronger player is to give it and not to get it.
+        sides: `both` plays each opening from both sides. `first` and `second` say which side the first player of each
+        pair always has, for games with a handicap, where the stronger player must be the one that gives it.
         """
         self._sides = (False, True) if sides == "both" else (sides == "second",)  # whether a pair's players are swapped
         self._pairs = list(pairs)
@@ -135,8 +135,8 @@ class FixedSchedule:
 class SprtSchedule(FixedSchedule):
     """Games of two players until a test is decided.
 
-    The test is told of pairs of games, one opening from both sides, in the order of the openings and not in that in
-    which games end: short games, which come first, would make it wrong.
+    The test is given pairs of games, one opening from both sides, in the order of the openings and not in the order in
+    which games end: short games end first, and would make the test wrong.
     """
 
     def __init__(
@@ -180,14 +180,14 @@ class SprtSchedule(FixedSchedule):
 
 
 class AdaptiveSchedule:
-    """Games where they tell most: between players of whom it is least known which is how much stronger.
+    """Plays the games that tell most: between players whose difference in strength is known least.
 
-    The information that a game gives of the difference between two players is largest between equals; what is known
-    of a difference already is the sum of what all games told of it, those with common opponents included. Pairs are
-    chosen one after the other, each as if the ones before had been played: those by which log det of the information
-    matrix of all strengths grows most (D-optimal design). Two rounds are under way at a time, to keep the tables full.
-    When the first of them is over, the next one is drawn up by the results of that one and all before, whatever has
-    come in of the second: so the same games are drawn up, however fast they are played.
+    A game tells most of the difference between two players where these are equal. What is known of a difference already
+    is the sum of what all games told of it, those with common opponents included. Pairs are chosen one after the other,
+    each as if the ones before had been played: always the pair by which log det of the information matrix of all
+    strengths grows most (D-optimal design). Two rounds are under way at a time, to keep the tables full. When the first
+    of them is over, the next one is drawn from its results and all earlier ones, and never from those of the second,
+    which may have come in or not. So the same games are drawn however fast they are played.
     """
 
     decided = False
@@ -228,7 +228,9 @@ class AdaptiveSchedule:
                 return
 
     def _close_round(self) -> None:
-        """Counts the results of the first round; not the second's, were it over too, for that is chance of timing."""
+        """Counts the first round's results. Those of the second do not count yet, even if it is over: that depends
+        on timing.
+        """
         over = [result for i, result in self._waiting if i == 0]
         self._waiting = [(i - 1, result) for i, result in self._waiting if i > 0]
         self._results += sorted(over, key=lambda r: (r.pairing.first, r.pairing.second, r.pairing.opening))

@@ -170,7 +170,7 @@ class Store:
         return [StoredPlayer(*row) for row in rows]
 
     def by_name(self, values: Mapping[str, float]) -> dict[str, float]:
-        """What is said of players, who may be called by their texts, by their names."""
+        """Turns what is given for players by name or by text into what is given by name."""
         names = {player.text: player.name for player in self.players()}
         return {names.get(name, name): value for name, value in values.items()}
 
@@ -222,7 +222,7 @@ class Store:
         return int(self._database.execute("SELECT count(*) FROM games").fetchone()[0])
 
     def merge(self, other: "Store") -> int:
-        """Adds the players and games of another file of the same game; how many games were new here.
+        """Adds the players and games of another file of the same game; returns how many games were new here.
 
         Games that are here already, from an earlier merge, are left out. Raises GameError for another game.
         """
@@ -350,7 +350,9 @@ def _thinking_of(text: str) -> tuple[Thinking, Thinking] | None:
 
 
 def line_digest(game: Game, actions: Iterable[int], opening: int) -> str:
-    """The same for games that are the same from the end of their openings, however these came there."""
+    """A digest of a game's moves: equal for games that are the same from the end of their openings, however these
+    came there.
+    """
     state, rest = game.new_state(), list(actions)
     for action in rest[:opening]:
         game.kernels.play(state, action)

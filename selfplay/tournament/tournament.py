@@ -58,7 +58,7 @@ SidesName = Literal["both", "first", "second"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a tournament is played; kept in its file, so that it goes on the same way."""
+    """How a tournament is played; kept in its file, so that a continued tournament has the same settings."""
 
     pairing: PairingName = "round-robin"
     games: int = DEFAULT_GAMES
@@ -137,9 +137,9 @@ class Tournament:
         self._forfeits = 0
 
     def prepare(self, tell: Callable[[str], None]) -> None:
-        """Whatever comes before the games and takes a while; does nothing where everything is played.
+        """Does what takes a while before the games; does nothing where everything is played.
 
-        tell: told what is done. Raises GameError.
+        tell: called with a line on what is being done. Raises GameError.
         """
         schedule, _ = self._schedule()
         if _is_over(schedule):
@@ -157,7 +157,9 @@ class Tournament:
         self._backends = choose_backends(self._game, self._entrants, DEFAULT_TABLES // 2, self._backend)
 
     def play(self) -> bool:
-        """Plays what is left; False where Ctrl-C stopped it before the end. What is over is kept. Raises GameError."""
+        """Plays the remaining games; False where Ctrl-C stopped it before the end. Finished games are kept. Raises
+        GameError.
+        """
         schedule, history = self._schedule()
         if _is_over(schedule):
             return True
