@@ -42,7 +42,7 @@ class Search:
             import optuna
         except ImportError:
             raise GameError(
-                "a sweep over a [space] needs optuna, which is not installed: pip install 'keima[sweep]'"
+                "a sweep over a [space] needs optuna, which is not installed: pip install 'keima[tune]'"
             ) from None
         from sqlalchemy.engine import URL
 
