@@ -175,7 +175,7 @@ class Network(nn.Module):
         self.ownership = nn.Conv2d(config.channels, 1, 1) if game.has_ownership else None
         # Heads of their own, for what they teach the tower (KataGo); made last, so that with or without them the
         # rest begins with the same weights.
-        self.reply = PolicyHead(game, config) if config.reply_head else None
+        self.reply = PolicyHead(game, config) if config.opponent_policy_head else None
         self.soft_policy = PolicyHead(game, config) if config.soft_policy_head else None
 
     def trunk(self, planes: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from keima.games.contract import GameError
 from keima.selfplay import commands
 
 GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:7", "hex:5", "breakthrough:5,5"]
-SIZES = {"blocks": 1, "global_pooling_every": 1, "channels": 8, "reply_head": True, "soft_policy_head": True}
+SIZES = {"blocks": 1, "global_pooling_every": 1, "channels": 8, "opponent_policy_head": True, "soft_policy_head": True}
 
 
 def make_checkpoint(tmp_path, game_text: str, seed: int = 3, **sizes) -> Checkpoint:
