@@ -1,9 +1,10 @@
 """A training run's loop: actors play, the learner trains on their games, and its weights go back to the actors.
 
-The learner ingests segments of games one after the other. Each segment joins the replay window and allows a fixed number
-of training steps (`samples_per_position`). A step's batch depends only on the seed, the step's number and the window. The learning
-rate's schedule and the network's growth depend on when the segment came in, and that time is kept with the segment. So
-a run that is killed and resumed makes the same steps again that it had not saved: only the games under way are lost.
+The learner ingests segments of games one after the other. Each segment joins the replay window and allows a fixed
+number of training steps (`samples_per_position`). A step's batch depends only on the seed, the step's number and the
+window. The learning rate's schedule and the network's growth depend on when the segment came in, and that time is kept
+with the segment. So a run that is killed and resumed makes the same steps again that it had not saved: only the games
+under way are lost.
 
 A line of progress.jsonl is written after the state that it reports is on disk, so it never reports more than was saved.
 selfplay/run/run_folder.py lists the other files in the folder; selfplay/run/start.py begins and resumes runs.
