@@ -96,6 +96,8 @@ class TerminalGame:
         self._write(f"\n{self._coloured(text) if self._colour else text}\n\n")
         if comment := session.comments.get(session.shown_ply):
             self._write(f"{comment}\n")
+        if session.moves_again:
+            self._write(f"{self._game.players[session.shown.player]} moves again.\n")
         if session.is_at_end and (verdict := session.verdict()):
             self._write(f"{verdict}\n")
 

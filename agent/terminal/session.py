@@ -118,6 +118,12 @@ class Session:
         resigned = "" if self.resigned is None else f"{self.game.players[self.resigned]} resigns. "
         return f"{resigned}{self.game.players[outcome]} wins{verdict}."
 
+    @property
+    def moves_again(self) -> bool:
+        """Whether the side to move in the position looked at made the move before it, too."""
+        last = self.last_move()
+        return last is not None and not self.shown.is_over and last[0].player == self.shown.player
+
     def last_move(self) -> tuple[Position, int] | None:
         """The last move before the position looked at, and the position it was made in; None at the start."""
         if self.shown_ply == 0:

@@ -76,8 +76,8 @@ PLAY_SETTINGS = np.dtype(
     [
         ("simulations", np.int64),
         ("fast_simulations", np.int64),
-        ("full_search_fraction", np.float64),
-        ("opening_random_fraction", np.float64),
+        ("full_search_share", np.float64),
+        ("opening_random_share", np.float64),
         ("opening_random_mean_plies", np.float64),
         ("opening_policy_mean_plies", np.float64),
         ("opening_policy_temperature", np.float64),
@@ -85,8 +85,8 @@ PLAY_SETTINGS = np.dtype(
         ("move_temperature_plies", np.int64),
         ("decided_value", np.float64),
         ("decided_plies", np.int64),
-        ("decided_full_fraction", np.float64),
-        ("decided_check_fraction", np.float64),
+        ("decided_full_share", np.float64),
+        ("decided_check_share", np.float64),
     ],
     align=True,
 )
@@ -113,7 +113,7 @@ def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, gam
     record, plies = games.records[slot["record"]], games.plies[slot["record"]]
     record["policies"] = 0
     random_plies = 0
-    if next_uniform(rng, b) < settings["opening_random_fraction"]:
+    if next_uniform(rng, b) < settings["opening_random_share"]:
         # No game is longer; one whose max_plies is wrong is found out by its next move, not by writing past the record.
         longest = len(plies) - 1
         random_plies = int(min(1 + next_exponential(rng, b, settings["opening_random_mean_plies"]), longest))
@@ -140,7 +140,7 @@ def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, gam
         slot["policy_plies_left"] = int(min(policy_plies, len(plies)))
     slot["decided_streak"] = 0
     slot["resign_flags"] = 0
-    if settings["decided_value"] > 0 and next_uniform(rng, b) < settings["decided_check_fraction"]:
+    if settings["decided_value"] > 0 and next_uniform(rng, b) < settings["decided_check_share"]:
         slot["resign_flags"] = CHECKED
 
 
@@ -152,13 +152,13 @@ def begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, settin
     of a policy target (playout cap randomization, KataGo, arXiv 1902.10565, section 3.1). A game that is decided goes
     on like that, in place of a resignation, so that its final score and ownership come true.
     """
-    share = settings["full_search_fraction"]
+    share = settings["full_search_share"]
     if (
         settings["decided_value"] > 0
         and abs(slot["decided_streak"]) >= settings["decided_plies"]
         and not slot["resign_flags"] & CHECKED
     ):
-        share *= settings["decided_full_fraction"]
+        share *= settings["decided_full_share"]
     if slot["policy_plies_left"] > 0:
         slot["kind"], simulations = RAW_POLICY_KIND, 0
     elif share >= 1 or next_uniform(rng, b) < share:

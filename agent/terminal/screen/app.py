@@ -33,16 +33,10 @@ if TYPE_CHECKING:
     from keima.agent.terminal.screen.game_view import GameView
     from keima.games.contract import Game
 
-SMALLEST = (26, 6)
-"""Columns and lines that are needed whatever the board."""
-SIDE_WIDTH, MEDIUM_SIDE_WIDTH = 46, 36
-"""Columns of what stands beside the board; see style."""
-LINES_BESIDE_BOARD = 3
-"""The top line, the command line, the keys."""
 LOADING_TICK_S = 0.5
 """How often the seconds of loading are told."""
-SHORT = 32
-"""Below so many lines the panels are lower."""
+SHORT, TALL = 32, 46
+"""Below so many lines the panels are lower, from so many on higher."""
 
 
 class CommandLine(Input):
@@ -62,6 +56,8 @@ class CommandLine(Input):
             "backspace": self.action_delete_left,
             "up": lambda: self._move_cursor(-1, 0),
             "down": lambda: self._move_cursor(1, 0),
+            "ctrl+up": lambda: self._scroll(-1),
+            "ctrl+down": lambda: self._scroll(1),
         }
         if not self.value:
             mine |= {"left": lambda: self._move_cursor(0, -1), "right": lambda: self._move_cursor(0, 1)}
@@ -77,6 +73,10 @@ class CommandLine(Input):
         if self._table is not None:
             self._table.move_cursor(down, right)
 
+    def _scroll(self, lines: int) -> None:
+        if self._table is not None:
+            self._table.scroll_messages(lines)
+
     def _send(self) -> None:
         assert isinstance(self.app, KeimaApp)
         line, self.value = self.value.strip(), ""
@@ -88,7 +88,7 @@ class CommandLine(Input):
     def _clear(self) -> None:
         self.value = ""
         if self._table is not None and self._table.is_begun:
-            self._table.put_down()
+            self._table.go_back()
 
 
 class KeimaApp(App[None]):
@@ -343,17 +343,20 @@ class KeimaApp(App[None]):
 
     def _fit(self, size: Size | None = None) -> None:
         """Chooses what is shown by the window's size; a window too small for the board says so."""
+        from keima.agent.terminal.screen.arrangement import arrange  # knows games: not before they are loaded
+
         width, height = size or self.size
-        board = (0, 0) if self.table is None else self.table.smallest()
-        needed = max(board[0], SMALLEST[0]), max(board[1] + LINES_BESIDE_BOARD, SMALLEST[1])
         screen = self.screen_stack[0]
-        screen.set_class(width < needed[0] or height < needed[1], "tiny")
-        screen.set_class(width < needed[0] + MEDIUM_SIDE_WIDTH, "narrow")
-        screen.set_class(width < max(needed[0] + SIDE_WIDTH, 100), "medium")
         screen.set_class(height < SHORT, "short")
+        screen.set_class(height >= TALL, "tall")
+        if self.table is None:
+            return
+        arrangement = arrange(self.table.game, width, height)
+        screen.set_class(arrangement.is_too_small, "tiny")
         screen.query_one("#too-small", Static).update(
-            f"too small:\n{needed[0]} x {needed[1]} needed,\n{width} x {height} now"
+            f"too small:\n{arrangement.needed[0]} x {arrangement.needed[1]} needed,\n{width} x {height} now"
         )
+        self.table.take_places(arrangement)
 
 
 def play(setting: Setting, *, is_chosen: bool) -> None:

@@ -7,8 +7,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from keima.agent.terminal.screen.cell_positions import LegalMoves, plays_columns
-from keima.agent.terminal.screen.painting import Geometry, Marks, Painter, fitting
+from keima.agent.terminal.screen.cell_positions import Geometry, fitting
+from keima.agent.terminal.screen.move_cells import LegalMoves, plays_columns
+from keima.agent.terminal.screen.painting import Marks, Painter
 from keima.games.contract import Game, State
 
 

@@ -1,178 +1,60 @@
-"""Where things are on a board, read off a game's own notation and drawing: labels, shifted rows, the cells of a move.
+"""Where a board's cells are on the screen, and so which cell a click hits."""
 
-Nothing here knows a game. A move's cells are those that its text names, as `c4`, `a2a3` or `Nf3`; where it names
-none or only where it goes, what its playing changes on the board says the rest, so Connect Four's `4` is the cell
-where the stone lands.
-
-Cells are numbered row by row from the top left corner of the drawn board, [H * W].
-"""
-
-import functools
-import string
 from dataclasses import dataclass
 
-import numpy as np
+from keima.agent.terminal.screen.move_cells import labels, row_shift
+from keima.games.contract import Game
 
-from keima.games.contract import PLAYER, Game, State
-
-EMPTY = 0
-"""The code of an empty cell in every game's `board`."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What is printed beside a board."""
-
-    columns: tuple[str, ...]
-    rows: tuple[str, ...]  # empty texts where moves are whole columns
-
-
-@functools.cache
-def plays_columns(game: Game) -> bool:
-    """Whether a move is a column, as in Connect Four: no more actions than columns, each named as its column."""
-    if game.num_actions != game.shape[1]:
-        return False
-    state = game.new_state()
-    return all(game.action_to_text(state, a).lower() in _column_names(a) for a in map(int, game.legal(state)))
-
-
-def _column_names(column: int) -> tuple[str, ...]:
-    letters = string.ascii_lowercase
-    return (str(column + 1), letters[column]) if column < len(letters) else (str(column + 1),)
-
-
-@functools.cache
-def labels(game: Game) -> Labels:
-    """The names of columns and rows: what the names of their cells have in common."""
-    height, width = game.shape
-    if plays_columns(game):
-        state = game.new_state()
-        return Labels(tuple(game.action_to_text(state, column) for column in range(width)), ("",) * height)
-    names = [[game.cell_to_text(row * width + column) for column in range(width)] for row in range(height)]
-    rows = [_common_ending(row) for row in names]
-    return Labels(tuple(name.removesuffix(rows[0]) for name in names[0]), tuple(rows))
-
-
-def _common_ending(texts: list[str]) -> str:
-    """The longest text that all of `texts` end with."""
-    length = 0
-    while length < min(map(len, texts)) and len({text[-length - 1] for text in texts}) == 1:
-        length += 1
-    return texts[0][len(texts[0]) - length :]
-
-
-@functools.cache
-def row_shift(game: Game) -> int:
-    """By how many half cells each row stands to the right of the one above it: 1 where `render` draws it so (Hex)."""
-    state = game.new_state()
-    lines = game.render(state).splitlines()
-    starts = []
-    for codes in game.board(state):
-        row = " ".join(game.pieces[code] for code in codes)
-        while lines and not lines[0].endswith(row):
-            lines.pop(0)
-        if not lines:
-            return 0
-        starts.append(len(lines.pop(0)) - len(row))
-    steps = set(np.diff(starts).tolist())
-    return int(steps == {1})  # pieces are printed two characters apart
+LARGEST = 8
+"""Lines that a cell has at most."""
 
 
 @dataclass(frozen=True)
-class MoveCells:
-    """Where a move takes place."""
+class Geometry:
+    """Where a board's cells are on a canvas of characters; `height` is a cell's, its width is twice that."""
 
-    source: int | None
-    """The cell that a piece leaves; None where a piece is put on the board."""
-    target: int | None
-    """The cell that it goes to; None for a move without a place, as a pass."""
+    rows: int
+    columns: int
+    height: int
+    shift: int  # half cells each row stands to the right of the one above
+    label_width: int  # characters left of the cells
 
+    @property
+    def width(self) -> int:
+        """A cell's, in characters."""
+        return 2 * self.height
 
-class LegalMoves:
-    """The legal moves of a position by their cells, for pointing at them."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """Characters across and lines, the labels included."""
+        shifted = self.shift * (self.rows - 1) * self.width // 2
+        return self.label_width + self.columns * self.width + shifted, self.rows * self.height + 1
 
-    def __init__(self, game: Game, state: State, only: int | None = None) -> None:
-        """`only`: a single one of them, where no others matter."""
-        self.game = game
-        self.state = state
-        self.actions = [int(action) for action in game.legal(state)] if only is None else [only]
-        self._by_columns = plays_columns(game)
-        mover = int(state[PLAYER])
-        self._own = np.array([owner == mover for owner in owners_of_pieces(game)])  # by code
-        self.cells = {action: self._cells_of(action, cell_names(game)) for action in self.actions}
+    def left(self, row: int) -> int:
+        """The first character of a row's first cell."""
+        return self.label_width + self.shift * row * self.width // 2
 
-    def sources(self) -> set[int]:
-        """The cells of pieces that can move."""
-        return {cells.source for cells in self.cells.values() if cells.source is not None}
-
-    def targets(self, source: int | None = None) -> set[int]:
-        """The cells that a piece on `source` can go to, or where one can be put."""
-        return {c.target for c in self.cells.values() if c.source == source and c.target is not None}
-
-    def at(self, target: int, source: int | None = None) -> list[int]:
-        """The actions that go to a cell, from `source` or from off the board; several where a piece promotes."""
-        if self._by_columns:
-            column = target % self.game.shape[1]
-            return [column] if column in self.actions else []
-        wanted = MoveCells(source, target)
-        return [action for action, cells in self.cells.items() if cells == wanted]
-
-    def without_place(self) -> list[int]:
-        """Passes and their like."""
-        return [action for action, cells in self.cells.items() if cells.target is None]
-
-    def _cells_of(self, action: int, names: dict[str, int]) -> MoveCells:
-        named = _cells_named(self.game.action_to_text(self.state, action), names)
-        if len(named) >= 2:
-            return MoveCells(named[0], named[1])
-        if named and self.game.policy_planes == 1:  # actions are cells: nothing leaves another one
-            return MoveCells(None, named[0])
-        left, entered = self._changes(action)
-        if named:
-            return MoveCells(left[0] if len(left) == 1 else None, named[0])
-        if len(entered) == 1 and len(left) <= 1:
-            return MoveCells(left[0] if left else None, entered[0])
-        return MoveCells(None, None)
-
-    def _changes(self, action: int) -> tuple[list[int], list[int]]:
-        """The cells that a piece of the side to move leaves by a move, and the empty cells that get a piece."""
-        before = self.game.board(self.state).reshape(-1)
-        after = self.game.board(self.game.after(self.state, action)).reshape(-1)
-        left = np.flatnonzero(self._own[before] & (after == EMPTY))
-        entered = np.flatnonzero((before == EMPTY) & (after != EMPTY))
-        return left.tolist(), entered.tolist()
+    def cell_at(self, x: int, y: int) -> int | None:
+        """The cell drawn at a character."""
+        row = y // self.height
+        if not 0 <= row < self.rows or x < self.left(row):
+            return None
+        column = (x - self.left(row)) // self.width
+        return row * self.columns + column if column < self.columns else None
 
 
-@functools.cache
-def cell_names(game: Game) -> dict[str, int]:
-    """Every cell by its name in lower case."""
-    return {game.cell_to_text(cell).lower(): cell for cell in range(game.shape[0] * game.shape[1])}
+def label_width(game: Game) -> int:
+    """Characters that the labels of rows take, with the space after them; none where rows have no names."""
+    longest = max(map(len, labels(game).rows))
+    return longest + 1 if longest else 0
 
 
-def _cells_named(text: str, cells: dict[str, int]) -> list[int]:
-    """The cells whose names stand in a move's text, from left to right; the longer name where two would do."""
-    text, found, start = text.lower(), [], 0
-    longest = max(map(len, cells))
-    while start < len(text):
-        for length in range(longest, 1, -1):
-            name = text[start : start + length]
-            if len(name) == length and name in cells:
-                found.append(cells[name])
-                start += length
-                break
-        else:
-            start += 1
-    return found
-
-
-@functools.cache
-def owners_of_pieces(game: Game) -> tuple[int | None, ...]:
-    """Whose each code of `board` is: 0, 1, or None for the empty cell.
-
-    Where letters tell the sides apart by case, as chess does, capitals are the first player's; otherwise the first
-    half of the codes are.
-    """
-    pieces = game.pieces[1:]
-    by_case = any(piece.islower() for piece in pieces) and any(piece.isupper() for piece in pieces)
-    half = (len(pieces) + 1) // 2
-    return None, *(int(piece.islower()) if by_case else int(i >= half) for i, piece in enumerate(pieces))
+def fitting(game: Game, width: int, height: int, largest: int = LARGEST) -> Geometry | None:
+    """The largest geometry for so many characters and lines; None where even the smallest does not fit."""
+    rows, columns = game.shape
+    shift, beside = row_shift(game), label_width(game)
+    for lines in range(largest, 0, -1):
+        geometry = Geometry(rows, columns, lines, shift, beside)
+        if geometry.size[0] <= width and geometry.size[1] <= height:
+            return geometry
+    return None

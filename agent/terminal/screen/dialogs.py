@@ -36,6 +36,7 @@ F2          the analysis: win, draw and loss, the best moves
 F3          on the board: the visits, the policy, pieces alone
 F4  F5      a hint; the last move explained
 F6          takes your last move back
+Ctrl-Up     reads on in what was told, and Ctrl-Down; Esc goes back
 PgUp  PgDn  one move back, one on; Ctrl-Home, Ctrl-End: all
 Ctrl-N      a new game: sides, opponent, strength
 Ctrl-S      saves the game; Ctrl-O opens one

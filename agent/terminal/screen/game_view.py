@@ -15,9 +15,9 @@ from keima.agent.records.record import GameRecord
 from keima.agent.terminal.controller import Controller
 from keima.agent.terminal.match_setup import PlayerChoice, Sides
 from keima.agent.terminal.opponent import Adviser
+from keima.agent.terminal.screen.arrangement import BELOW, BESIDE, INSTEAD, Arrangement
 from keima.agent.terminal.screen.board import Board
-from keima.agent.terminal.screen.cell_positions import LegalMoves
-from keima.agent.terminal.screen.painting import fitting
+from keima.agent.terminal.screen.move_cells import LegalMoves
 from keima.agent.terminal.screen.panels import (
     Graph,
     candidates_text,
@@ -29,6 +29,8 @@ from keima.agent.terminal.screen.panels import (
 from keima.agent.terminal.screen.scheduler import Scheduler
 from keima.games.contract import PLAYER, Game, GameError
 
+BOARD, TEXT, PANEL = "", "text", "panel"
+"""What is in the board's place where the window has no room for both: what was told last, or the analysis."""
 NO_HEAT, VISITS, POLICY = "off", "visits", "policy"
 HEATS = (NO_HEAT, VISITS, POLICY)
 TICK_S = 0.25
@@ -75,6 +77,8 @@ class GameView(Horizontal):
         self._moves_shown: Text | None = None
         self._notice = ""  # the last of them, until the user does something
         self._legal: tuple[tuple[int, ...], LegalMoves] | None = None  # of the position looked at, by its moves
+        self._arrangement = Arrangement((0, 0), is_too_small=False)
+        self._in_place_of_board = BOARD
         self._is_first = True  # whether nothing was begun but what the command line asked for
 
     def compose(self) -> ComposeResult:
@@ -134,11 +138,26 @@ class GameView(Horizontal):
     def board(self) -> Board:
         return self._board
 
-    def smallest(self) -> tuple[int, int]:
-        """Columns and lines that the board needs."""
-        geometry = fitting(self.game, 10_000, self.game.shape[0] + 1)
-        assert geometry is not None
-        return geometry.size
+    def take_places(self, arrangement: Arrangement) -> None:
+        """Takes the places that the window has room for."""
+        self._arrangement = arrangement
+        is_beside, is_below = arrangement.panels == BESIDE, arrangement.panels == BELOW
+        side, is_board_shown = self.query_one("#side"), not self._in_place_of_board
+        self._board.display = is_board_shown
+        self._board.styles.height = arrangement.board_height if is_below else "1fr"
+        self._board.styles.width = "100%" if is_below else "1fr"
+        side.display = arrangement.panels != INSTEAD or not is_board_shown
+        side.styles.width = arrangement.side_width if is_beside and is_board_shown else "100%"
+        self.styles.layout = "vertical" if is_below else "horizontal"
+        self.set_class(is_below and is_board_shown, "below")
+        self.set_class(self._in_place_of_board == TEXT, "text-alone")
+        self.call_after_refresh(self.refresh_all)
+
+    def _show_in_place_of_board(self, what: str) -> None:
+        """Shows TEXT or the PANEL in the board's place, or with `BOARD` the board again."""
+        if what != self._in_place_of_board:
+            self._in_place_of_board = what
+            self.take_places(self._arrangement)
 
     def _tick(self) -> None:
         if self._scheduler is None:
@@ -176,7 +195,9 @@ class GameView(Horizontal):
 
     def analyse(self, limit: Limit) -> None:
         """Switches the analysis on or off; it goes on for as long as it is looked at, whatever the limit."""
-        self._show_panel(not self.scheduler.is_analysing)
+        is_on = not self.scheduler.is_analysing or (self._arrangement.panels == INSTEAD and self._board.display)
+        self._show_panel(is_on)
+        self._show_in_place_of_board(PANEL if is_on and self._arrangement.panels == INSTEAD else BOARD)
         self.scheduler.changed()
 
     def show_help(self) -> None:
@@ -188,6 +209,8 @@ class GameView(Horizontal):
     def _do(self, act: Callable[[Controller], None]) -> None:
         """Has the controller do something, and says what was wrong with it."""
         self._notice = ""
+        if self._in_place_of_board == TEXT:
+            self._show_in_place_of_board(BOARD)
         assert self._controller is not None
         try:
             act(self._controller)
@@ -218,7 +241,14 @@ class GameView(Horizontal):
         self._do(lambda controller: controller.show_ply(ply))
 
     def move_cursor(self, down: int, right: int) -> None:
-        self._board.move_cursor(down, right)
+        if self._board.display:
+            self._board.move_cursor(down, right)
+        else:
+            self.scroll_messages(down)
+
+    def scroll_messages(self, lines: int) -> None:
+        """Reads on in what was told, or back."""
+        self.query_one("#messages-box", VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def choose_cell(self) -> None:
         """What Enter does on an empty line: points at the cell under the cursor, or makes the only move there is."""
@@ -229,8 +259,9 @@ class GameView(Horizontal):
             self._board.choose(self._board.cursor)
             self._show_board()
 
-    def put_down(self) -> None:
-        """Unselects the piece that was taken."""
+    def go_back(self) -> None:
+        """Unselects the piece that was taken; shows the board again."""
+        self._show_in_place_of_board(BOARD)
         self._board.unselect()
         self._show_board()
 
@@ -271,8 +302,19 @@ class GameView(Horizontal):
         self.query_one("#messages", Static).update(messages_text(self._messages, coloured=self._coloured))
         self.query_one("#messages-box", VerticalScroll).scroll_home(animate=False)
         self._notice = text.partition("\n")[0]
+        if not is_error and not self._has_room_for(text):
+            self._show_in_place_of_board(TEXT)
         if self._scheduler is not None:
             self._show_status()
+
+    def _has_room_for(self, text: str) -> bool:
+        """Whether what is told can be read where it is told; beside the board it is scrolled."""
+        if self._arrangement.panels == BESIDE or self._arrangement.is_too_small:
+            return True
+        if not self.query_one("#side").display:
+            return "\n" not in text and len(text) <= self.size.width - len(f"  Keima  {self.game.spec}  ·  ")
+        box = self.query_one("#messages-box").size
+        return len(Text(text).wrap(self.app.console, max(box.width - 2, 1))) <= max(box.height, 1)
 
     def refresh_all(self) -> None:
         """Shows how everything stands now."""
@@ -292,19 +334,22 @@ class GameView(Horizontal):
         """Whose turn it is, or what is being waited for."""
         scheduler, session = self.scheduler, self.scheduler.session
         side = session.game.players[session.shown.player]
+        again = " again" if session.moves_again else ""
+        if self._in_place_of_board:
+            return "Esc shows the board again"
         if scheduler.is_answering:
             return scheduler.progress or f"working on the answer, {scheduler.thinking_s:.0f} s"
         if not session.is_at_end:
-            return f"after move {session.shown_ply} of {session.plies}; {side} to move"
+            return f"after move {session.shown_ply} of {session.plies}; {side} to move{again}"
         if session.is_over:
             return session.verdict()
         if scheduler.mover is not None:
-            return scheduler.progress or f"{side} is thinking, {scheduler.thinking_s:.0f} s"
+            return scheduler.progress or f"{side} is thinking{again}, {scheduler.thinking_s:.0f} s"
         if session.is_paused:
-            return f"{side} to move; `go` goes on"
+            return f"{side} to move{again}; `go` goes on"
         if session.awaits_agent:
             return f"{side} moves next"
-        return f"your turn: {side}" if session.only_human is not None else f"{side} to move"
+        return f"your turn{again}: {side}" if session.only_human is not None else f"{side} to move{again}"
 
     def _show_board(self) -> None:
         session = self.scheduler.session
@@ -349,7 +394,11 @@ class GameView(Horizontal):
         if info is None and session.awaits_agent and (made := session.last_move()) is not None:
             # Until the next player has something to tell, what the last move was chosen from is shown.
             shown, info, who = made[0], scheduler.info_of(made[0]), "before the last move"
-        self._update("summary", Text(search_summary(info, who), no_wrap=True, overflow="ellipsis"))
+        if info is None and scheduler.is_analysing and not shown.is_over:
+            summary = f"analysis: {scheduler.progress or 'getting ready'}"
+        else:
+            summary = search_summary(info, who)
+        self._update("summary", Text(summary, no_wrap=True, overflow="ellipsis"))
         size = self.query_one("#candidates").size
         self._update("candidates", candidates_text(shown, info, size.width, size.height, coloured=coloured))
         movers = _movers(self.game, session.position.actions)

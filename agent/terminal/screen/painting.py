@@ -15,7 +15,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from keima.agent.terminal.screen.cell_positions import EMPTY, labels, owners_of_pieces, plays_columns, row_shift
+from keima.agent.terminal.screen.cell_positions import Geometry
+from keima.agent.terminal.screen.move_cells import EMPTY, labels, owners_of_pieces, plays_columns
 from keima.games.contract import Game
 
 Colour = tuple[int, int, int]
@@ -78,57 +79,6 @@ class Marks:
     last: frozenset[int] = frozenset()  # the cells of the last move
     hints: frozenset[int] = frozenset()  # cells that a move can go to
     heat: Mapping[int, float] = field(default_factory=dict)  # cell -> share of 1
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where a board's cells are on a canvas of characters; `height` is a cell's, its width is twice that."""
-
-    rows: int
-    columns: int
-    height: int
-    shift: int  # half cells each row stands to the right of the one above
-    label_width: int  # characters left of the cells
-
-    @property
-    def width(self) -> int:
-        """A cell's, in characters."""
-        return 2 * self.height
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Characters across and lines, the labels included."""
-        shifted = self.shift * (self.rows - 1) * self.width // 2
-        return self.label_width + self.columns * self.width + shifted, self.rows * self.height + 1
-
-    def left(self, row: int) -> int:
-        """The first character of a row's first cell."""
-        return self.label_width + self.shift * row * self.width // 2
-
-    def cell_at(self, x: int, y: int) -> int | None:
-        """The cell drawn at a character."""
-        row = y // self.height
-        if not 0 <= row < self.rows or x < self.left(row):
-            return None
-        column = (x - self.left(row)) // self.width
-        return row * self.columns + column if column < self.columns else None
-
-
-def label_width(game: Game) -> int:
-    """Characters that the labels of rows take, with the space after them; none where rows have no names."""
-    longest = max(map(len, labels(game).rows))
-    return longest + 1 if longest else 0
-
-
-def fitting(game: Game, width: int, height: int, largest: int = 5) -> Geometry | None:
-    """The largest geometry for so many characters and lines; None where even the smallest does not fit."""
-    rows, columns = game.shape
-    shift, beside = row_shift(game), label_width(game)
-    for lines in range(largest, 0, -1):
-        geometry = Geometry(rows, columns, lines, shift, beside)
-        if geometry.size[0] <= width and geometry.size[1] <= height:
-            return geometry
-    return None
 
 
 def disc_radius(size: int) -> float:

@@ -23,20 +23,26 @@ Screen { background: $background; layers: base over; }
 #middle, GameView { height: 1fr; }
 Board { width: 1fr; height: 1fr; background: $background; }
 #side { width: 46; height: 1fr; background: $surface; padding: 0 1; }
-.medium #side { width: 36; }
-.narrow #side { display: none; }
 #players { height: 2; }
 Graph { height: 7; margin: 1 0 0 0; }
 .short Graph { height: 5; margin: 0; }
 #summary { height: 1; color: $text-muted; }
 #candidates { height: 8; }
 .short #candidates { height: 6; }
+.tall Graph { height: 11; }
+.tall #candidates { height: 14; }
 .no-panel Graph, .no-panel #summary, .no-panel #candidates { display: none; }
 #moves-box { height: 1fr; min-height: 2; margin: 1 0 0 0; scrollbar-size-vertical: 1; }
 .short .with-panel #moves-box { display: none; }
 #moves { width: 1fr; height: auto; }
 #messages-box { height: 2fr; min-height: 3; margin: 1 0 0 0; scrollbar-size-vertical: 1; border-top: solid $panel; }
 .short #messages-box { margin: 0; }
+.below #players, .below Graph, .below.with-panel #moves-box { display: none; }
+.below #moves-box { height: 2; margin: 0; }
+.below #candidates { height: 4; }
+.below #messages-box { margin: 0; border-top: none; }
+.text-alone #players, .text-alone Graph, .text-alone #summary, .text-alone #candidates, .text-alone #moves-box {
+    display: none; }
 #messages { width: 1fr; height: auto; padding: 0 1 0 0; }
 #command { height: 1; border: none; padding: 0 1; background: $panel; }
 #command:focus { border: none; background: $panel; }

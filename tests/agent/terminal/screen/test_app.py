@@ -464,6 +464,31 @@ def test_a_tiny_window_says_so_and_recovers():
     asyncio.run(play())
 
 
+def test_sixty_columns_show_the_analysis_and_the_whole_explanation():
+    async def play():
+        async with table_of("tictactoe", size=(60, 24)) as (pilot, table):
+            await type_line(pilot, "b2")
+            side, messages = table.query_one("#side"), table.query_one("#messages-box")
+            assert side.region.y == table.board.region.bottom
+            await pilot.press("f2")
+            await until(pilot, lambda: table.query_one("#candidates").region.height >= 3)
+            table.say("\n".join(f"line {number}" for number in range(14)))
+            await until(pilot, lambda: not table.board.display and messages.region.height >= 14)
+            await until(pilot, lambda: top(pilot.app).endswith("Esc shows the board again"))
+            await pilot.press("escape")
+            await until(pilot, lambda: table.board.display and messages.region.height < 14)
+        async with table_of("gomoku:19", size=(60, 24)) as (pilot, table):  # no room for anything below the board
+            side = table.query_one("#side")
+            assert not side.display
+            await pilot.press("f2")
+            await until(pilot, lambda: side.display and not table.board.display)
+            await until(pilot, lambda: table.query_one("#candidates").region.height >= 3)
+            await pilot.press("f2")
+            await until(pilot, lambda: table.board.display and not side.display)
+
+    asyncio.run(play())
+
+
 @pytest.mark.parametrize("key", ["ctrl+c", "ctrl+q"])
 def test_leaving_at_once(key):
     async def play():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from keima.agent.terminal.screen.painting import Marks, Painter, contrasting, disc, fitting, mixed
+from keima.agent.terminal.screen.cell_positions import fitting
+from keima.agent.terminal.screen.painting import Marks, Painter, contrasting, disc, mixed
 from keima.games import load, names
 from keima.games.position import position_after
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from keima.agent.terminal.screen.cell_positions import (
+from keima.agent.terminal.screen.move_cells import (
     LegalMoves,
     MoveCells,
     labels,
