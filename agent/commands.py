@@ -112,6 +112,7 @@ def play(
     side: Literal["first", "second", "both"] | None = None,
     watch: str | None = None,
     record: Path | None = None,
+    position: str | None = None,
     ponder: Annotated[bool, Flag] = False,
     seed: Seed = 0,
     plain: Annotated[bool, Flag] = False,
@@ -129,6 +130,8 @@ def play(
         watch: A player for your side, too: both play, and you watch.
         record: A saved game to begin with, to look at or to go on with: .keima.txt, .sgf; both sides are yours unless
             you say otherwise.
+        position: Where the game begins: a board with the side to move, as "X.O/.X./... O", or moves from the start, as
+            "b2 a1"; games/README.md has each game's way.
         ponder: The opponent thinks on your time, too.
         seed: Seeds players that use chance.
         plain: Line by line in any case, with no colours and no line that is rewritten.
@@ -141,12 +144,12 @@ def play(
         chosen, elo = level.player, level.elo
     theirs = PlayerChoice(chosen, simulations, seconds, seed, ponder, elo)
     yours = None if watch is None else PlayerChoice(watch, simulations, seconds, seed)
-    asked = any(value is not None for value in (chosen, simulations, seconds, side, watch, record)) or ponder
+    asked = any(value is not None for value in (chosen, simulations, seconds, side, watch, record, position)) or ponder
     if side == "both" or (record is not None and side is None and chosen is None and watch is None):
         sides: Sides = (None, None)
     else:
         sides = (theirs, yours) if side == "second" else (yours, theirs)
-    setting = Setting(game, sides, theirs, record)
+    setting = Setting(game, sides, theirs, record, _start(game, record, position))
     if plain or not _is_screen():
         from keima.agent.terminal import line_mode as terminal
 
@@ -296,6 +299,21 @@ def _evaluation_in_words(facts: dict[str, Any]) -> str:
         f"{said}keeps the exact value in {share('value_preserving')} of {facts['positions']} positions\n"
         f"plays a best move in {share('optimal')}"
     )
+
+
+def _start(game: str, record: Path | None, position: str | None) -> str:
+    """The position asked for, checked before anything else is done; empty for the game's own first one."""
+    if position is None:
+        return ""
+    from keima.games import load
+    from keima.games.contract import GameError
+    from keima.games.position import Position
+
+    if record is not None:
+        raise GameError("expected --record or --position, got both")
+    if Position.from_text(load(game), position).is_over:
+        raise GameError(f"--position {position!r}: expected a position to play on from, but the game is over in it")
+    return position
 
 
 def _only_one_of(model: str | None, opponent: str | None) -> str | None:

@@ -37,6 +37,11 @@ class Position:
         """The row that the game began with; not to be written to."""
         return self._states[0]
 
+    @property
+    def path(self) -> tuple[int | str, ...]:
+        """What tells this position from others of the game, its history included: the start, then the moves."""
+        return self.start_text, *self.actions
+
     def begun_again(self) -> "Position":
         """The same start without moves."""
         return Position(self.game, self.start, self.start_text)

@@ -3,10 +3,12 @@
 A file of positions has one a line: the moves that led there, then a score for each of the game's actions in their
 order, `x` where one is not legal. Scores are from the side to move's point of view; larger is better, positive wins,
 negative loses. Moves are in the game's notation, with commas between them unless each is a single character; `-`
-is the initial position. Empty lines and those that begin with # are comments.
+is the initial position. In their place there may be a position in quotation marks, as `Game.text_to_position` reads it.
+Empty lines and those that begin with # are comments.
 
     145773277725 3 4 0 0 1 -2 0        Connect Four
     b2,a2 1 1 1 x x 0 1 1 1            tic-tac-toe
+    "X../.../... O" 0 0 0 0 ...        the same, as a board
 """
 
 import importlib.resources
@@ -39,10 +41,12 @@ class ScoredPosition:
     """A position and the exact score of every legal action."""
 
     actions: tuple[int, ...]
-    """The moves from the initial position."""
+    """The moves from the first position."""
     state: State
     scores: dict[int, int]
     """By action; from the side to move's point of view."""
+    start_text: str = ""
+    """The position that the moves begin with, as `Game.text_to_position` reads it; empty for the game's own."""
 
     def is_optimal(self, action: int) -> bool:
         """Whether no action has a better score."""
@@ -175,10 +179,10 @@ def write_positions(path: Path, game: Game, positions: Iterable[ScoredPosition],
 
 
 def _parse_position(line: str, game: Game) -> ScoredPosition:
-    moves, *scores = line.split()
+    text, moves, *scores = _split(line)
     if len(scores) != game.num_actions:
         raise GameError(f"expected the moves and {game.num_actions} scores, got {len(scores)} scores")
-    position = Position(game)
+    position = Position.from_text(game, text) if text else Position(game)
     separate = moves.split(",") if "," in moves or not _is_compact(game) else list(moves)
     for number, move in enumerate([] if moves == "-" else separate, start=1):
         try:
@@ -186,7 +190,7 @@ def _parse_position(line: str, game: Game) -> ScoredPosition:
         except GameError as error:
             raise GameError(f"move {number} of {moves}: {error}") from error
     if position.is_over:
-        raise GameError(f"expected a position to move in, but the game is over after {moves}")
+        raise GameError(f"expected a position to move in, but the game is over after {text or moves}")
     legal = position.legal_actions()
     by_action = {}
     for action, score in enumerate(scores):
@@ -199,15 +203,32 @@ def _parse_position(line: str, game: Game) -> ScoredPosition:
             by_action[action] = int(score)
         except ValueError:
             raise GameError(f"expected a whole number {what}, got {score!r}") from None
-    return ScoredPosition(tuple(position.actions), position.state, by_action)
+    return ScoredPosition(tuple(position.actions), position.state, by_action, position.start_text)
+
+
+def _split(line: str) -> list[str]:
+    """A line's position, empty where it has moves from the start; its moves; its scores."""
+    if not line.startswith('"'):
+        return ["", *line.split()]
+    text, mark, rest = line[1:].partition('"')
+    if not mark or not text.strip():
+        raise GameError(f"expected a position between two quotation marks, got {line[:60]!r}")
+    return [text, "-", *rest.split()]
 
 
 def _position_to_text(scored: ScoredPosition, game: Game) -> str:
+    if scored.start_text:
+        position = Position(game, scored.state)
+        return " ".join([f'"{position.start_text}"', *_score_texts(scored, game)])
     position = Position(game)
     for action in scored.actions:
         position.play(action)
     moves = ("" if _is_compact(game) else ",").join(position.moves_text()) or "-"
-    return " ".join([moves, *(str(scored.scores.get(action, "x")) for action in range(game.num_actions))])
+    return " ".join([moves, *_score_texts(scored, game)])
+
+
+def _score_texts(scored: ScoredPosition, game: Game) -> list[str]:
+    return [str(scored.scores.get(action, "x")) for action in range(game.num_actions)]
 
 
 def _is_compact(game: Game) -> bool:

@@ -14,6 +14,8 @@ import re
 import time
 from collections.abc import Mapping
 
+import numpy as np
+
 from keima.agent.contracts.player import MoveResult, Player, Resignation
 from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
 from keima.agent.engines.process import LineProcess
@@ -153,6 +155,7 @@ class GtpPlayer(Player):
         self.timeout_s = timeout_s
         self._client: GtpClient | None = None
         self._moves: list[str] = []  # what has been played on the engine's board
+        self._start_text = ""  # what was put on it before, see `Position.start_text`
         self._is_stale = False  # whether the engine's board is to be cleared before it is asked again
         self._seed: int | None = None
         self.name = ""
@@ -280,7 +283,7 @@ class GtpPlayer(Player):
         if self._seed is not None and not told and client.knows("set_random_seed"):
             with contextlib.suppress(RefusedError):
                 client.ask(f"set_random_seed {self._seed}")
-        self._moves, self._is_stale = [], False
+        self._moves, self._is_stale, self._start_text = [], False, ""
 
     def _synchronized(self, position: Position) -> GtpClient:
         """The engine, running, with the position on its board: moves taken back or made, or the game played anew."""
@@ -289,8 +292,10 @@ class GtpPlayer(Player):
         common = 0
         while common < min(len(wanted), len(self._moves)) and wanted[common] == self._moves[common]:
             common += 1
-        if self._is_stale or not self._taken_back(client, len(self._moves) - common):
+        is_other = self._start_text != position.start_text
+        if self._is_stale or is_other or not self._taken_back(client, len(self._moves) - common):
             self._clear(client)
+            self._set_up(client, position)
         for ply in range(len(self._moves), len(wanted)):
             try:
                 client.ask(f"play {COLOURS[movers[ply]]} {wanted[ply]}")
@@ -298,6 +303,27 @@ class GtpPlayer(Player):
                 raise client.nonsense(f"refused the legal move {wanted[ply]} (number {ply + 1}): {refusal}") from None
             self._moves.append(wanted[ply])
         return client
+
+    def _set_up(self, client: GtpClient, position: Position) -> None:
+        """Puts the position on the engine's empty board that the game begins with, where that is not the game's own.
+
+        Keima takes its text. In Go a stone is a move, whoever's turn it is, and none is captured on the way.
+        """
+        if not position.start_text:
+            return
+        try:
+            if client.knows("keima-position"):
+                client.ask(f"keima-position {position.start_text}")
+            elif position.game.name == "go" and "ko=" not in position.start_text:
+                client.ask("clear_board")  # without a handicap
+                cells = position.game.board(position.start).reshape(-1)
+                for cell in np.flatnonzero(cells):
+                    client.ask(f"play {COLOURS[cells[cell] - 1]} {position.game.cell_to_text(int(cell))}")
+            else:
+                raise GameError(f"{self.name} cannot be told of a position to begin with, which this game has")
+        except RefusedError as refusal:
+            raise client.nonsense(f"refused a position to begin with: {refusal}") from None
+        self._start_text = position.start_text
 
     def _taken_back(self, client: GtpClient, count: int) -> bool:
         """Whether the last `count` moves could be undone."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from keima.agent.contracts.player import MoveResult, Player
 from keima.agent.engines import DEFAULT_TIMEOUT_S, EngineError, Fault
-from keima.agent.engines.uci_client import UCI, GoLimit, UciClient
+from keima.agent.engines.uci_client import INITIAL, UCI, GoLimit, UciClient
 from keima.games.contract import Game, GameError
 from keima.games.position import Position
 
@@ -40,7 +40,8 @@ class UciPlayer(Player):
         self._limit = limit
         self._start: Callable[[], UciClient] = lambda: UciClient(command, self._dialect, options, timeout_s)
         self._client = self._start()
-        self._last: list[int] | None = None  # the moves after which it was asked; None where a new game begins
+        # The path of the position it was asked in; None where a new game begins.
+        self._last: tuple[int | str, ...] | None = None
         self.name = self._client.name
 
     @property
@@ -54,10 +55,11 @@ class UciPlayer(Player):
             raise GameError("the game is over: there is no move to choose")
         if not self._client.is_running:
             self._client, self._last = self._start(), None
-        if self._last is None or position.actions[: len(self._last)] != self._last:
+        if self._last is None or position.path[: len(self._last)] != self._last:
             self._client.new_game()
-        self._last = list(position.actions)
-        return self._result(position, self._client.best_move(position.moves_text(), self._limit))
+        self._last = position.path
+        start = f"{self._dialect.position} {position.start_text}" if position.start_text else INITIAL
+        return self._result(position, self._client.best_move(position.moves_text(), self._limit, start))
 
     def begin_game(self, seed: int) -> None:
         """See `keima.agent.contracts.player.Player`; these protocols know no seeds."""

@@ -44,10 +44,12 @@ class Dialect:
     new_game: str
     move_time: str
     """How `go` limits a move's time, with {} for whole milliseconds."""
+    position: str
+    """What a position's text is called, see `Game.text_to_position`."""
 
 
-UCI = Dialect("uci", "ucinewgame", "movetime {}")
-USI = Dialect("usi", "usinewgame", "btime 0 wtime 0 byoyomi {}")
+UCI = Dialect("uci", "ucinewgame", "movetime {}", "fen")
+USI = Dialect("usi", "usinewgame", "btime 0 wtime 0 byoyomi {}", "sfen")
 
 
 @dataclass(frozen=True)

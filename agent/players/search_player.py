@@ -81,7 +81,7 @@ class SearchPlayer(Thinker):
         self._c_puct = c_puct
         self._seed = seed
         self._random = np.random.default_rng(seed)
-        self._searched: list[int] | None = None  # the moves that lead to the tree's root; None where there is none
+        self._searched: list[int | str] | None = None  # the tree's root, see `Position.path`; None where there is none
         self._changes: list[tuple[int, int]] = []  # of what would be played at its root; see SearchInfo.changes
         self._capacity = 0  # simulations that the tree has room for
         self._make_room(self.limit)
@@ -164,10 +164,10 @@ class SearchPlayer(Thinker):
         start_s = time.monotonic() if start_s is None else start_s
         legal_actions(position)
         self._make_room(limit)
-        search, moves, goal = self._search, list(position.actions), limit.simulations or TIMED_SIMULATIONS
+        search, moves, goal = self._search, list(position.path), limit.simulations or TIMED_SIMULATIONS
         kept = self._searched if limit.actions is None else None
         if kept is not None and moves[: len(kept)] == kept:
-            for action in moves[len(kept) :]:
+            for action in position.actions[len(kept) - 1 :]:
                 search.advance(action)
                 self._changes = []
         else:

@@ -19,12 +19,14 @@ The text format is UTF-8, lines ended by a line feed, made to be read and writte
     2. b4
 
 The first line is as above. Then come headers, `name: value`, in any order; only `game` must be there, as `keima play`
-takes it. `setup` says how many of the first moves only set a position up. `result` is 1-0, 0-1 or 1/2-1/2 as the first
-player sees it, or * for a game that goes on or whose result is not known; `ending` says how a game ended whose last
-move does not say so. `moves` is the number of moves, by which a file that was cut off is known. Other
-headers are kept. Then come the moves, one a line, numbered from 1 (a side may move twice in a row), in the game's
-notation. A line that begins with `;` is a comment on the move before it, on the starting position before the first
-move; several such lines are one comment. Empty lines mean nothing.
+takes it. `position` is what the game begins with, as `Game.text_to_position` reads it, where that is not the game's own
+first position; such a record is of version 2, so that an older program does not take it for another game. `setup` says
+how many of the first moves only set a position up. `result` is 1-0, 0-1 or 1/2-1/2 as the first player sees it, or *
+for a game that goes on or whose result is not known; `ending` says how a game ended whose last move does not say so.
+`moves` is the number of moves, by which a file that was cut off is known. Other headers are kept. Then come the moves,
+one a line, numbered from 1 (a side may move twice in a row), in the game's notation. A line that begins with `;` is a
+comment on the move before it, on the starting position before the first move; several such lines are one comment. Empty
+lines mean nothing.
 """
 
 import re
@@ -36,6 +38,7 @@ from keima.games.contract import DRAW, ONGOING, Game, GameError
 from keima.games.position import Position
 
 _TITLE = "Keima game record, version 1"
+_TITLE_WITH_POSITION = "Keima game record, version 2"
 _HEADER = re.compile(rf"({HEADER_NAME})\s*:(.*)", re.ASCII)
 _MOVE = re.compile(r"([0-9]{1,9})\.\s*(\S.*)")
 
@@ -49,6 +52,7 @@ def to_text(record: GameRecord) -> str:
     _check_result(record.result, record.ending, position.outcome)
     headers = {
         "game": record.game.spec,
+        "position": record.start_text,
         "first": record.players[0],
         "second": record.players[1],
         "date": record.date or "",
@@ -58,7 +62,11 @@ def to_text(record: GameRecord) -> str:
         "moves": str(len(record.actions)),
         **record.headers,
     }
-    lines = [_TITLE, *(f"{name}: {value}" for name, value in headers.items() if value), ""]
+    lines = [
+        _TITLE_WITH_POSITION if record.start_text else _TITLE,
+        *(f"{name}: {value}" for name, value in headers.items() if value),
+        "",
+    ]
     for ply, move in enumerate(["", *position.moves_text()]):
         if ply:
             lines.append(f"{ply}. {move}")
@@ -72,7 +80,7 @@ def from_text(text: str, game: Game | None = None, source: str = "record") -> Ga
     lines = [(number, plain_text(line)) for number, line in enumerate(text.split("\n"), 1)]
     if not lines[0][1].startswith(_TITLE.rpartition(" ")[0]):
         raise GameError(f"{source} line 1: expected `{_TITLE}`, got {_shown(lines[0][1])}")
-    if lines[0][1] != _TITLE:
+    if lines[0][1] not in (_TITLE, _TITLE_WITH_POSITION):
         raise GameError(f"{source} line 1: expected `{_TITLE}`, got {_shown(lines[0][1])}: it takes a newer Keima")
     headers: dict[str, tuple[int, str]] = {}
     moves: list[tuple[int, str]] = []
@@ -98,7 +106,7 @@ def from_text(text: str, game: Game | None = None, source: str = "record") -> Ga
     if "game" not in headers:
         raise GameError(f"{source}: expected a line `game: NAME`, found none")
     game = _game_of_record(*headers["game"], game, source)
-    position = Position(game)
+    position = _start(game, *headers.get("position", (0, "")), source)
     for ply, (number, move_text) in enumerate(moves, 1):
         where = f"{source} line {number}: move {ply}"
         if position.is_over:
@@ -122,6 +130,7 @@ def from_text(text: str, game: Game | None = None, source: str = "record") -> Ga
             values.get("ending", ""),
             {name: value for name, value in values.items() if name not in OWN_HEADERS},
             _count(values.get("setup", ""), "setup", source),
+            position.start_text,
         )
     except GameError as error:
         raise GameError(f"{source}: {error}") from None
@@ -145,6 +154,14 @@ def _game_of_record(number: int, spec: str, game: Game | None, source: str) -> G
     if game is not None and game.label != label:
         raise GameError(f"{source} line {number}: a record of {label}, expected one of {game.label}")
     return load_game(spec) if game is None else game
+
+
+def _start(game: Game, number: int, text: str, source: str) -> Position:
+    """The position that the header in that line names; the game's own first one where there is none."""
+    try:
+        return Position.from_text(game, text) if text else Position(game)
+    except GameError as error:
+        raise GameError(f"{source} line {number}: {error}") from None
 
 
 def _count(text: str, name: str, source: str) -> int:

@@ -13,7 +13,7 @@ from keima.games.position import Position
 
 RESULTS = {FIRST_WINS: "1-0", SECOND_WINS: "0-1", DRAW: "1/2-1/2", ONGOING: "*"}
 """Outcome codes as records write them."""
-OWN_HEADERS = ("game", "first", "second", "date", "result", "ending", "setup", "moves")
+OWN_HEADERS = ("game", "position", "first", "second", "date", "result", "ending", "setup", "moves")
 HEADER_NAME = r"[A-Za-z](?:[\w -]{0,62}\w)?"
 
 
@@ -40,6 +40,8 @@ class GameRecord:
     """What else is known of it, as {"event": ...}; names in lower case."""
     setup: int = 0
     """How many of the first actions set a position up, and were not played in the game."""
+    start_text: str = ""
+    """The position it began with, as `Game.text_to_position` reads it; empty for the game's own first position."""
 
     def __post_init__(self) -> None:
         if self.result not in RESULTS.values():
@@ -48,6 +50,7 @@ class GameRecord:
         self.players = (one_line(self.players[0]), one_line(self.players[1]))
         self.date = one_line(self.date or "") or None
         self.ending = one_line(self.ending)
+        self.start_text = one_line(self.start_text)
         self.comments = {ply: text for ply, comment in sorted(self.comments.items()) if (text := plain_text(comment))}
         for ply in self.comments:
             if not 0 <= ply <= len(self.actions):
@@ -61,9 +64,13 @@ class GameRecord:
                     f"header {name!r}: expected a word in English letters, none that records use themselves"
                 )
 
+    def start(self) -> Position:
+        """The game before its first move. Raises GameError for a `start_text` that is no position of the game."""
+        return Position.from_text(self.game, self.start_text) if self.start_text else Position(self.game)
+
     def position(self) -> Position:
         """The game replayed to its end. Raises GameError, saying which move is not legal."""
-        position = Position(self.game)
+        position = self.start()
         for number, action in enumerate(self.actions, 1):
             try:
                 position.play(action)
@@ -77,7 +84,9 @@ def record_of(
 ) -> GameRecord:
     """The record of a game as it stands; `result` and `ending` where it ended otherwise than by its last move."""
     result = RESULTS[position.outcome] if result is None else result
-    return GameRecord(position.game, position.actions.copy(), players, result, ending=ending)
+    return GameRecord(
+        position.game, position.actions.copy(), players, result, ending=ending, start_text=position.start_text
+    )
 
 
 # --- what is written for people
@@ -99,7 +108,10 @@ def one_line(text: str) -> str:
 
 
 def wdl_over_game(
-    game: Game, actions: list[int], outcomes: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    game: Game,
+    actions: list[int],
+    outcomes: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    start_text: str = "",
 ) -> NDArray[np.float64]:
     """How likely each result was after every move: [len(actions) + 1, 3], first player wins, draw, second wins.
 
@@ -107,9 +119,10 @@ def wdl_over_game(
     draw and loss for the side to move, as players have it (`keima.agent.inference.outcome_judge.OutcomeJudge`), called
     once. Raises GameError for illegal moves.
     """
-    position = GameRecord(game, actions).position()
+    record = GameRecord(game, actions, start_text=start_text)
+    position = record.position()
     judged = np.zeros((len(actions) + 1, 3))
-    states = [game.new_state()]
+    states = [record.start().state]
     for action in actions:
         states.append(game.after(states[-1], action))
     going_on = [k for k, state in enumerate(states) if k < len(actions) or not position.is_over]

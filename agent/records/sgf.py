@@ -5,7 +5,8 @@ with several games the first. What SGF cannot say of the game (Gomoku's stones i
 in a property of Keima's own, KEIMA[gomoku:size=9,win=4], which other programs keep or ignore.
 
 Stones set up before the first move become moves, too, with passes between them where one side has more; the record
-says how many they are. Where a side moves twice in a row the other one passes in between. Moves after two passes, as
+says how many they are. In Gomoku, which has no passes, they are the position that the game begins with, and any such
+position is written so. Where a side moves twice in a row the other one passes in between. Moves after two passes, as
 where players did not agree on what is dead, go on from before these.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import re
 from collections.abc import Callable
 
+import numpy as np
 from sgfmill.sgf import Node, Sgf_game
 
 from keima.agent.players.pass_policy import is_end_by_passes, placed_stones, turned
@@ -64,14 +66,16 @@ def to_sgf(record: GameRecord) -> bytes:
         root.set("DT", record.date)
     if result := _result_to_sgf(record):
         root.set("RE", result)
-    before = max(record.setup, placed_stones(game) if len(record.actions) >= placed_stones(game) else 0)
+    placed = 0 if record.start_text or len(record.actions) < placed_stones(game) else placed_stones(game)
+    before = max(record.setup, placed)
     if handicap := getattr(game, "handicap", 0):
         root.set("HA", handicap)
-    _set_stones(root, GameRecord(game, record.actions[:before]).position(), is_setup=record.setup > 0)
+    first = GameRecord(game, record.actions[:before], start_text=record.start_text).position()
+    _set_stones(root, first, is_setup=record.setup > 0 or bool(record.start_text))
     comments = [text for ply, text in record.comments.items() if ply <= before]
     if comments:
         root.set("C", "\n".join(comments))
-    position = Position(game)
+    position = record.start()
     for ply, action in enumerate(record.actions, 1):
         player = position.player
         position.play(action)
@@ -134,8 +138,8 @@ def _encoding(data: bytes) -> str | None:
 
 def _read_nodes(game: Game, nodes: list[Node]) -> GameRecord:
     root = nodes[0]
-    position, comments = Position(game), dict[int, list[str]]()
-    placed = _set_up(position, nodes)
+    position, comments = _start(game, nodes), dict[int, list[str]]()
+    placed = 0 if position.start_text else _set_up(position, nodes)
     before_moves = first_move(nodes)
     for number, node in enumerate(nodes):
         if number > before_moves and node.has_setup_stones():
@@ -158,6 +162,7 @@ def _read_nodes(game: Game, nodes: list[Node]) -> GameRecord:
         text_of(root, "DT") or None,
         ending,
         setup=placed,
+        start_text=position.start_text,
     )
 
 
@@ -170,6 +175,18 @@ def _set_stones(root: Node, position: Position, *, is_setup: bool) -> None:
             root.set(name, [_point(position.game, cell) for cell in cells])
     if is_setup:
         root.set("PL", COLOURS[position.player])
+
+
+def _start(game: Game, nodes: list[Node]) -> Position:
+    """The position of the stones set up before the first move in a game that has no passes to come there by moves."""
+    black, white = ({cell_of(game, point) for point in points} for points in setup_stones(nodes))
+    if not (black or white) or game.num_actions > game.shape[0] * game.shape[1]:
+        return Position(game)
+    codes = np.zeros(game.shape, np.int64)
+    codes.flat[sorted(black)] = 1
+    codes.flat[sorted(white)] = 2
+    said = first_player(nodes)
+    return Position(game, game.set_up(codes, int(len(black) > len(white)) if said is None else said))
 
 
 def _set_up(position: Position, nodes: list[Node]) -> int:
@@ -212,7 +229,7 @@ def _expect_passes(position: Position, free: int) -> None:
     """Raises GameError in games where no position can be set up by moves."""
     passing = position.game.shape[0] * position.game.shape[1]
     if free or passing not in position.legal_actions():
-        raise GameError("stones set up before the first move, which only Go's may be, and only its handicap freely")
+        raise GameError("stones set up before the first move, of which a free handicap may have its own alone")
 
 
 def _move_of(node: Node, position: Position) -> Point | None:

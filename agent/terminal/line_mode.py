@@ -188,7 +188,7 @@ def play(setting: Setting, *, plain: bool = False) -> None:
     progress.begin("compiling the rules, once (later starts find them compiled)")
     with progress.shown():
         game, record = read_setting(setting)
-    match = Match(game, setting.sides, setting.adviser, progress)
+    match = Match(game, setting.sides, setting.adviser, progress, setting.start_text)
     terminal = TerminalGame(
         match,
         read=_read_typed if interactive else _read_piped,

@@ -20,10 +20,14 @@ Agents = tuple[Opponent | None, Opponent | None]
 class Match:
     """Users and players at one board, game after game. For one thread; players think in whichever asks them to."""
 
-    def __init__(self, game: Game, sides: Sides, adviser: PlayerChoice, progress: Progress) -> None:
-        """`sides`: who plays each (None: the user); `progress`: where it is told what takes long."""
+    def __init__(
+        self, game: Game, sides: Sides, adviser: PlayerChoice, progress: Progress, start_text: str = ""
+    ) -> None:
+        """`sides`: who plays each (None: the user); `progress`: where it is told what takes long; `start_text`: the
+        position that games begin with, as text, where that is not the game's own."""
         self.game = game
-        self.session = Session(game, (True, True))
+        self._start_text = start_text
+        self.session = Session(game, (True, True), start_text)
         self.agents: Agents = (None, None)
         self.adviser: Adviser
         self.remarks: tuple[str, ...] = ()
@@ -41,7 +45,7 @@ class Match:
         )
         self.agents = (first, second)
         self.adviser = Adviser(self.game, adviser.resolved(self.game)[0], self._progress)
-        self.session = Session(self.game, (first is None, second is None))
+        self.session = Session(self.game, (first is None, second is None), self._start_text)
 
     def close(self) -> None:
         """Ends players' pondering, and players that are programs of their own."""

@@ -96,3 +96,5 @@ class Setting:
     """Whose advice the user gets, at full strength."""
     record: Path | None = None
     """A game to begin with."""
+    start_text: str = ""
+    """The position to begin with, as `Game.text_to_position` reads it; empty for the game's own first one."""

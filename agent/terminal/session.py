@@ -47,11 +47,14 @@ class Judgement:
 class Session:
     """One game after the other at one board; sides are 0 and 1, plies are counted from 0, the first position."""
 
-    def __init__(self, game: Game, humans: tuple[bool, bool]) -> None:
-        """`humans`: whether each side's moves are the user's; the others are a player's."""
+    def __init__(self, game: Game, humans: tuple[bool, bool], start_text: str = "") -> None:
+        """`humans`: whether each side's moves are the user's; the others are a player's.
+
+        start_text: the position it begins with, see `Game.text_to_position`; the game's own first one where empty.
+        """
         self.game = game
         self.humans = humans
-        self.position = Position(game)
+        self.position = Position.from_text(game, start_text) if start_text else Position(game)
         self.shown_ply = 0
         """The position looked at: the one after so many moves."""
         self.resigned: int | None = None
@@ -206,7 +209,7 @@ class Session:
 
     def new(self) -> None:
         """Begins another game; the sides stay."""
-        self._reset(Position(self.game), [])
+        self._reset(self.position.begun_again(), [])
         self.is_paused = False
 
     def record(self, players: tuple[str, str]) -> GameRecord:
@@ -221,6 +224,7 @@ class Session:
             datetime.date.today().isoformat() if self.loaded is None else self.loaded.date,
             ending=RESIGNATION if self.resigned is not None else "",
             setup=self._setup(),
+            start_text=self.position.start_text,
         )
 
     def _setup(self) -> int:
@@ -239,7 +243,7 @@ class Session:
                 f"a record of {record.game.spec}, expected one of {self.game.spec}: open it with "
                 f"`keima play {record.game.spec} --record FILE`"
             )
-        position, made_by_human = Position(self.game), []
+        position, made_by_human = record.start(), []
         for action in record.actions:
             made_by_human.append(self.humans[position.player])  # whose side it is, he may take back
             position.play(action)

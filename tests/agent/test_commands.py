@@ -174,3 +174,16 @@ def test_evaluate_plays_every_line_of_tictactoe(tmp_path, monkeypatch, capsys):
     searched = re.search(r"loses (\d+) of (\d+) lines of play against every opponent's move", said)
     assert searched is not None
     assert int(searched[1]) / int(searched[2]) < raw["losses"] / raw["lines"]
+
+
+def test_play_from_a_position(tmp_path):
+    typed = "4\nsave x.keima.txt\nquit\n"
+    start = "......./......./......./......./OOO..../XXX.... X"
+    done = keima("play", "connect4", "--plain", "--side", "both", "--position", start, folder=tmp_path, typed=typed)
+    assert done.returncode == 0, done.stderr
+    assert "X wins" in done.stdout
+    assert f"position: {start}" in (tmp_path / "x.keima.txt").read_text()
+    said = complaint(keima("play", "connect4", "--position", "......./X X", folder=tmp_path))
+    assert "expected 6 rows with / between them, got 2" in said
+    over = complaint(keima("play", "tictactoe", "--position", "XXX/OO./... O", folder=tmp_path))
+    assert "expected a position to play on from, but the game is over in it" in over

@@ -146,7 +146,7 @@ class BoardSetup:
     def _play_by(self, game: Game) -> None:
         """Plays on by this game's rules. Raises GameError where they forbid what was played, or nobody plays it."""
         moves, comments, first = self._moves, self._comments, self._first
-        positions = [replayed(game, self._base.actions)]
+        positions = [replayed(game, self._base.actions, self._base.start_text)]
         for colour, action in moves:
             positions.append(after_turn(positions[-1], colour, action))
         self._take(positions[0])
@@ -197,6 +197,13 @@ class BoardSetup:
         corners = ((low, high), (high, low), (high, high), (low, low))
         return [self.plain_game.cell_to_text(row * size + column) for row, column in corners[:stones]]
 
+    def set_position(self, text: str) -> None:
+        """A game, without handicap, that begins with the position `text` stands for; see `Game.text_to_position`."""
+        position = Position.from_text(self.plain_game, text)
+        if position.is_over:
+            raise GameError("the game is over in this position")
+        self._take(position)
+
     def load_sgf(self, path: str, moves: int | None, warn: Callable[[str], object] = lambda line: None) -> None:
         """The position of a record after so many moves, by default all.
 
@@ -218,7 +225,8 @@ class BoardSetup:
         if record.game.name != self.plain_game.name:
             raise GameError(f"{path}: a record of {record.game.name}, expected one of {self.plain_game.name}")
         first = max(record.setup, placed_stones(record.game))  # stones set up are no moves of the file
-        self._take(replayed(record.game, record.actions if moves is None else record.actions[: first + moves]))
+        actions = record.actions if moves is None else record.actions[: first + moves]
+        self._take(replayed(record.game, actions, record.start_text))
         self._first = min(first, len(self.position.actions))
         # What only this game has does not stay for the next one.
         own = {"handicap": "0", "limit": str(getattr(self.plain_game, "limit", 0))}
@@ -270,9 +278,9 @@ def is_empty(position: Position) -> bool:
     return not position.game.board(position.state).any()
 
 
-def replayed(game: Game, actions: list[int]) -> Position:
+def replayed(game: Game, actions: list[int], start_text: str = "") -> Position:
     """The position after these actions. Raises GameError where the game was over sooner, or would have been."""
-    position = Position(game)
+    position = Position.from_text(game, start_text) if start_text else Position(game)
     for action in actions:
         position.play(action)
     return position

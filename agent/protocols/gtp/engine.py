@@ -94,6 +94,7 @@ class GtpEngine:
             "genmove": lambda arguments: self._mover.move(colour_of(exactly(1, arguments)[0])),
             "reg_genmove": lambda arguments: self._mover.advice(colour_of(exactly(1, arguments)[0])),
             "undo": self._undo,
+            "keima-position": self._position,
             "showboard": lambda _: self._showboard(),
             "final_score": lambda _: self._final_score(),
             "clear_cache": self._clear_cache,
@@ -221,6 +222,16 @@ class GtpEngine:
         return ""
 
     # --- records, section 6.3.6, for games that SGF knows
+
+    def _position(self, arguments: list[str]) -> str:
+        """Sets a position up that is given as text, board and side to move or moves; without one, tells the text."""
+        try:
+            if not arguments:
+                return self.position.game.position_to_text(self.position.state)
+            self._table.set_position(" ".join(arguments))
+        except GameError as error:
+            raise GtpError(str(error)) from None
+        return ""
 
     def _loadsgf(self, arguments: list[str]) -> str:
         """The position before move `arguments[1]`, or after the last one."""

@@ -203,7 +203,7 @@ class KeimaApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, StartDialog):
                 screen.know(loaded[0])
-        self.table = GameView(loaded[0], coloured=self._coloured, post=self._post)
+        self.table = GameView(loaded[0], coloured=self._coloured, post=self._post, start_text=self._setting.start_text)
         main = self.screen_stack[0]
         main.mount(self.table, after="#middle")
         main.query_one("#middle").remove()

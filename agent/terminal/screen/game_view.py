@@ -27,7 +27,7 @@ from keima.agent.terminal.screen.panels import (
     search_summary,
 )
 from keima.agent.terminal.screen.scheduler import Scheduler
-from keima.games.contract import PLAYER, Game, GameError
+from keima.games.contract import Game, GameError
 
 BOARD, TEXT, PANEL = "", "text", "panel"
 """What is in the board's place where the window has no room for both: what was told last, or the analysis."""
@@ -63,12 +63,15 @@ class GameView(Horizontal):
             super().__init__()
             self.problem = problem
 
-    def __init__(self, game: Game, *, coloured: bool, post: Callable[[Callable[[], None]], None]) -> None:
-        """`post`: has the screen's thread call a function, from any thread."""
+    def __init__(
+        self, game: Game, *, coloured: bool, post: Callable[[Callable[[], None]], None], start_text: str = ""
+    ) -> None:
+        """`post`: has the screen's thread call a function, from any thread; `start_text`: see `Match`."""
         super().__init__(id="table", classes="no-panel")
         self.game = game
         self._coloured = coloured
         self._post = post
+        self._start_text = start_text
         self._board = Board(game, coloured=coloured)
         self._scheduler: Scheduler | None = None  # until `begin`
         self._controller: Controller | None = None  # likewise
@@ -104,6 +107,7 @@ class GameView(Horizontal):
         if self._scheduler is None:
             self._scheduler = Scheduler(
                 *(self.game, sides, adviser),
+                start_text=self._start_text,
                 post=self._post,
                 changed=self.refresh_all,
                 say=self.say,
@@ -401,7 +405,7 @@ class GameView(Horizontal):
         self._update("summary", Text(summary, no_wrap=True, overflow="ellipsis"))
         size = self.query_one("#candidates").size
         self._update("candidates", candidates_text(shown, info, size.width, size.height, coloured=coloured))
-        movers = _movers(self.game, session.position.actions)
+        movers = session.position.movers()
         moves, width = session.position.moves_text(), self.query_one("#moves").size.width
         text = moves_text(moves, movers, session.shown_ply, colours, width, coloured=coloured)
         if text != self._moves_shown:  # the only text here whose height changes, which has everything laid out again
@@ -424,12 +428,3 @@ def _shares(info: SearchInfo, heat: str) -> dict[int, float]:
         total = sum(line.visits for line in info.variations) or 1
         return {line.action: line.visits / total for line in info.variations}
     return {line.action: line.prior for line in info.variations}
-
-
-def _movers(game: Game, actions: list[int]) -> list[int]:
-    """Who made each move; a side may move twice in a row."""
-    state, movers = game.new_state(), []
-    for action in actions:
-        movers.append(int(state[PLAYER]))
-        state = game.after(state, action)
-    return movers

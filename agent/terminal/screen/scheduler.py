@@ -45,9 +45,10 @@ class Scheduler:
         changed: Callable[[], None],
         say: Callable[[str], None],
         later: Callable[[float, Callable[[], None]], object],
+        start_text: str = "",
     ) -> None:
         """`post`: has the screen's thread call a function; `changed`: there is something new to show; `say`: tells the
-        user; `later`: calls a function after so many seconds."""
+        user; `later`: calls a function after so many seconds; `start_text`: see `Match`."""
         self._post, self._changed, self._say, self._later = post, changed, say, later
         self._progress = Progress(lambda text: post(lambda: self._tell_progress(text)), live=False)
         self.is_analysing = False
@@ -61,7 +62,7 @@ class Scheduler:
         self._requests: deque[tuple[Work, Callable[[Any], None]]] = deque()
         self._search_info: dict[Key, SearchInfo] = {}
         self._analysed: set[Key] = set()
-        self.match = Match(game, sides, adviser, self._progress)
+        self.match = Match(game, sides, adviser, self._progress, start_text)
 
     def begin(self, sides: Sides, adviser: PlayerChoice) -> None:
         """A new game between these players (None: the user). Nothing is scheduled yet."""
@@ -232,7 +233,7 @@ class Scheduler:
         """Judges positions of a game that are not over; in the thinking thread."""
         thinker = adviser.thinker()
         wanted = set(missing)
-        position = Position(whole.game)
+        position = whole.begun_again()
         for ply in range(len(whole.actions) + 1):
             if should_stop():
                 return

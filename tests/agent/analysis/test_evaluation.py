@@ -64,6 +64,24 @@ def test_positions_are_named_by_their_path_or_what_they_are_called(tmp_path, mon
     assert find_positions("connect4", CONNECT4) == Path("connect4")
 
 
+def test_a_line_may_be_a_position(tmp_path):
+    path = tmp_path / "positions.txt"
+    path.write_text('"XO./XO./... X" x x 0 x x 0 1 0 0\nb2,a1 0 0 0 0 x 0 x 0 0\n')
+    board, moves = read_positions(path, TICTACTOE)
+    assert (board.start_text, board.actions) == ("XO./XO./... X", ())
+    assert [action for action in board.scores if board.is_optimal(action)] == [6]
+    assert (moves.start_text, len(moves.actions)) == ("", 2)
+    written = tmp_path / "written.txt"
+    write_positions(written, TICTACTOE, [board, moves])
+    assert written.read_text() == path.read_text()
+    path.write_text('"XO./XO./.. X" x x 0 x x 0 1 0 0\n')
+    with pytest.raises(GameError, match=r"positions.txt, line 1: position .*: expected 3 cells in row 3"):
+        read_positions(path, TICTACTOE)
+    path.write_text('"XO./XO./... X 0 0\n')
+    with pytest.raises(GameError, match="expected a position between two quotation marks"):
+        read_positions(path, TICTACTOE)
+
+
 def test_the_sample_is_read():
     positions = read_positions(SAMPLE, CONNECT4)
     assert len(positions) == 400

@@ -264,6 +264,34 @@ def test_ourselves():
     player.close()
 
 
+def test_ourselves_from_a_position():
+    loaded = load("tictactoe")
+    keima = shlex.join([sys.executable, "-c", "import sys; from keima.selfplay.commands import main; sys.exit(main())"])
+    player = make_player(f"gtp:{keima} gtp tictactoe --opponent random --seed 3", loaded)
+    for text in ("XX./OO./... X", "XO./OX./X.. O"):
+        position = Position.from_text(loaded, text)
+        while not position.is_over:
+            position.play(player.choose(position))  # an answer that were illegal here would fail
+    player.close()
+
+
+def test_an_engine_that_takes_no_positions_is_named(player_for):
+    player = player_for()
+    with pytest.raises(GameError, match="cannot be told of a position to begin with"):
+        player.choose(Position.from_text(TICTACTOE, "XX./OO./... X"))
+
+
+@pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
+def test_gnugo_is_shown_a_position():
+    game = load("go:5,komi=0.5")
+    player = make_player("gtp:gnugo --mode gtp --level 1 --chinese-rules", game)
+    position = Position.from_text(game, "XXXXX/.XOO./XXOOO/OOOO./.O.O. O")
+    player.choose(position)
+    assert isinstance(player, GtpPlayer)
+    assert (player.final_score(position) or "")[:1] in ("B", "W")
+    player.close()
+
+
 @pytest.mark.skipif(not has_gnugo(), reason="gnugo is not installed")
 def test_gnugo_is_understood():
     client = GtpClient("gnugo --mode gtp --level 1", LONG_S)

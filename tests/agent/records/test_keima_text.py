@@ -53,6 +53,40 @@ def error_of(text: str, **options) -> str:
 
 
 @pytest.mark.parametrize("name", names())
+def test_a_game_that_began_elsewhere_says_where(name, tmp_path):
+    game = load_game(name)
+    start = random_game(game, 1, 6).state
+    position = Position(game, start)
+    while not position.is_over and len(position.actions) < 9:
+        position.play(position.legal_actions()[0])
+    for path in [tmp_path / "x.keima.txt", *([tmp_path / "x.sgf"] if name in ("go", "gomoku") else [])]:
+        save(record_of(position), path)
+        loaded = load(path, game)
+        assert np.array_equal(game.board(loaded.position().state), game.board(position.state))
+        assert loaded.position().player == position.player
+        if path.suffix != ".sgf":
+            assert loaded.actions == position.actions
+            assert loaded.start_text == position.start_text
+            assert path.read_text().startswith("Keima game record, version 2\n")
+
+
+def test_a_start_that_is_none_is_said():
+    said = error_of(SOUND.replace("first: shipped", "position: X./.O X\nfirst: shipped"))
+    assert said == "x.keima.txt line 3: position 'X./.O X': expected 6 rows with / between them, got 2"
+
+
+def test_a_game_from_a_position_is_judged_from_there():
+    game = load_game("tictactoe")
+
+    def outcomes(planes):
+        return np.stack([np.array([1, 0, 0], np.float32)] * len(planes))
+
+    judged = wdl_over_game(game, [6], outcomes, start_text="XX./OO./... X")
+    assert judged.shape == (2, 3)
+    assert judged[0].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("name", names())
 def test_games_of_every_kind_come_back_as_they_were(name, tmp_path):
     game = load_game(name)
     for seed in range(6):
@@ -110,7 +144,7 @@ def test_a_byte_order_mark_is_no_damage(tmp_path):
         ("game: connect4\n", "", r"expected a line `game: NAME`, found none"),
         ("result: 0-1", "result: won", r"result: expected one of 1-0, 0-1, 1/2-1/2, \*, got 'won'"),
         ("Keima game", "[Event", r"line 1: expected `Keima game record, version 1`, got '\[Event"),
-        ("version 1", "version 2", r"line 1: .*, got 'Keima game record, version 2': .*newer"),
+        ("version 1", "version 3", r"line 1: .*, got 'Keima game record, version 3': .*newer"),
         ("3. 1\n", "3. 1\nresult: 1-0\n", r"line 16: expected a move as .*; got 'result: 1-0'"),
         ("2. 4", "99999999999999999999. 4", r"line 12: expected a move as"),
     ],

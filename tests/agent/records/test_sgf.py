@@ -273,7 +273,7 @@ def test_a_third_pass_and_a_result_that_people_agreed_on():
         ),
         ("(;GM[1]SZ[9];B[ee];AB[aa])", "stones set up after move 1"),
         ("(;GM[1]SZ[3]AW[aa][ab][ba][bb]AB[ca][cb][cc][bc][ac])", "some have no liberty"),
-        ("(;GM[4]SZ[9]AB[ee])", "stones set up before the first move"),
+        ("(;GM[4]SZ[9]AB[ee][ef])", "expected one X more than O where O is to move"),
         ("(;GM[2]SZ[8];B[ee])", r"expected Go \(GM\[1\]\) or Gomoku \(GM\[4\]\), got GM\[2\]"),
         ("(;GM[1]SZ[25])", "go: size is from 2 to 19, got 25"),
         ("(;GM[1]SZ[9]KM[many])", "no sound SGF"),
@@ -346,3 +346,13 @@ def test_no_damage_is_a_crash():
             refused += 1
     assert read > 20
     assert refused > 200
+
+
+def test_gomoku_may_begin_with_stones_set_up():
+    record = from_sgf(b"(;GM[4]SZ[9]AB[ee][ef]AW[aa];W[bb];B[cc])")
+    assert (
+        record.start_text
+        == "O......../........./........./........./....X..../....X..../........./........./......... O"
+    )
+    assert [record.game.action_to_text(record.game.new_state(), action) for action in record.actions] == ["b8", "c7"]
+    assert from_sgf(to_sgf(record)).start_text == record.start_text

@@ -610,6 +610,44 @@ def test_records(tmp_path):
     assert engine("connect4").handle("printsgf") == "? unknown command\n\n"
 
 
+def test_a_position_is_set_up_from_text():
+    transcript(
+        "tictactoe",
+        """
+        > keima-position
+        = .../.../... X
+        > keima-position X.O/.X./... O
+        =
+        > play b c1
+        ? illegal move: white is to move
+        > genmove w
+        = b3
+        > undo
+        =
+        > keima-position
+        = X.O/.X./... O
+        > keima-position a1 b2
+        =
+        > 1 keima-position X.O/.X. O
+        ?1 position 'X.O/.X. O': expected 3 rows with / between them, got 2
+        > keima-position XXX/OO./... O
+        ? the game is over in this position
+        > clear_board
+        =
+        > keima-position
+        = .../.../... X
+        """,
+    )
+
+
+def test_another_komi_keeps_the_position():
+    gtp = engine("go:5")
+    assert gtp.handle("keima-position ...../..X../...../...../..... O") == "=\n\n"
+    assert gtp.handle("play w c2") == "=\n\n"
+    assert gtp.handle("komi 0.5") == "=\n\n"
+    assert gtp.handle("keima-position") == "= ...../..X../...../..O../..... X\n\n"
+
+
 def test_what_a_record_does_not_say_stays_as_it_is(tmp_path):
     file = tmp_path / "game.sgf"
     logged: list[str] = []
