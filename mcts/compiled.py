@@ -8,14 +8,33 @@ all arrays until it returns, so it is compiled without: what would allocate does
 from collections.abc import Callable
 from typing import Any
 
+from numba.core import types
 from numba.core.dispatcher import Dispatcher
 
-from keima.games.compilation import compiled_for
+from keima.games.compilation import SIGNATURES, Kernels, compiled_for
+
+KERNELS_TYPE = types.NamedTuple(tuple(types.FunctionType(signature) for signature in SIGNATURES.values()), Kernels)
+"""The numba type of a game's `kernels`, which compiled code calls by address."""
+
+
+_OPTIONS = {"_nrt": False, "no_cfunc_wrapper": True}
+"""numba's "no run-time", an option since its first days; and no code for calls by address, which nobody makes."""
 
 
 def compiled(*signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compiles a function of the search, for the one signature where it is called from Python."""
-    return compiled_for(*signature, _nrt=False)  # numba's "no run-time", an option since its first days
+    return compiled_for(*signature, **_OPTIONS)
+
+
+inner_kernel = compiled_for(**_OPTIONS, no_cpython_wrapper=True)
+"""Compiles what other compiled functions of the search call, and Python never does."""
+
+inlined = compiled_for(**_OPTIONS, inline="always")
+"""Compiles a function of the search into each that calls it, by numba itself and so without fail.
+
+For what takes a Tree, a Scratch or Kernels and is called for every node: a call hands over each field of each array in
+them, a hundred numbers, which took longer than what was called.
+"""
 
 
 search_kernel = compiled()

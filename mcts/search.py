@@ -16,37 +16,41 @@ who wins anyway wins by more, and who loses anyway by less. What is proven is th
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numba
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, SCORE
 from keima.games.contract import ONGOING, Game, GameError
-from keima.mcts.compiled import compiled
+from keima.mcts.cache import CACHE_TYPE, allocate_cache
+from keima.mcts.compiled import KERNELS_TYPE, compiled
+from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, NO_LEAF, allocate_inputs, find_leaf, take_answer
 from keima.mcts.random import seeded
 from keima.mcts.selection import (
     GUMBEL,
     PUCT,
     SETTINGS,
+    SETTINGS_TYPE,
     choose_root_edge,
     result_value,
     root_value,
     write_improved_policy,
 )
-from keima.mcts.simulation import (
-    BLOCKED,
-    OUT_OF_STORAGE,
-    copy_row,
-    expand,
-    is_finished,
-    reuse_subtree,
-    simulate,
-    start_tree,
+from keima.mcts.simulation import copy_row, reuse_subtree, start_tree
+from keima.mcts.tree import (
+    EDGE,
+    EVALUATED,
+    FOREST_TYPE,
+    NODE,
+    ROOT,
+    SCRATCH_TYPE,
+    allocate,
+    allocate_scratch,
+    default_max_edges,
+    tree_at,
 )
-from keima.mcts.tree import EDGE, EVALUATED, NODE, ROOT, TREE, allocate, default_max_edges
 from keima.mcts.variation import write_variations
 
 C_PUCT = 0.5
@@ -117,110 +121,88 @@ class RootSummary:
     raw_value: float  # the evaluator's own value of the position
 
 
-_trees = types.Array(numba.from_dtype(TREE), 1, "C")
-_nodes = types.Array(numba.from_dtype(NODE), 2, "C")
-_edges = types.Array(numba.from_dtype(EDGE), 2, "C")
-_settings = types.Array(numba.from_dtype(SETTINGS), 1, "C")
+class _Leaves(NamedTuple):
+    """Which leaves are handed to the evaluator, a row each."""
+
+    states: NDArray[np.int64]  # [n, state_size], or no rows where the evaluator takes planes
+    trees: NDArray[np.int32]  # [n]
+    nodes: NDArray[np.int32]  # [n]
+    keys: NDArray[np.uint64]  # [n] in the evaluation cache
+
+
+_LEAVES_TYPE = types.NamedTuple((types.int64[:, ::1], types.int32[::1], types.int32[::1], types.uint64[::1]), _Leaves)
+_NODES_TYPE = types.Array(numba.from_dtype(NODE), 1, "C")
+_EDGES_TYPE = types.Array(numba.from_dtype(EDGE), 1, "C")
 _int = types.int64
-FOREST_TYPES = (
-    _trees,
-    _nodes,
-    _edges,
-    types.int64[:, ::1],
-    types.float64[:, ::1],
-    types.int32[:, ::1],
-    types.uint64[::1],
-)
-"""numba types of a Forest's arrays, in its order."""
-SETTINGS_TYPE = _settings
 
 
 @compiled(
     _int(
-        *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE, *FOREST_TYPES, _settings, _int),
-        *(types.float32[:, :, :, ::1], types.int64[:, ::1], types.int32[::1], types.int32[::1]),
-        *(types.int64[:, ::1], types.int32[::1], types.float64[::1]),
+        *(KERNELS_TYPE, FOREST_TYPE, SETTINGS_TYPE, _int, CACHE_TYPE),
+        *(LEAF_INPUTS_TYPE, _LEAVES_TYPE, SCRATCH_TYPE, types.int64[::1]),
     ),
 )
-def _collect_leaves(
-    legal_actions, play, outcome, score, encode, trees, nodes, edges, root_states, root_noise, schedule, rng, settings,
-    leaves_per_tree, planes, states, leaf_trees, leaf_nodes, two_states, actions, scratch,
-):  # fmt: skip
+def _collect_leaves(kernels, forest, settings, leaves_per_tree, cache, inputs, leaves, scratch, tally):
     """Simulates in every unfinished tree until it has leaves to evaluate; returns how many were collected.
 
-    Fills planes[:n], leaf_trees[:n], leaf_nodes[:n], and states[:n] unless `states` has no rows.
+    Fills the first rows of the inputs and of `leaves`.
     """
-    n, state = 0, two_states[0]
-    for b in range(len(trees)):
-        tree = trees[b]
-        collected = 0
-        while collected < leaves_per_tree and not is_finished(tree, nodes[b]):
-            leaf = simulate(
-                legal_actions, play, outcome, score, tree, nodes[b], edges[b], root_states[b], schedule[b],
-                root_noise[b], settings[0], two_states, actions, scratch,
-            )  # fmt: skip
-            if leaf in (BLOCKED, OUT_OF_STORAGE):
+    n = np.int64(0)  # a literal 0 would have what is called with it compiled once more, for that alone
+    for b in range(len(forest.trees)):
+        tree = tree_at(forest, b)
+        for _ in range(leaves_per_tree):
+            leaf, key = find_leaf(kernels, tree, settings[0], cache, inputs, n, scratch, tally)
+            if leaf == NO_LEAF:
                 break
-            if leaf >= 0:
-                encode(state, planes[n])
-                if len(states) > 0:
-                    copy_row(state, states[n])
-                leaf_trees[n], leaf_nodes[n] = b, leaf
-                n += 1
-                collected += 1
+            if len(leaves.states) > 0:
+                copy_row(scratch.states[0], leaves.states[n])
+            leaves.trees[n], leaves.nodes[n], leaves.keys[n] = b, leaf, key
+            n += 1
     return n
 
 
 @compiled(
     types.void(
-        *(*FOREST_TYPES, _settings, _int),
-        *(types.int32[::1], types.int32[::1], types.float32[:, ::1], types.float32[::1]),
+        *(FOREST_TYPE, SETTINGS_TYPE, CACHE_TYPE, _int, _LEAVES_TYPE),
+        *(types.float32[:, ::1], types.float32[::1], types.int64[::1]),
     ),
 )
-def _expand_leaves(
-    trees, nodes, edges, root_states, root_noise, schedule, rng, settings, n, leaf_trees, leaf_nodes, logits, values
-):
+def _expand_leaves(forest, settings, cache, n, leaves, logits, values, tally):
     """Hands the evaluator's answers to the leaves they belong to."""
     for i in range(n):
-        b = leaf_trees[i]
-        expand(trees[b], nodes[b], edges[b], leaf_nodes[i], logits[i], values[i], root_noise[b], settings[0], rng, b)
+        tree = tree_at(forest, leaves.trees[i])
+        take_answer(tree, leaves.nodes[i], leaves.keys[i], logits[i], values[i], settings[0], cache, tally)
 
 
-@compiled(
-    types.void(LEGAL_ACTIONS, OUTCOME, *FOREST_TYPES, _int, types.int32[::1]),
-)
-def _start_trees(
-    legal_actions, outcome, trees, nodes, edges, root_states, root_noise, schedule, rng, simulations, actions
-):
-    for b in range(len(trees)):
-        start_tree(legal_actions, outcome, trees[b], nodes[b], edges[b], root_states[b], simulations, actions)
+@compiled(types.void(KERNELS_TYPE, FOREST_TYPE, _int, types.int32[::1]))
+def _start_trees(kernels, forest, simulations, actions):
+    for b in range(len(forest.trees)):
+        start_tree(kernels, tree_at(forest, b), simulations, actions)
 
 
-@compiled(
-    types.void(*(*FOREST_TYPES, _settings, types.float64[::1], types.int64[::1])),
-)
-def _choose(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, scratch, chosen):
+@compiled(types.void(FOREST_TYPE, SETTINGS_TYPE, types.float64[::1], types.int64[::1]))
+def _choose(forest, settings, scratch, chosen):
     """Fills chosen[b] with the action to play in tree b, -1 where the game is over."""
-    for b in range(len(trees)):
+    for b in range(len(forest.trees)):
+        tree = tree_at(forest, b)
         chosen[b] = -1
-        if nodes[b, ROOT]["num_edges"] > 0:
-            k = choose_root_edge(nodes[b], edges[b], root_noise[b], settings[0], scratch)
-            chosen[b] = edges[b, nodes[b, ROOT]["first_edge"] + k]["action"]
+        if tree.nodes[ROOT]["num_edges"] > 0:
+            k = choose_root_edge(tree.nodes, tree.edges, tree.root_noise, settings[0], scratch)
+            chosen[b] = tree.edges[tree.nodes[ROOT]["first_edge"] + k]["action"]
 
 
-@compiled(types.float64(*(*FOREST_TYPES, _settings, _int, types.float64[::1], types.float64[::1])))
-def _improve(trees, nodes, edges, root_states, root_noise, schedule, rng, settings, b, policy, scratch):
+@compiled(types.float64(FOREST_TYPE, SETTINGS_TYPE, _int, types.float64[::1], types.float64[::1]))
+def _improve(forest, settings, b, policy, scratch):
     """Fills policy[:n] with tree b's improved policy over the root's n edges; returns the root's value."""
-    write_improved_policy(edges[b], nodes[b, ROOT], settings[0], policy)
-    return root_value(nodes[b], edges[b], settings[0], policy, scratch)
+    tree = tree_at(forest, b)
+    write_improved_policy(tree.edges, tree.nodes[ROOT], settings[0], policy)
+    return root_value(tree.nodes, tree.edges, settings[0], policy, scratch)
 
 
-@compiled(
-    types.boolean(_trees, _nodes, _edges, _int, types.Array(_nodes.dtype, 1, "C"), types.Array(_edges.dtype, 1, "C")),
-)
-def _reuse(trees, nodes, edges, action, spare_nodes, spare_edges):
+@compiled(types.boolean(FOREST_TYPE, _int, _NODES_TYPE, _EDGES_TYPE))
+def _reuse(forest, action, spare_nodes, spare_edges):
     """Makes the child by `action` the root of the first tree; False where there is nothing to keep."""
-    return reuse_subtree(trees[0], nodes[0], edges[0], action, spare_nodes, spare_edges)
+    return reuse_subtree(tree_at(forest, 0), action, spare_nodes, spare_edges)
 
 
 class Search:
@@ -255,13 +237,16 @@ class Search:
         )
         self._record = settings.record(game)
         batch = num_trees * settings.leaves_per_batch
-        self._planes = np.zeros((batch, game.num_planes, *game.shape), np.float32)
-        self._states = np.zeros((batch, game.state_size), np.int64)
-        self._leaf_trees = np.zeros(batch, np.int32)
-        self._leaf_nodes = np.zeros(batch, np.int32)
-        self._two_states = np.zeros((2, game.state_size), np.int64)
-        self._actions = np.zeros(game.max_legal, np.int32)
-        self._scratch = np.zeros(game.max_legal, np.float64)
+        self._inputs = allocate_inputs(game, batch)
+        self._leaves = _Leaves(
+            states=np.zeros((batch, game.state_size), np.int64),
+            trees=np.zeros(batch, np.int32),
+            nodes=np.zeros(batch, np.int32),
+            keys=np.zeros(batch, np.uint64),
+        )
+        self._cache = allocate_cache(0, game.max_legal)
+        self._scratch = allocate_scratch(game.state_size, game.max_legal, game.num_actions)
+        self._tally = np.zeros(4, np.int64)
         self._spare: tuple[NDArray[np.void], NDArray[np.void]] | None = None
         self.evaluations = 0
         """Positions handed to the evaluator so far."""
@@ -274,8 +259,7 @@ class Search:
     def start(self, states: NDArray[np.int64]) -> None:
         """Plants a fresh tree at each of `states` [num_trees, state_size]; a single row does for a single tree."""
         self._forest.root_states[:] = states
-        k = self._kernels
-        _start_trees(k.legal_actions, k.outcome, *self._forest, self.settings.simulations, self._actions)
+        _start_trees(self._kernels, self._forest, self.settings.simulations, self._scratch.actions)
 
     def restrict(self, actions: Iterable[int]) -> None:
         """Has only these of the legal actions searched at the only tree's root, which `start` has just planted."""
@@ -294,13 +278,13 @@ class Search:
         """
         if len(self._forest.trees) != 1:
             raise ValueError("advance is for a search of one tree")
-        trees, nodes, edges, state = *self._forest[:3], self._forest.root_states[0]
+        forest, state = self._forest, self._forest.root_states[0]
         kept = False
         if self.settings.root_policy == "puct":
             if self._spare is None:
                 # Not zeros_like, which would touch all of a storage that is seldom full.
-                self._spare = np.zeros(nodes.shape[1], NODE), np.zeros(edges.shape[1], EDGE)
-            kept = _reuse(trees, nodes, edges, action, *self._spare)
+                self._spare = np.zeros(forest.nodes.shape[1], NODE), np.zeros(forest.edges.shape[1], EDGE)
+            kept = _reuse(forest, action, *self._spare)
         self._kernels.play(state, action)
         if not kept:
             self.start(state.copy())
@@ -319,27 +303,26 @@ class Search:
             if self.settings.root_policy != "puct":
                 raise ValueError("another number of simulations is for PUCT roots")
             self._forest.trees["simulations"] = simulations
-        k, size = self._kernels, self.settings.leaves_per_batch
         needs_states = bool(getattr(evaluate, "needs_states", False))
         weight = getattr(evaluate, "score_weight", 0.0)
         self._record = self.settings.record(self.game, weight, with_playouts=needs_states)
-        states = self._states if needs_states else self._states[:0]
+        leaves = self._leaves if needs_states else self._leaves._replace(states=self._leaves.states[:0])
+        asked = leaves.states if needs_states else self._inputs.planes
         while should_stop is None or not should_stop():
             n = _collect_leaves(
-                *(k.legal_actions, k.play, k.outcome, k.score, k.encode, *self._forest, self._record, size),
-                *(self._planes, states, self._leaf_trees, self._leaf_nodes),
-                *(self._two_states, self._actions, self._scratch),
+                *(self._kernels, self._forest, self._record, self.settings.leaves_per_batch, self._cache),
+                *(self._inputs, leaves, self._scratch, self._tally),
             )
             if n == 0:
                 return
-            logits, values = evaluate(self._states[:n] if needs_states else self._planes[:n])  # type: ignore[arg-type]
+            logits, values = evaluate(asked[:n])  # type: ignore[arg-type]
             self.evaluations += n
-            _expand_leaves(*self._forest, self._record, n, self._leaf_trees, self._leaf_nodes, logits, values)
+            _expand_leaves(self._forest, self._record, self._cache, n, leaves, logits, values, self._tally)
 
     def chosen_actions(self) -> NDArray[np.int64]:
         """The action to play in each tree, [num_trees]; -1 where the game is over."""
         chosen = np.empty(len(self._forest.trees), np.int64)
-        _choose(*self._forest, self._record, self._scratch, chosen)
+        _choose(self._forest, self._record, self._scratch.q, chosen)
         return chosen
 
     def root(self, tree: int = 0) -> RootSummary:
@@ -356,7 +339,7 @@ class Search:
             values[i] = result_value(int(results[i]), player)
         policy = np.zeros(self.game.max_legal)
         if count:
-            value = _improve(*self._forest, self._record, tree, policy, self._scratch)
+            value = _improve(self._forest, self._record, tree, policy, self._scratch.q)
         else:
             value = result_value(proven, player) if proven != ONGOING else 0.0
         return RootSummary(

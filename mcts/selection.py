@@ -11,10 +11,12 @@ Wu, "Accelerating self-play learning in Go" (arXiv 1902.10565, section 3.2) for 
 
 import math
 
+import numba
 import numpy as np
+from numba.core import types
 
 from keima.games.contract import DRAW, ONGOING
-from keima.mcts.compiled import search_kernel
+from keima.mcts.compiled import inner_kernel, search_kernel
 from keima.mcts.tree import ROOT
 
 GUMBEL = 0
@@ -40,6 +42,9 @@ SETTINGS = np.dtype(
     align=True,
 )
 
+SETTINGS_TYPE = types.Array(numba.from_dtype(SETTINGS), 1, "C")
+"""The numba type of an array of SETTINGS."""
+
 _NEVER = -1e30
 _FORCED = 1e6  # above every PUCT score
 
@@ -62,7 +67,7 @@ def saturated_score(score):
     return 2.0 / math.pi * math.atan(0.5 * score)
 
 
-@search_kernel
+@inner_kernel
 def terminal_value(result, points, player, settings):
     """What a finished game is worth for a player, in [-1, 1]: the result, and by `score_weight` the score.
 
@@ -73,14 +78,14 @@ def terminal_value(result, points, player, settings):
     return (1.0 - weight) * result_value(result, player) + weight * (score if player == 0 else -score)
 
 
-@search_kernel
+@inner_kernel
 def is_lost(edge, player):
     """Whether following the edge is proven to lose for `player`."""
     result = edge["result"]
     return result not in (ONGOING, DRAW) and result != player
 
 
-@search_kernel
+@inner_kernel
 def is_avoided(edge, player, settings):
     """Whether the edge is not to be followed while others are left: a proven loss, but where scores count.
 
@@ -89,7 +94,7 @@ def is_avoided(edge, player, settings):
     return settings["score_weight"] == 0 and is_lost(edge, player)
 
 
-@search_kernel
+@inner_kernel
 def edge_q(edge, player, settings):
     """Q of an edge that has been visited or is being visited, in [0, 1] for `player`."""
     result = edge["result"]
@@ -100,7 +105,7 @@ def edge_q(edge, player, settings):
     return 0.5 * (edge["value_sum"] - edge["virtual_loss"]) / n + 0.5
 
 
-@search_kernel
+@inner_kernel
 def write_completed_q(edges, node, settings, q):
     """Fills q[k] in [0, 1] for the node's k-th edge: its Q, or v_mix where it was never visited (ICLR 2022, eq. 33).
 
@@ -129,7 +134,7 @@ def write_completed_q(edges, node, settings, q):
     return total, most
 
 
-@search_kernel
+@inner_kernel
 def write_improved_policy(edges, node, settings, policy):
     """Fills policy[k] with pi' = softmax(logits + sigma(completed Q)) over the node's edges; returns their visits.
 
@@ -152,7 +157,7 @@ def write_improved_policy(edges, node, settings, policy):
     return total
 
 
-@search_kernel
+@inner_kernel
 def root_value(nodes, edges, settings, policy, q):
     """What the search has found the root to be worth, in [-1, 1] for its side to move: the result where one is proven.
 
@@ -174,7 +179,7 @@ def root_value(nodes, edges, settings, policy, q):
     return 2.0 * expected - 1.0
 
 
-@search_kernel
+@inner_kernel
 def select_gumbel_interior(edges, node, settings, scratch):
     """The edge argmax pi'(a) - N(a) / (1 + sum N), which keeps visits in proportion to pi'."""
     first, player = node["first_edge"], node["player"]
@@ -190,7 +195,7 @@ def select_gumbel_interior(edges, node, settings, scratch):
     return best
 
 
-@search_kernel
+@inner_kernel
 def write_schedule(schedule, num_considered, simulations):
     """Sequential halving: simulation i goes to an action that has been visited schedule[i] times, the best such.
 
@@ -212,13 +217,13 @@ def write_schedule(schedule, num_considered, simulations):
             k = max(2, k // 2)
 
 
-@search_kernel
+@inner_kernel
 def gumbel_score(edges, node, k, noise, scale, q):
     """g + logit + sigma(q) of the node's k-th edge, by which sequential halving ranks actions."""
     return noise[k] + edges[node["first_edge"] + k]["logit"] + scale * q[k]
 
 
-@search_kernel
+@inner_kernel
 def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
     """The root's edge for the next simulation, by sequential halving's schedule."""
     node = nodes[ROOT]
@@ -240,14 +245,14 @@ def select_gumbel_root(nodes, edges, schedule, noise, settings, scratch):
     return best
 
 
-@search_kernel
+@inner_kernel
 def puct_exploration(total, settings):
     """c(s) sqrt(sum N), which a prior over 1 + N is multiplied by; `total` is sum N, the visits of all edges."""
     c = math.log((total + settings["c_puct_base"] + 1.0) / settings["c_puct_base"]) + settings["c_puct"]
     return c * math.sqrt(max(total, 1))
 
 
-@search_kernel
+@inner_kernel
 def select_puct(nodes, edges, index, settings):
     """The edge argmax Q(a) + c(s) P(a) sqrt(sum N) / (1 + N(a)) of node `index`.
 
@@ -318,7 +323,7 @@ def write_pruned_visits(nodes, edges, settings, visits):
             visits[k] = 0.0
 
 
-@search_kernel
+@inner_kernel
 def choose_root_edge(nodes, edges, noise, settings, scratch):
     """The index k among the root's edges of the action to play once the search is over.
 

@@ -11,8 +11,12 @@ that is full searches no further.
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
+from numba.core import types
 from numpy.typing import NDArray
+
+from keima.mcts.compiled import inlined
 
 ROOT = 0
 """The root is the first node of its tree."""
@@ -82,6 +86,74 @@ class Forest(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of all arrays together."""
         return sum(array.nbytes for array in self)
+
+
+FOREST_TYPE = types.NamedTuple(
+    (
+        types.Array(numba.from_dtype(TREE), 1, "C"),
+        types.Array(numba.from_dtype(NODE), 2, "C"),
+        types.Array(numba.from_dtype(EDGE), 2, "C"),
+        types.int64[:, ::1],
+        types.float64[:, ::1],
+        types.int32[:, ::1],
+        types.uint64[::1],
+    ),
+    Forest,
+)
+"""The numba type of a Forest."""
+
+
+class Tree(NamedTuple):
+    """One tree of a forest: views of its rows. What is written to them is written to the forest."""
+
+    header: NDArray[np.void]  # TREE [1]
+    nodes: NDArray[np.void]  # NODE [N]
+    edges: NDArray[np.void]  # EDGE [E]
+    root_state: NDArray[np.int64]  # [state_size]
+    root_noise: NDArray[np.float64]  # [max_legal]
+    schedule: NDArray[np.int32]  # [N]
+    rng: NDArray[np.uint64]  # [1]
+
+
+@inlined
+def tree_at(forest: Forest, b: int) -> Tree:
+    """Tree b of the forest. For compiled code: to Python numba would hand the forest's own arrays, not the rows."""
+    return Tree(
+        forest.trees[b : b + 1],
+        forest.nodes[b],
+        forest.edges[b],
+        forest.root_states[b],
+        forest.root_noise[b],
+        forest.schedule[b],
+        forest.rng[b : b + 1],
+    )
+
+
+class Scratch(NamedTuple):
+    """Working memory that trees searched one after the other share; nothing in it is kept from one call to the next."""
+
+    states: NDArray[np.int64]  # [2, state_size]: the leaf's position, and one played on from there
+    actions: NDArray[np.int32]  # [max_legal]
+    edge_values: NDArray[np.float64]  # [max_legal]
+    q: NDArray[np.float64]  # [max_legal]
+    logits: NDArray[np.float32]  # [num_actions]
+
+
+SCRATCH_TYPE = types.NamedTuple(
+    (types.int64[:, ::1], types.int32[::1], types.float64[::1], types.float64[::1], types.float32[::1]), Scratch
+)
+"""The numba type of a Scratch."""
+
+
+def allocate_scratch(state_size: int, max_legal: int, num_actions: int) -> Scratch:
+    """Working memory for searches of a game of these sizes."""
+    return Scratch(
+        states=np.zeros((2, state_size), np.int64),
+        actions=np.zeros(max_legal, np.int32),
+        edge_values=np.zeros(max_legal, np.float64),
+        q=np.zeros(max_legal, np.float64),
+        logits=np.zeros(num_actions, np.float32),
+    )
 
 
 def default_max_edges(max_nodes: int, max_legal: int) -> int:

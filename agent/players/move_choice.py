@@ -7,6 +7,7 @@ from keima.agent.contracts.player import Outcomes
 from keima.agent.contracts.thinking import SearchInfo
 from keima.games.contract import GameError
 from keima.games.position import Position
+from keima.mcts.temperature import weigh_at_temperature
 
 MAX_TEMPERATURE = 10.0
 """Nearly as even as chance."""
@@ -29,7 +30,9 @@ def draw_move(info: SearchInfo, temperature: float, random: np.random.Generator)
     weights = np.array([line.visits for line in info.variations], np.float64)
     if not weights.any():
         weights = np.array([line.prior for line in info.variations], np.float64)
-    weights = (weights / weights.max()) ** (1 / temperature)  # by the largest, so that no power of it overflows
+    with np.errstate(divide="ignore"):
+        weights = np.log(weights)
+    weigh_at_temperature(weights, len(weights), temperature)
     return info.variations[int(random.choice(len(weights), p=weights / weights.sum()))].action
 
 

@@ -13,15 +13,22 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, RESET, SCORE
 from keima.games.contract import ONGOING
-from keima.mcts.cache import CACHE_TYPE, NOT_FOUND, find, keep, position_key, recall
-from keima.mcts.compiled import compiled, search_kernel
+from keima.mcts.cache import CACHE_TYPE
+from keima.mcts.compiled import KERNELS_TYPE, compiled, inner_kernel
+from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, NO_LEAF, find_leaf, take_answer
 from keima.mcts.random import next_below, next_exponential, next_uniform
-from keima.mcts.search import FOREST_TYPES, SETTINGS_TYPE
-from keima.mcts.selection import GUMBEL, choose_root_edge, root_value, write_improved_policy, write_pruned_visits
-from keima.mcts.simulation import expand, is_finished, simulate, start_tree
-from keima.mcts.tree import ROOT, Forest
+from keima.mcts.selection import (
+    GUMBEL,
+    SETTINGS_TYPE,
+    choose_root_edge,
+    root_value,
+    write_improved_policy,
+    write_pruned_visits,
+)
+from keima.mcts.simulation import start_tree
+from keima.mcts.temperature import draw_at_temperature
+from keima.mcts.tree import FOREST_TYPE, ROOT, SCRATCH_TYPE, tree_at
 from keima.selfplay.replay.segment import (
     CHECKED,
     FAST_SEARCH,
@@ -30,8 +37,6 @@ from keima.selfplay.replay.segment import (
     RANDOM_OPENING,
     SECOND_GIVEN_UP,
 )
-
-NO_LEAF = -1
 
 # What a slot's tree is for; also the row of the search's settings.
 FULL_KIND = 0  # a search with noise, whose result is a policy target
@@ -44,10 +49,8 @@ SLOT = np.dtype(
         ("leaf", np.int32),  # the node that waits for the evaluator, or NO_LEAF
         ("policy_plies_left", np.int32),  # opening moves still to be drawn from the raw policy
         ("kind", np.int32),  # of its tree: FULL_KIND, FAST_KIND or RAW_POLICY_KIND
-        (
-            "decided_streak",
-            np.int32,
-        ),  # searched plies in a row that held the game for won by the first player; -: by the second
+        # searched plies in a row that held the game for won by the first player; negative: by the second
+        ("decided_streak", np.int32),
         ("resign_flags", np.int32),  # flags of its plies: who was given up, and whether that is being checked
         ("key", np.uint64),  # of the leaf's position in the evaluation cache
     ],
@@ -76,8 +79,8 @@ PLAY_SETTINGS = np.dtype(
     [
         ("simulations", np.int64),
         ("fast_simulations", np.int64),
-        ("full_search_share", np.float64),
-        ("opening_random_share", np.float64),
+        ("full_search_fraction", np.float64),
+        ("opening_random_fraction", np.float64),
         ("opening_random_mean_plies", np.float64),
         ("opening_policy_mean_plies", np.float64),
         ("opening_policy_temperature", np.float64),
@@ -85,8 +88,8 @@ PLAY_SETTINGS = np.dtype(
         ("move_temperature_plies", np.int64),
         ("decided_value", np.float64),
         ("decided_plies", np.int64),
-        ("decided_full_share", np.float64),
-        ("decided_check_share", np.float64),
+        ("decided_full_fraction", np.float64),
+        ("decided_check_fraction", np.float64),
     ],
     align=True,
 )
@@ -105,70 +108,78 @@ class Records(NamedTuple):
 FREE, FINISHED = 0, 1
 
 
-@search_kernel
-def begin_game(reset, legal_actions, play, outcome, parameters, state, slot, games, settings, rng, b, actions):
+@inner_kernel
+def begin_game(kernels, parameters, tree, slot, games, settings, actions):
     """Puts a new game into the slot, some of them after random moves."""
+    rng = tree.rng
     games.counts[FREE] -= 1
     slot["record"] = games.queues[FREE, games.counts[FREE]]
     record, plies = games.records[slot["record"]], games.plies[slot["record"]]
-    record["policies"] = 0
     random_plies = 0
-    if next_uniform(rng, b) < settings["opening_random_share"]:
+    if next_uniform(rng, 0) < settings["opening_random_fraction"]:
         # No game is longer; one whose max_plies is wrong is found out by its next move, not by writing past the record.
         longest = len(plies) - 1
-        random_plies = int(min(1 + next_exponential(rng, b, settings["opening_random_mean_plies"]), longest))
-    while True:
-        reset(state, parameters)
-        record["plies"] = 0
-        for _ in range(random_plies):
-            count = legal_actions(state, actions)
-            action = actions[next_below(rng, b, count)]
-            write_ply(plies[record["plies"]], action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
-            record["plies"] += 1
-            play(state, action)
-            if outcome(state) != ONGOING:
-                break
-        if outcome(state) == ONGOING:
-            break
-        random_plies = next_below(rng, b, random_plies)  # it ended on the way: again, shorter
+        random_plies = int(min(1 + next_exponential(rng, 0, settings["opening_random_mean_plies"]), longest))
+    play_opening(kernels, parameters, tree, record, plies, random_plies, actions)
+    record["policies"] = 0
     for k in range(record["plies"]):  # no targets for these
         record["policies"] += plies[k]["legal_count"]
     games.policies[slot["record"], : record["policies"]] = 0.0  # the record's last game had some here
     slot["policy_plies_left"] = 0
     if settings["opening_policy_mean_plies"] > 0:
-        policy_plies = next_exponential(rng, b, settings["opening_policy_mean_plies"]) + 0.5
+        policy_plies = next_exponential(rng, 0, settings["opening_policy_mean_plies"]) + 0.5
         slot["policy_plies_left"] = int(min(policy_plies, len(plies)))
     slot["decided_streak"] = 0
     slot["resign_flags"] = 0
-    if settings["decided_value"] > 0 and next_uniform(rng, b) < settings["decided_check_share"]:
+    if settings["decided_value"] > 0 and next_uniform(rng, 0) < settings["decided_check_fraction"]:
         slot["resign_flags"] = CHECKED
 
 
-@search_kernel
-def begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, settings, rng, b, actions):
+@inner_kernel
+def play_opening(kernels, parameters, tree, record, plies, random_plies, actions):
+    """Begins a game in the tree's root state with so many random moves, fewer where these would end it."""
+    state = tree.root_state
+    while True:
+        kernels.reset(state, parameters)
+        record["plies"] = 0
+        for _ in range(random_plies):
+            count = kernels.legal_actions(state, actions)
+            action = actions[next_below(tree.rng, 0, count)]
+            write_ply(plies[record["plies"]], action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
+            record["plies"] += 1
+            kernels.play(state, action)
+            if kernels.outcome(state) != ONGOING:
+                break
+        if kernels.outcome(state) == ONGOING:
+            return
+        random_plies = next_below(tree.rng, 0, random_plies)  # it ended on the way: again, shorter
+
+
+@inner_kernel
+def begin_search(kernels, tree, slot, settings, actions):
     """Starts the tree for the slot's next move, and decides how far it is searched.
 
     Most moves may be searched fast: they bring games to their end, and so value targets, at a fraction of the price
     of a policy target (playout cap randomization, KataGo, arXiv 1902.10565, section 3.1). A game that is decided goes
     on like that, in place of a resignation, so that its final score and ownership come true.
     """
-    share = settings["full_search_share"]
+    full_fraction = settings["full_search_fraction"]
     if (
         settings["decided_value"] > 0
         and abs(slot["decided_streak"]) >= settings["decided_plies"]
         and not slot["resign_flags"] & CHECKED
     ):
-        share *= settings["decided_full_share"]
+        full_fraction *= settings["decided_full_fraction"]
     if slot["policy_plies_left"] > 0:
         slot["kind"], simulations = RAW_POLICY_KIND, 0
-    elif share >= 1 or next_uniform(rng, b) < share:
+    elif full_fraction >= 1 or next_uniform(tree.rng, 0) < full_fraction:
         slot["kind"], simulations = FULL_KIND, settings["simulations"]
     else:
         slot["kind"], simulations = FAST_KIND, settings["fast_simulations"]
-    start_tree(legal_actions, outcome, tree, nodes, edges, state, simulations, actions)
+    start_tree(kernels, tree, simulations, actions)
 
 
-@search_kernel
+@inner_kernel
 def note_value(slot, value, player, settings):
     """Takes a searched position's value for its player into account: whether the game is decided.
 
@@ -187,7 +198,7 @@ def note_value(slot, value, player, settings):
         slot["resign_flags"] |= SECOND_GIVEN_UP if slot["decided_streak"] > 0 else FIRST_GIVEN_UP
 
 
-@search_kernel
+@inner_kernel
 def write_ply(ply, action, legal_count, root_value, surprise, proven, flags):
     """Fills a PLY record."""
     ply["action"] = action
@@ -198,36 +209,7 @@ def write_ply(ply, action, legal_count, root_value, surprise, proven, flags):
     ply["flags"] = flags
 
 
-@search_kernel
-def draw(weights, count, rng, b):
-    """An index below `count`, drawn in proportion to the weights, of which one at least is positive."""
-    total = 0.0
-    for k in range(count):
-        total += weights[k]
-    threshold = total * next_uniform(rng, b)
-    last = 0
-    for k in range(count):
-        if weights[k] > 0:
-            threshold -= weights[k]
-            last = k
-            if threshold <= 0:
-                break
-    return last
-
-
-@search_kernel
-def draw_at_temperature(logits, count, temperature, rng, b):
-    """An index below `count`, drawn from softmax(logits / temperature). Overwrites logits[:count]."""
-    highest = -np.inf
-    for k in range(count):
-        highest = max(highest, logits[k])
-    for k in range(count):
-        # Less the highest first: at a low temperature every weight would vanish otherwise.
-        logits[k] = np.exp((logits[k] - highest) / temperature)
-    return draw(logits, count, rng, b)
-
-
-@search_kernel
+@inner_kernel
 def write_policy_target(nodes, edges, settings, target):
     """Fills target[:num_edges] with the policy to train towards.
 
@@ -251,7 +233,7 @@ def write_policy_target(nodes, edges, settings, target):
         target[k] = target[k] / total if total > 0 else 1.0 / count
 
 
-@search_kernel
+@inner_kernel
 def surprise_of(nodes, edges, target):
     """KL(target || the network's policy at the root, without noise), in nats."""
     first = nodes[ROOT]["first_edge"]
@@ -262,45 +244,51 @@ def surprise_of(nodes, edges, target):
     return max(surprise, 0.0)  # rounding
 
 
-@search_kernel
-def make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch, q):
-    """Records the searched position, with its targets where it was searched in full, and plays the move on `state`."""
-    root = nodes[ROOT]
-    first, count, player = root["first_edge"], root["num_edges"], root["player"]
+@inner_kernel
+def make_move(kernels, tree, slot, games, settings, play_settings, scratch):
+    """Records the searched position, with its targets where it was searched in full, and plays the move."""
+    root, logs = tree.nodes[ROOT], scratch.edge_values
+    first, count = root["first_edge"], root["num_edges"]
     record, policies = games.records[slot["record"]], games.policies[slot["record"]]
     ply = games.plies[slot["record"], record["plies"]]
-    start = record["policies"]
     for k in range(count):
-        policies[start + k] = 0.0
+        policies[record["policies"] + k] = 0.0
     if slot["kind"] == RAW_POLICY_KIND:
         slot["policy_plies_left"] -= 1
         for k in range(count):
-            scratch[k] = edges[first + k]["logit"]
-        chosen = draw_at_temperature(scratch, count, play_settings["opening_policy_temperature"], rng, b)
-        action = edges[first + chosen]["action"]
-        write_ply(ply, action, count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
+            logs[k] = tree.edges[first + k]["logit"]
+        chosen = draw_at_temperature(logs, count, play_settings["opening_policy_temperature"], tree.rng, 0)
+        write_ply(ply, tree.edges[first + chosen]["action"], count, np.nan, 0.0, ONGOING, RANDOM_OPENING)
     else:
-        write_policy_target(nodes, edges, settings, scratch)
-        value = root_value(nodes, edges, settings, scratch, q)
-        surprise, flags = 0.0, FAST_SEARCH
-        if slot["kind"] == FULL_KIND:
-            surprise, flags = surprise_of(nodes, edges, scratch), HAS_POLICY_TARGET
-            for k in range(count):
-                policies[start + k] = scratch[k]
-        if record["plies"] < play_settings["move_temperature_plies"] and play_settings["move_temperature"] > 0:
-            for k in range(count):
-                scratch[k] = np.log(scratch[k])
-            chosen = draw_at_temperature(scratch, count, play_settings["move_temperature"], rng, b)
-        else:
-            chosen = choose_root_edge(nodes, edges, noise, settings, scratch)
-        action = edges[first + chosen]["action"]
-        if play_settings["decided_value"] > 0:
-            note_value(slot, value, player, play_settings)
-            flags |= slot["resign_flags"]
-        write_ply(ply, action, count, value, surprise, root["result"], flags)
+        note_search(tree, slot, record, policies, ply, settings, play_settings, scratch)
     record["plies"] += 1
     record["policies"] += count
-    play(state, action)
+    kernels.play(tree.root_state, ply["action"])
+
+
+@inner_kernel
+def note_search(tree, slot, record, policies, ply, settings, play_settings, scratch):
+    """Fills the ply, and the policy target of one searched in full, by what the search found; decides on its move."""
+    nodes, edges, target = tree.nodes, tree.edges, scratch.edge_values
+    root = nodes[ROOT]
+    first, count = root["first_edge"], root["num_edges"]
+    write_policy_target(nodes, edges, settings, target)
+    value = root_value(nodes, edges, settings, target, scratch.q)
+    surprise, flags = 0.0, FAST_SEARCH
+    if slot["kind"] == FULL_KIND:
+        surprise, flags = surprise_of(nodes, edges, target), HAS_POLICY_TARGET
+        for k in range(count):
+            policies[record["policies"] + k] = target[k]
+    if record["plies"] < play_settings["move_temperature_plies"] and play_settings["move_temperature"] > 0:
+        for k in range(count):
+            target[k] = np.log(target[k])
+        chosen = draw_at_temperature(target, count, play_settings["move_temperature"], tree.rng, 0)
+    else:
+        chosen = choose_root_edge(nodes, edges, tree.root_noise, settings, target)
+    if play_settings["decided_value"] > 0:
+        note_value(slot, value, root["player"], play_settings)
+        flags |= slot["resign_flags"]
+    write_ply(ply, edges[first + chosen]["action"], count, value, surprise, root["result"], flags)
 
 
 _RECORDS_TYPE = types.NamedTuple(
@@ -315,87 +303,71 @@ _RECORDS_TYPE = types.NamedTuple(
 )
 MAX_FINISHED = 2
 """Games that a slot finishes in one step, at most; with an empty cache it finishes one."""
-SIMULATIONS, LOOK_UPS, HITS = 0, 1, 2
-"""What `step` counts."""
+
+# What a slot's game has come to.
+SEARCHING = 0  # its next move is being searched
+GOES_ON = 1  # a move was made, and another follows
+ENDED = 2
+TOO_LONG = 3  # it is not over after max_plies
 
 _SLOTS_TYPE = types.Array(numba.from_dtype(SLOT), 1, "C")
 _PLAY_SETTINGS_TYPE = types.Array(numba.from_dtype(PLAY_SETTINGS), 1, "C")
-_SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1], types.float64[::1]))
+
+
+@inner_kernel
+def end_turn(kernels, tree, slot, games):
+    """After a move: whether the slot's game goes on, ENDED (and then is put among the finished) or is TOO_LONG."""
+    record = games.records[slot["record"]]
+    result = kernels.outcome(tree.root_state)
+    if result != ONGOING:
+        record["outcome"] = result
+        games.queues[FINISHED, games.counts[FINISHED]] = slot["record"]
+        games.counts[FINISHED] += 1
+        return ENDED
+    return TOO_LONG if record["plies"] == games.plies.shape[1] else GOES_ON
 
 
 @compiled(
     types.int64(
-        *(RESET, LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE, types.int64[::1]),
-        *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE, _PLAY_SETTINGS_TYPE, _SLOTS_TYPE, _RECORDS_TYPE),
-        *(CACHE_TYPE, types.float32[:, :, :, ::1], types.uint32[:, ::1], types.float32[:, ::1], types.float32[::1]),
-        *(_SCRATCH_TYPE, types.int64[::1]),
+        *(KERNELS_TYPE, types.int64[::1], FOREST_TYPE, SETTINGS_TYPE, _PLAY_SETTINGS_TYPE, _SLOTS_TYPE, _RECORDS_TYPE),
+        *(CACHE_TYPE, LEAF_INPUTS_TYPE, types.Tuple((types.float32[:, ::1], types.float32[::1]))),
+        *(SCRATCH_TYPE, types.int64[::1]),
     ),
 )
 def step(
-    reset, legal_actions, play, outcome, score, encode, parameters,
-    forest, search_settings, all_play_settings, slots, games, cache, planes, plane_bits, logits, values,
-    scratch_arrays, tally,
+    kernels, parameters, forest, search_settings, all_play_settings, slots, games, cache, inputs, answers, scratch,
+    tally,
 ):  # fmt: skip
-    """Takes logits[b], values[b] for each slot's leaf; fills planes[b] with its next. Returns moves made, or -1.
+    """Takes logits[b], values[b] for each slot's leaf; fills inputs[b] with its next. Returns moves made, or -1.
 
-    -1: a game went on after max_plies. plane_bits: the memory of `planes`, the floats' bits, a row each. A slot of
-    whose games the cache knows every position rests after a few until the next step, its row left as it was.
+    -1: a game went on after max_plies. answers: (logits, values). A slot of whose games the cache knows every position
+    rests after a few until the next step, its row left as it was.
     """
-    play_settings, rng = all_play_settings[0], forest.rng
-    two_states, actions, scratch, q = scratch_arrays
+    play_settings = all_play_settings[0]
+    logits, values = answers
     moves = 0
     for b in range(len(slots)):
-        slot, tree, nodes, edges = slots[b], forest.trees[b], forest.nodes[b], forest.edges[b]
-        state, noise = forest.root_states[b], forest.root_noise[b]
-        if slot["leaf"] == NO_LEAF:
-            begin_game(
-                reset, legal_actions, play, outcome, parameters, state, slot, games, play_settings, rng, b, actions
-            )
-            begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
-        else:
+        slot, tree = slots[b], tree_at(forest, b)
+        finished, after = 0, ENDED
+        if slot["leaf"] != NO_LEAF:
+            settings, after = search_settings[slot["kind"]], SEARCHING
+            take_answer(tree, slot["leaf"], slot["key"], logits[b], values[b], settings, cache, tally)
+        while True:
+            if after == ENDED:
+                begin_game(kernels, parameters, tree, slot, games, play_settings, scratch.actions)
+            if after != SEARCHING:
+                begin_search(kernels, tree, slot, play_settings, scratch.actions)
             settings = search_settings[slot["kind"]]
-            if len(cache.keys) > 0:
-                keep(cache, slot["key"], edges, nodes[slot["leaf"]], logits[b], values[b])
-            expand(tree, nodes, edges, slot["leaf"], logits[b], values[b], noise, settings, rng, b)
-        slot["leaf"] = NO_LEAF
-        finished = 0
-        while slot["leaf"] == NO_LEAF:
-            settings = search_settings[slot["kind"]]
-            if not is_finished(tree, nodes):
-                leaf = simulate(
-                    legal_actions, play, outcome, score, tree, nodes, edges, state, forest.schedule[b], noise,
-                    settings, two_states, actions, scratch,
-                )  # fmt: skip
-                tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none
-                if leaf < 0:
-                    continue
-                encode(two_states[0], planes[b])
-                if len(cache.keys) > 0:
-                    tally[LOOK_UPS] += 1
-                    slot["key"] = position_key(cache, plane_bits[b], edges, nodes[leaf])
-                    place = find(cache, slot["key"])
-                    if place != NOT_FOUND:
-                        tally[HITS] += 1
-                        value = recall(cache, place, edges, nodes[leaf], logits[b])  # the slot's answer was taken
-                        expand(tree, nodes, edges, leaf, logits[b], value, noise, settings, rng, b)
-                        continue
-                slot["leaf"] = leaf
-                continue
-            make_move(play, nodes, edges, state, slot, games, noise, settings, play_settings, rng, b, scratch, q)
+            slot["leaf"], slot["key"] = find_leaf(kernels, tree, settings, cache, inputs, b, scratch, tally)
+            if slot["leaf"] != NO_LEAF:
+                break
+            make_move(kernels, tree, slot, games, settings, play_settings, scratch)
             moves += 1
-            record = games.records[slot["record"]]
-            result = outcome(state)
-            if result != ONGOING:
-                record["outcome"] = result
-                games.queues[FINISHED, games.counts[FINISHED]] = slot["record"]
-                games.counts[FINISHED] += 1
+            after = end_turn(kernels, tree, slot, games)
+            if after == TOO_LONG:
+                return -1
+            if after == ENDED:
                 finished += 1
                 if finished == MAX_FINISHED:
                     break
-                begin_game(
-                    reset, legal_actions, play, outcome, parameters, state, slot, games, play_settings, rng, b, actions
-                )
-            elif record["plies"] == games.plies.shape[1]:
-                return -1
-            begin_search(legal_actions, outcome, tree, nodes, edges, state, slot, play_settings, rng, b, actions)
     return moves

@@ -10,25 +10,21 @@ from numpy.typing import NDArray
 from keima.games.contract import Game, GameError
 from keima.mcts.cache import allocate_cache
 from keima.mcts.compiled import entry_point
+from keima.mcts.leaf_loop import HITS, NO_LEAF, SIMULATIONS, allocate_inputs
 from keima.mcts.random import seeded
 from keima.mcts.search import Evaluate, SearchSettings
-from keima.mcts.selection import (
-    SETTINGS,
-)
-from keima.mcts.tree import allocate, default_max_edges
+from keima.mcts.selection import SETTINGS
+from keima.mcts.tree import allocate, allocate_scratch, default_max_edges
 from keima.selfplay.actors.game_kernels import (
     FAST_KIND,
     FINISHED,
     FREE,
     FULL_KIND,
-    HITS,
     MAX_FINISHED,
-    NO_LEAF,
     PLAY_SETTINGS,
     PLY,
     RAW_POLICY_KIND,
     RECORD,
-    SIMULATIONS,
     SLOT,
     Records,
     step,
@@ -76,16 +72,11 @@ class SelfPlay:
             queues=np.tile(np.arange(count, dtype=np.int32), (2, 1)),
             counts=np.array([count, 0]),
         )
-        self._planes = np.zeros((slots, game.num_planes, *game.shape), np.float32)
+        self._inputs = allocate_inputs(game, slots)
         self._cache = allocate_cache(int(play.cache_mb * 1e6), game.max_legal)
-        self._tally = np.zeros(3, np.int64)
+        self._tally = np.zeros(4, np.int64)
         self._answers = np.zeros((slots, game.num_actions), np.float32), np.zeros(slots, np.float32)
-        self._scratch = (
-            np.zeros((2, game.state_size), np.int64),
-            np.zeros(game.max_legal, np.int32),
-            np.zeros(game.max_legal, np.float64),
-            np.zeros(game.max_legal, np.float64),
-        )
+        self._scratch = allocate_scratch(game.state_size, game.max_legal, game.num_actions)
         self._parameters = game.parameter_row()
         self._enter: Callable[..., int] = step
         self._finished: list[tuple[NDArray[np.void], NDArray[np.float32], int]] = []
@@ -107,7 +98,7 @@ class SelfPlay:
         """
         self._play_on()
         self._collect_finished()
-        return self._planes
+        return self._inputs.planes
 
     def receive(self, logits: NDArray[np.float32], values: NDArray[np.float32]) -> None:
         """The evaluator's answers, [B, A] and [B], to what `search` returned. They are read and overwritten by it.
@@ -122,15 +113,12 @@ class SelfPlay:
                     f"got {answer.dtype}{list(answer.shape)}"
                 )
         self._answers = logits, values
-        self.evaluations += len(self._planes)
+        self.evaluations += len(self._inputs.planes)
 
     def _play_on(self) -> None:
-        k = self.game.kernels
         moves = self._enter(
-            *(k.reset, k.legal_actions, k.play, k.outcome, k.score, k.encode, self._parameters),
-            *(self._forest, self.settings, self.play_settings, self._slots, self._records),
-            *(self._cache, self._planes, self._planes.reshape(len(self._planes), -1).view(np.uint32), *self._answers),
-            *(self._scratch, self._tally),
+            *(self.game.kernels, self._parameters, self._forest, self.settings, self.play_settings, self._slots),
+            *(self._records, self._cache, self._inputs, self._answers, self._scratch, self._tally),
         )
         if self._enter is step:
             self._enter = entry_point(step)  # the first call has looked at the types of all that is handed over

@@ -29,9 +29,9 @@ from keima.agent.system.processes import available_cores
 from keima.agent.system.subprocess_task import done_at_the_end
 from keima.games.contract import Game, GameError
 from keima.mcts.cache import EvaluationCache
+from keima.mcts.leaf_loop import HITS, LOOK_UPS, NO_LEAF, LeafInputs
 from keima.mcts.tree import Forest
 from keima.selfplay.actors.actor_pool import ActorPool
-from keima.selfplay.actors.game_kernels import HITS, LOOK_UPS, NO_LEAF
 from keima.selfplay.actors.generation import SelfPlay
 from keima.selfplay.actors.messages import Heartbeat, Message, weights_path
 from keima.selfplay.config.loader import to_toml
@@ -212,14 +212,14 @@ class MeasuredSelfPlay(SelfPlay):
     ) -> tuple[
         Forest,
         EvaluationCache,
-        NDArray[np.float32],
+        LeafInputs,
         NDArray[np.int32],
         tuple[NDArray[np.float32], NDArray[np.float32]],
     ]:
-        """The forest, the cache, the planes of the leaves, these leaves and the evaluator's answers for them."""
+        """The forest, the cache, what the evaluator sees of the leaves, these leaves and its answers for them."""
         leaves = np.ascontiguousarray(self._slots["leaf"])
         answers = np.array(self._answers[0]), np.array(self._answers[1])
-        return self._forest, self._cache, self._planes, leaves, answers
+        return self._forest, self._cache, self._inputs, leaves, answers
 
     def enter_compiled(self) -> int:
         """Goes into the compiled step and out of it again, with no slot to play: what handing it everything costs."""

@@ -21,25 +21,24 @@ from numpy.typing import NDArray
 from keima.games.contract import ONGOING, PLAYER, Game, GameError
 from keima.games.position import Position
 from keima.mcts.cache import allocate_cache
+from keima.mcts.leaf_loop import EVALUATIONS, HITS, SIMULATIONS, allocate_inputs
 from keima.mcts.random import seeded
 from keima.mcts.search import Evaluate, SearchSettings
-from keima.mcts.tree import EDGE, NODE, allocate, default_max_edges
+from keima.mcts.tree import EDGE, NODE, allocate, allocate_scratch, default_max_edges
 from keima.selfplay.tournament.arena_kernel import (
     ANSWERED,
     ASKED,
     ASKING,
     CONTESTANT,
     EMPTY,
-    EVALUATIONS,
-    HITS,
     NETWORK,
     OPENED,
     OVER,
     PLAYOUTS,
     RUNNING,
-    SIMULATIONS,
     TABLE,
     WAITING,
+    Room,
     play_on,
 )
 from keima.selfplay.tournament.contestants import (
@@ -127,20 +126,19 @@ class Arena:
         self._forest = allocate(tables, max_nodes, max_edges, game.state_size, game.max_legal, rng)
         self._tables = np.zeros(tables, TABLE)
         self._moves = np.zeros((tables, game.max_plies), np.int32)
-        self._planes = np.zeros((tables, game.num_planes, *game.shape), np.float32)
-        self._batch = np.zeros_like(self._planes)
+        self._inputs = allocate_inputs(game, tables)
+        self._batch = np.zeros_like(self._inputs.planes)
         self._cache = allocate_cache(int(cache_mb * 1e6) if self._evaluators else 0, game.max_legal)
-        # Generations tell the networks' entries in the one cache apart.
-        self._generations = np.arange(max(1, len(self._evaluators)), dtype=np.uint64)
-        self._settings = np.concatenate([self._search_settings(contestant) for contestant in self.contestants])
-        self._scratch = (
-            np.zeros((2, game.state_size), np.int64),
-            np.zeros(game.max_legal, np.int32),
-            np.zeros(game.max_legal, np.float64),
-            np.zeros(game.num_actions, np.float32),
+        self._room = Room(
+            self._tables,
+            self._moves,
+            self._records,
+            np.concatenate([self._search_settings(contestant) for contestant in self.contestants]),
+            np.arange(max(1, len(self._evaluators)), dtype=np.uint64),
         )
+        self._scratch = allocate_scratch(game.state_size, game.max_legal, game.num_actions)
         self._no_answers = np.zeros((0, game.num_actions), np.float32), np.zeros(0, np.float32)
-        self._tally = np.zeros(3, np.int64)
+        self._tally = np.zeros(4, np.int64)
         self._slice = 16  # simulations with playouts in a table's turn; what they take is found out
         self._tasks: dict[int, GameTask] = {}  # by table
         self._positions: dict[int, Position] = {}  # of tables at which somebody is asked
@@ -244,12 +242,9 @@ class Arena:
     ) -> None:
         if len(turn) == 0:
             return
-        k = self.game.kernels
         failed = play_on(
-            *(k.legal_actions, k.play, k.outcome, k.score, k.encode, self._forest, self._settings),
-            *(self._tables, self._records, self._moves, self._cache, self._generations),
-            *(self._planes, self._planes.reshape(self.tables, -1).view(np.uint32)),
-            *(turn, logits, values, self._scratch, playouts, self._tally),
+            *(self.game.kernels, self._forest, self._room, self._cache, self._inputs, turn, (logits, values)),
+            *(self._scratch, playouts, self._tally),
         )
         if failed:
             raise GameError(f"{self.game.name}: a game went on after max_plies = {self.game.max_plies} moves")
@@ -289,8 +284,8 @@ class Arena:
 
     def _gathered(self, turn: NDArray[np.int64]) -> NDArray[np.float32]:
         if len(turn) == self.tables:
-            return self._planes
-        return np.take(self._planes, turn, axis=0, out=self._batch[: len(turn)])
+            return self._inputs.planes
+        return np.take(self._inputs.planes, turn, axis=0, out=self._batch[: len(turn)])
 
     # --- asking
 

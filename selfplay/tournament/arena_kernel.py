@@ -7,19 +7,22 @@ table has its own random numbers and one leaf under way at a time; so a game is 
 Dimensions: B tables, P players, E evaluators, A actions.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from numba.core import types
+from numpy.typing import NDArray
 
-from keima.games.compilation import ENCODE, LEGAL_ACTIONS, OUTCOME, PLAY, SCORE, compiled_for
-from keima.games.contract import ONGOING, PLAYER, kernel
-from keima.mcts.cache import CACHE_TYPE, NOT_FOUND, EvaluationCache, find, keep, position_key, recall
-from keima.mcts.random import next_uniform
-from keima.mcts.rollout import play_out
-from keima.mcts.search import FOREST_TYPES, SETTINGS_TYPE
-from keima.mcts.selection import choose_root_edge, result_value
-from keima.mcts.simulation import expand, is_finished, simulate, start_tree
-from keima.mcts.tree import ROOT, Forest
+from keima.games.contract import ONGOING, PLAYER
+from keima.mcts.cache import CACHE_TYPE, EvaluationCache
+from keima.mcts.compiled import KERNELS_TYPE, compiled, inner_kernel
+from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, NO_LEAF, find_leaf, take_answer
+from keima.mcts.rollout import search_with_playouts
+from keima.mcts.selection import SETTINGS_TYPE, choose_root_edge
+from keima.mcts.simulation import is_finished, start_tree
+from keima.mcts.temperature import draw_at_temperature
+from keima.mcts.tree import FOREST_TYPE, ROOT, SCRATCH_TYPE, tree_at
 
 # What a table does.
 EMPTY = 0
@@ -60,23 +63,43 @@ CONTESTANT = np.dtype(
     align=True,
 )
 
-EVALUATIONS, SIMULATIONS, HITS = 0, 1, 2
-"""What `play_on` counts."""
+
+class Room(NamedTuple):
+    """The tables and who plays at them."""
+
+    tables: NDArray[np.void]  # TABLE [B]
+    moves: NDArray[np.int32]  # [B, max_plies] of the games at the tables, so far
+    contestants: NDArray[np.void]  # CONTESTANT [P]
+    settings: NDArray[np.void]  # SETTINGS [P] of their searches
+    generations: NDArray[np.uint64]  # [E], which tells the evaluators' entries in the one cache apart
 
 
-@kernel
-def pick(nodes, edges, contestant, noise, settings, rng, b, scratch):
+ROOM_TYPE = types.NamedTuple(
+    (
+        types.Array(numba.from_dtype(TABLE), 1, "C"),
+        types.int32[:, ::1],
+        types.Array(numba.from_dtype(CONTESTANT), 1, "C"),
+        SETTINGS_TYPE,
+        types.uint64[::1],
+    ),
+    Room,
+)
+"""The numba type of a Room."""
+
+
+@inner_kernel
+def pick(tree, contestant, settings, scratch):
     """The edge to play, counted from the root's first: the best, or drawn where the player has a temperature.
 
-    As keima.agent.players.factory draws: in proportion to visits ** (1 / temperature), or to the policy's probabilities
-    so raised where nothing was tried; a proven win is played at any temperature.
+    As keima.agent.players draws: in proportion to visits ** (1 / temperature), or to the policy's probabilities so
+    raised where nothing was tried; a proven win is played at any temperature.
     """
-    root = nodes[ROOT]
+    root, edges, weights = tree.nodes[ROOT], tree.edges, scratch.edge_values
     first, count = root["first_edge"], root["num_edges"]
     searched = contestant["simulations"] > 0
     best, tried = 0, False
     if searched:
-        best = choose_root_edge(nodes, edges, noise, settings, scratch)
+        best = choose_root_edge(tree.nodes, edges, tree.root_noise, settings, weights)
         if edges[first + best]["result"] == root["player"]:
             return best
     for k in range(count):
@@ -85,31 +108,19 @@ def pick(nodes, edges, contestant, noise, settings, rng, b, scratch):
             best = k
     if contestant["temperature"] <= 0:
         return best
-    highest = -np.inf
     for k in range(count):
         visits = edges[first + k]["visits"]
-        weight = edges[first + k]["logit"]  # the logarithm of the prior
+        weights[k] = edges[first + k]["logit"]  # the logarithm of the prior
         if tried:
-            weight = np.log(visits) if visits > 0 else -np.inf
-        scratch[k] = weight / contestant["temperature"]
-        highest = max(highest, scratch[k])
-    total = 0.0
-    for k in range(count):
-        # Less the highest first: at a low temperature every weight would vanish otherwise.
-        scratch[k] = np.exp(scratch[k] - highest)
-        total += scratch[k]
-    threshold = total * next_uniform(rng, b)
-    for k in range(count):
-        threshold -= scratch[k]
-        if scratch[k] > 0 and threshold <= 0:
-            return k
-    return best
+            weights[k] = np.log(visits) if visits > 0 else -np.inf
+    return draw_at_temperature(weights, count, contestant["temperature"], tree.rng, 0)
 
 
-@kernel
-def begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contestants, actions):
+@inner_kernel
+def begin_turn(kernels, tree, table, contestants, actions):
     """Sees whether the game is over, and otherwise whose turn it is."""
-    table["outcome"] = outcome(state)
+    state = tree.root_state
+    table["outcome"] = kernels.outcome(state)
     if table["outcome"] != ONGOING:
         table["status"] = OVER
         return
@@ -117,104 +128,81 @@ def begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contest
     if contestant["kind"] == ASKED:
         table["status"] = ASKING
         return
-    start_tree(legal_actions, outcome, tree, nodes, edges, state, contestant["simulations"], actions)
+    start_tree(kernels, tree, contestant["simulations"], actions)
     table["status"] = RUNNING
 
 
-@kernel
-def make_move(play, table, moves, state, action):
-    """Plays the action and writes it down."""
+@inner_kernel
+def make_move(kernels, tree, table, moves, action):
+    """Plays the action and writes it down; False where the game has had max_plies already."""
+    if table["plies"] == len(moves):
+        return False
     moves[table["plies"]] = action
     table["plies"] += 1
-    play(state, action)
+    kernels.play(tree.root_state, action)
+    return True
 
 
-_SCRATCH_TYPE = types.Tuple((types.int64[:, ::1], types.int32[::1], types.float64[::1], types.float32[::1]))
+@inner_kernel
+def own_part(cache, generations, evaluator):
+    """The cache as an evaluator sees it: what others have kept is not found."""
+    return EvaluationCache(cache.keys, cache.values, cache.logits, generations[evaluator : evaluator + 1])
 
 
-@compiled_for(
+@inner_kernel
+def enter_answer(kernels, tree, room, b, cache, answers, i, scratch, tally):
+    """What table b has waited for: the evaluator's answer in row i, an asked player's move, or to begin.
+
+    False: see make_move.
+    """
+    table = room.tables[b]
+    if table["status"] == WAITING:
+        settings = room.settings[table["players"][tree.root_state[PLAYER]]]
+        take_answer(tree, table["leaf"], table["key"], answers[0][i], answers[1][i], settings, cache, tally)
+        table["status"] = RUNNING
+    elif table["status"] == ANSWERED:
+        if not make_move(kernels, tree, table, room.moves[b], table["answer"]):
+            return False
+        begin_turn(kernels, tree, table, room.contestants, scratch.actions)
+    elif table["status"] == OPENED:
+        begin_turn(kernels, tree, table, room.contestants, scratch.actions)
+    return True
+
+
+@compiled(
     types.int64(
-        *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, ENCODE),
-        *(types.NamedTuple(FOREST_TYPES, Forest), SETTINGS_TYPE),
-        *(types.Array(numba.from_dtype(TABLE), 1, "C"), types.Array(numba.from_dtype(CONTESTANT), 1, "C")),
-        *(types.int32[:, ::1], CACHE_TYPE, types.uint64[::1]),
-        *(types.float32[:, :, :, ::1], types.uint32[:, ::1]),
-        *(types.int64[::1], types.float32[:, ::1], types.float32[::1]),
-        *(_SCRATCH_TYPE, types.int64, types.int64[::1]),
+        *(KERNELS_TYPE, FOREST_TYPE, ROOM_TYPE, CACHE_TYPE, LEAF_INPUTS_TYPE, types.int64[::1]),
+        *(types.Tuple((types.float32[:, ::1], types.float32[::1])), SCRATCH_TYPE, types.int64, types.int64[::1]),
     ),
 )
-def play_on(
-    legal_actions, play, outcome, score, encode, forest, all_settings, tables, contestants, moves, cache, generations,
-    planes, plane_bits, turn, logits, values, scratch_arrays, slice_simulations, tally,
-):  # fmt: skip
-    """Plays on at the tables `turn`; logits[i], values[i] are for table turn[i] where that one was WAITING.
+def play_on(kernels, forest, room, cache, inputs, turn, answers, scratch, slice_simulations, tally):
+    """Plays on at the tables `turn`; the answers' rows i are for table turn[i] where that one was WAITING.
 
-    Fills planes[b] of each table that is WAITING then. A search with playouts rests after `slice_simulations`, its
-    table RUNNING. Returns 0, or -1 where a game went on after max_plies. all_settings: SETTINGS [P], a player's each;
-    plane_bits: the memory of `planes`, the floats' bits, a row each; generations: uint64 [E], which tells the
-    evaluators' entries in the cache apart.
+    answers: (logits, values). Fills the inputs' row b of each table b that is WAITING then. A search with playouts
+    rests after `slice_simulations`, its table RUNNING. Returns 0, or -1 where a game went on after max_plies.
     """
-    rng = forest.rng
-    two_states, actions, scratch, known_logits = scratch_arrays
-    leaf_state = two_states[0]
     for i in range(len(turn)):
         b = turn[i]
-        table, tree, nodes, edges = tables[b], forest.trees[b], forest.nodes[b], forest.edges[b]
-        state, noise = forest.root_states[b], forest.root_noise[b]
-        settings = all_settings[table["players"][state[PLAYER]]]
-        if table["status"] == WAITING:
-            e, leaf = table["evaluator"], table["leaf"]
-            if len(cache.keys) > 0:
-                keep(cache, table["key"], edges, nodes[leaf], logits[i], values[i])
-            expand(tree, nodes, edges, leaf, logits[i], values[i], noise, settings, rng, b)
-            table["status"] = RUNNING
-            tally[EVALUATIONS] += 1
-        elif table["status"] == ANSWERED:
-            if table["plies"] == moves.shape[1]:
-                return -1
-            make_move(play, table, moves[b], state, table["answer"])
-            begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contestants, actions)
-        elif table["status"] == OPENED:
-            begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contestants, actions)
-        simulated = 0
+        table, tree = room.tables[b], tree_at(forest, b)
+        if not enter_answer(kernels, tree, room, b, cache, answers, i, scratch, tally):
+            return -1
+        left = slice_simulations
         while table["status"] == RUNNING:
-            contestant = contestants[table["players"][state[PLAYER]]]
-            settings = all_settings[table["players"][state[PLAYER]]]
-            if is_finished(tree, nodes):
-                if table["plies"] == moves.shape[1]:
-                    return -1
-                k = pick(nodes, edges, contestant, noise, settings, rng, b, scratch)
-                make_move(play, table, moves[b], state, edges[nodes[ROOT]["first_edge"] + k]["action"])
-                begin_turn(legal_actions, outcome, table, tree, nodes, edges, state, contestants, actions)
-                continue
-            if contestant["kind"] == PLAYOUTS and simulated >= slice_simulations:
-                break
-            simulated += 1
-            leaf = simulate(
-                legal_actions, play, outcome, score, tree, nodes, edges, state, forest.schedule[b], noise, settings,
-                two_states, actions, scratch,
-            )  # fmt: skip
-            tally[SIMULATIONS] += leaf != ROOT  # the root's own evaluation is none
-            if leaf < 0:
-                continue
+            player = table["players"][tree.root_state[PLAYER]]
+            contestant, settings = room.contestants[player], room.settings[player]
             if contestant["kind"] == PLAYOUTS:
-                player = leaf_state[PLAYER]
-                result = play_out(legal_actions, play, outcome, leaf_state, rng, b, actions)
-                known_logits[:] = 0.0
-                expand(
-                    tree, nodes, edges, leaf, known_logits, result_value(result, player), noise, settings, rng, b
-                )  # fmt: skip
-                continue
-            e = contestant["evaluator"]
-            encode(leaf_state, planes[b])
-            if len(cache.keys) > 0:
-                own = EvaluationCache(cache.keys, cache.values, cache.logits, generations[e : e + 1])
-                table["key"] = position_key(own, plane_bits[b], edges, nodes[leaf])
-                place = find(cache, table["key"])
-                if place != NOT_FOUND:
-                    tally[HITS] += 1
-                    value = recall(cache, place, edges, nodes[leaf], known_logits)
-                    expand(tree, nodes, edges, leaf, known_logits, value, noise, settings, rng, b)
-                    continue
-            table["leaf"], table["evaluator"], table["status"] = leaf, e, WAITING
+                left -= search_with_playouts(kernels, tree, settings, left, scratch, tally)
+                if not is_finished(tree.header[0], tree.nodes[ROOT]):
+                    break
+            else:
+                own = own_part(cache, room.generations, contestant["evaluator"])
+                leaf, key = find_leaf(kernels, tree, settings, own, inputs, b, scratch, tally)
+                if leaf != NO_LEAF:
+                    table["leaf"], table["key"], table["status"] = leaf, key, WAITING
+                    table["evaluator"] = contestant["evaluator"]
+                    break
+            edge = tree.edges[tree.nodes[ROOT]["first_edge"] + pick(tree, contestant, settings, scratch)]
+            if not make_move(kernels, tree, table, room.moves[b], edge["action"]):
+                return -1
+            begin_turn(kernels, tree, table, room.contestants, scratch.actions)
     return 0

@@ -7,7 +7,7 @@ from keima import games
 from keima.mcts.cache import NOT_FOUND, allocate_cache, find, keep, position_key, recall
 from keima.mcts.random import seeded
 from keima.mcts.simulation import add_node
-from keima.mcts.tree import NO_PARENT, allocate
+from keima.mcts.tree import NO_PARENT, Tree, allocate
 
 
 class Positions:
@@ -19,11 +19,11 @@ class Positions:
         self.actions = np.zeros(game.max_legal, np.int32)
 
     def node(self, state):
-        k, tree = self.game.kernels, self.forest.trees[0]
-        tree["num_nodes"] = tree["num_edges"] = 0
-        nodes, edges = self.forest.nodes[0], self.forest.edges[0]
-        add_node(k.legal_actions, k.outcome, tree, nodes, edges, state, NO_PARENT, NO_PARENT, self.actions)
-        return edges, nodes[0]
+        forest = self.forest
+        tree = Tree(forest.trees[:1], *(rows[0] for rows in forest[1:-1]), forest.rng[:1])
+        tree.header[0]["num_nodes"] = tree.header[0]["num_edges"] = 0
+        add_node(self.game.kernels, tree, state, NO_PARENT, NO_PARENT, self.actions)
+        return tree.edges, tree.nodes[0]
 
     def key(self, cache, state):
         bits = self.game.planes(state).reshape(-1).view(np.uint32)

@@ -9,7 +9,8 @@ import pytest
 
 from keima import games
 from keima.games.contract import DRAW, ONGOING, PLAYER, GameError
-from keima.selfplay.actors.game_kernels import FINISHED, FREE, MAX_FINISHED, draw, draw_at_temperature
+from keima.mcts.temperature import draw, draw_at_temperature
+from keima.selfplay.actors.game_kernels import FINISHED, FREE, MAX_FINISHED
 from keima.selfplay.actors.generation import SelfPlay
 from keima.selfplay.config.schema import SearchConfig, SelfplayConfig
 from keima.selfplay.replay.segment import (

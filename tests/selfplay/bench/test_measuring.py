@@ -203,10 +203,10 @@ def test_mean_depth(play):
 def test_entering_the_compiled_step_plays_nothing(play):
     for _ in range(5):
         play.run()
-    before = play.counts(), play._planes.copy()
+    before = play.counts(), play._inputs.planes.copy()
     assert play.enter_compiled() == 1
     assert play.counts() == before[0]
-    np.testing.assert_array_equal(play._planes, before[1])
+    np.testing.assert_array_equal(play._inputs.planes, before[1])
 
 
 # --- processes

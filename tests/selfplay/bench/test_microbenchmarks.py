@@ -9,6 +9,7 @@ from keima.agent.nets.network import Network
 from keima.agent.nets.network_config import NetworkConfig
 from keima.games import load
 from keima.mcts.cache import NOT_FOUND, find, position_key
+from keima.mcts.tree import allocate_scratch
 from keima.selfplay.actors.generation import SelfPlay
 from keima.selfplay.bench.microbenchmarks import _replay, replay, use_cache
 from keima.selfplay.config.schema import SearchConfig, SelfplayConfig
@@ -38,17 +39,15 @@ def test_as_many_positions_are_played_to_as_simulations_would(depth):
     games = tictactoe_segment((1,), games=3)
     seen = naive_replay(games, 4, depth)
     assert replay(GAME, games, 4, depth, with_planes=True) == len(seen)
-    k = GAME.kernels
-    root, state = np.zeros(GAME.state_size, np.int64), np.zeros(GAME.state_size, np.int64)
+    scratch = allocate_scratch(GAME.state_size, GAME.max_legal, GAME.num_actions)
     planes = np.zeros((GAME.num_planes, *GAME.shape), np.float32)
     for with_planes in (False, True):
         count = _replay(
-            *(k.reset, k.legal_actions, k.play, k.outcome, k.encode, GAME.parameter_row()),
-            *(games.game_lengths, games.actions, 4, depth, with_planes, root, state),
-            *(np.zeros(GAME.max_legal, np.int32), planes),
+            *(GAME.kernels, GAME.parameter_row(), games.game_lengths, games.actions, 4, depth, with_planes),
+            *(scratch, planes),
         )
         assert count == len(seen)
-        np.testing.assert_array_equal(state, seen[-1])
+        np.testing.assert_array_equal(scratch.states[1], seen[-1])
         assert planes.any() == with_planes
     np.testing.assert_array_equal(planes, GAME.planes(seen[-1]))
 
@@ -59,16 +58,15 @@ def test_leaves_are_kept_and_found():
     with one_thread():
         for _ in range(5):
             play.step(evaluate)
-    forest, cache, planes = play._forest, play._cache, play._planes
+    forest, cache, inputs = play._forest, play._cache, play._inputs
     leaves, answers = np.ascontiguousarray(play._slots["leaf"]), play._answers
     leaves[3] = -1  # a slot that rests
-    bits = planes.reshape(len(planes), -1).view(np.uint32)
 
     def places():
-        keys = [position_key(cache, bits[b], forest.edges[b], forest.nodes[b, leaves[b]]) for b in range(16) if b != 3]
-        return [find(cache, np.uint64(key)) for key in keys]
+        asked = [(inputs.plane_bits[b], forest.edges[b], forest.nodes[b, leaves[b]]) for b in range(16) if b != 3]
+        return [find(cache, np.uint64(position_key(cache, *one))) for one in asked]
 
-    assert use_cache(forest, cache, planes, leaves, answers, keeping=False) == 15
+    assert use_cache(forest, cache, inputs, leaves, answers, keeping=False) == 15
     assert set(places()) == {NOT_FOUND}
-    assert use_cache(forest, cache, planes, leaves, answers, keeping=True) == 15
+    assert use_cache(forest, cache, inputs, leaves, answers, keeping=True) == 15
     assert NOT_FOUND not in places()
