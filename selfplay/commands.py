@@ -53,19 +53,22 @@ def train(
         start: A trained net (a checkpoint, a run's folder, or shipped) to begin with: of the same game, also on a board
             of another size where its network does not depend on that, and no larger than the config's network.
         settings: Changes one setting of the config: --set key=value, as often as needed.
-        resume: Goes on with a run, named or given by its folder, as if it had not stopped.
+        resume: Goes on with a run, named or given by its folder, as if it had not stopped; with --set otherwise than
+            before from now on, in what a run may change.
         overwrite: Deletes an existing run of that name first.
     """
     from keima.games.contract import GameError
 
     if resume is not None:
-        if game is not None or run is not None or settings or seed is not None or overwrite or start is not None:
-            raise GameError("--resume goes on with the run's own settings: expected it alone or with --minutes")
+        if game is not None or run is not None or seed is not None or overwrite or start is not None:
+            raise GameError(
+                "--resume goes on with the run as it was begun: expected it alone, or with --minutes and --set"
+            )
         folder = _run_folder(resume, must_exist=True)
         with shown(LOADING):
-            from keima.selfplay.run.training_run import resume as resume_run
+            from keima.selfplay.run.start import resume as resume_run
 
-        return 0 if resume_run(folder, minutes) else INTERRUPTED
+        return 0 if resume_run(folder, minutes, settings or []) else INTERRUPTED
     if game is None:
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
     from keima.selfplay.config.loader import load_config
@@ -97,7 +100,7 @@ def train(
     with shown(LOADING) as begin:
         from keima.selfplay.bench.plan import settled
         from keima.selfplay.learning.initial_weights import grown_for_start
-        from keima.selfplay.run.training_run import train as train_run
+        from keima.selfplay.run.start import train as train_run
 
         config = settled(grown_for_start(config), begin)
     return 0 if train_run(config, folder, minutes, replace=is_taken) else INTERRUPTED

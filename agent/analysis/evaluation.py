@@ -1,8 +1,8 @@
-"""Players measured on exact results: positions with the score of every move, and all lines of a small game.
+"""Measures players on exact results: positions with the score of every move, and all lines of a small game.
 
-A file of positions has one a line: the moves that led there, then a score for each of the game's actions in their
-order, `x` where one is not legal. Scores are from the side to move's point of view; larger is better, positive wins,
-negative loses. Moves are in the game's notation, with commas between them unless each is a single character; `-`
+A file of positions has one position a line: the moves that led there, then a score for each of the game's actions in
+their order, `x` where one is not legal. Scores are from the side to move's point of view; larger is better, positive
+wins, negative loses. Moves are in the game's notation, with commas between them unless each is a single character; `-`
 is the initial position. In their place there may be a position in quotation marks, as `Game.text_to_position` reads it.
 Empty lines and those that begin with # are comments.
 
@@ -93,7 +93,9 @@ def evaluate_positions(positions: list[ScoredPosition], choose: Choose) -> Posit
 
 
 def wilson_interval(successes: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (E. B. Wilson, 1927): sound near 0 and 1, where the normal one is not."""
+    """The 95 % interval of a fraction (E. B. Wilson, 1927); it is sound near 0 and 1, where the normal interval is
+    not.
+    """
     share, z2 = successes / count, Z_95 * Z_95
     centre = share + z2 / (2 * count)
     spread = Z_95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
@@ -102,10 +104,11 @@ def wilson_interval(successes: float, count: int) -> tuple[float, float]:
 
 
 def losing_lines(game: Game, choose: Choose) -> LinesResult:
-    """Plays every line of the game against a player whose move depends on the position alone.
+    """Plays every line of the game against a player whose move depends on the position alone, and counts wins,
+    draws and losses.
 
-    No losses is perfect play where the initial position is a draw. The player is asked about all positions of
-    equally many moves at once. Raises GameError for a game with too many lines.
+    A player without losses plays perfectly where the initial position is a draw. The player is asked about all
+    positions of equally many moves at once. Raises GameError for a game with too many lines.
     """
     results: Counter[int] = Counter()  # by outcome as the player sees it: 1, 0, -1
     # Lines by (the player's side, the state reached): those that meet are followed together.
@@ -151,10 +154,10 @@ def read_positions(path: Path, game: Game) -> list[ScoredPosition]:
 
 
 def find_positions(name: str | None, game: Game) -> Path | None:
-    """The file of scored positions that is meant: a path, or the name of one that is shipped, as connect4_judging.
+    """The file of scored positions that is asked for: a path, or the name of a shipped one, as connect4_judging.
 
-    None is the one that comes with the game and its usual parameters; the answer is None where none does. Raises
-    GameError for those of another game.
+    None asks for the file that comes with the game and its usual parameters; the answer is None where there is none.
+    Raises GameError for a file of another game.
     """
     if name is None:
         path = _shipped_file(game.name)
@@ -243,11 +246,11 @@ def _is_compact(game: Game) -> bool:
 def random_positions(
     game: Game, solver: Solver, count: int, seed: int, min_plies: int, max_plies: int
 ) -> list[ScoredPosition]:
-    """Different positions, reached by random moves, in which it matters what is played.
+    """Different positions, reached by random moves, in which the choice of the move matters.
 
-    The side to move cannot win at once, and at least one of its moves changes the game's value. In every other
-    position the moves that led there did not let the opponent win at once where that could be helped. Raises
-    GameError where such positions are too rare.
+    The side to move cannot win at once, and at least one of its moves changes the game's value. In every other position
+    the moves that led there did not let the opponent win at once where that could be helped. Raises GameError where
+    such positions are too rare.
     """
     generator = np.random.default_rng(seed)
     found: dict[bytes, ScoredPosition] = {}

@@ -1,9 +1,10 @@
-"""A move or a position explained in words: what the net thought at first, what the search changed, and what it costs.
+"""A move or a position explained in words: what the net thought at first, what the search changed, and what the move
+costs.
 
-`judge_move` and `judge_position` think and say what they found as data; `explain_move` and `explain_position` put it
-into sentences. Expected scores are shares of 1 for a named side: a win counts 1, a draw 0.5, so (value + 1) / 2; what a
-move costs is the difference, in percentage points. Numbers are the thinker's opinion, but for what is called forced,
-which its search has proven.
+`judge_move` and `judge_position` search and return their findings as data; `explain_move` and `explain_position` put
+them into sentences. Expected scores are from 0 to 1 for a named side: a win counts 1, a draw 0.5, so they are (value +
+1) / 2. What a move costs is the difference, in percentage points. Numbers are the thinker's estimates, except that what
+is called forced has been proven by its search.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ MOST_CHANGES = 4
 
 @dataclass(frozen=True)
 class MoveJudgement:
-    """What a thinker finds of a move that was played. Scores are the mover's expected ones, 0 to 1."""
+    """A thinker's judgement of a move that was played. Scores are the mover's expected ones, 0 to 1."""
 
     before: Position
     action: int
@@ -75,11 +76,11 @@ def judge_move(
     limit: Limit | None = None,
     should_stop: ShouldStop | None = None,
 ) -> MoveJudgement:
-    """Judges the last move of `position`, or `action`, one that could be played now.
+    """Judges the last move of `position`, or `action`, a move that could be played now.
 
-    The move and the best other one are each played and searched, with `limit` a position (by default SIMULATIONS),
-    so that they are compared on the same terms. The thinker's tree ends up where the move led. Raises GameError where
-    there is no such move, or `should_stop()` came before there was anything to say.
+    The move and the best other one are each played and searched with the same `limit` (by default SIMULATIONS), so that
+    they can be compared. The thinker's tree is afterwards that of the position after the move. Raises GameError where
+    there is no such move, or where `should_stop()` came before any result.
     """
     limit = limit or Limit(simulations=SIMULATIONS)
     before = position.copy()

@@ -1,9 +1,9 @@
-"""Which stones of a Go position are dead: what GTP's final_status_list and final_score ask for.
+"""Which stones of a Go position are dead: the answer to GTP's final_status_list and final_score.
 
-Exact where that can be had: chains that cannot be captured (Benson), stones in territory where nobody can live beside
-such chains, and seki of the usual kind, in which whoever moves puts himself into atari: there it is played out whether
-that captures anything, since a dead shape filled from inside looks the same. The rest is an estimate, see
-`keima.agent.contracts.territory`: a stone is dead that is more likely than not to end up as the opponent's.
+The answer is exact for chains that cannot be captured (Benson), for stones in territory where nobody can live beside
+such chains, and for seki of the usual kind, in which whoever moves puts himself into atari. In seki the capture is
+played out, because a dead shape filled from inside looks the same. All other answers are estimates, see
+`keima.agent.contracts.territory`: a stone is dead if it is more likely than not to end up as the opponent's.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Judged:
 
 
 def knows_dead_stones(game: Game) -> bool:
-    """Whether stones may be dead on the board, and the rules say which cannot be."""
+    """Whether stones may be dead on the board in this game, and its rules tell which cannot be."""
     return hasattr(game, "pass_alive") and hasattr(game, "without")
 
 
@@ -58,7 +58,7 @@ def judge_chains(position: Position, territory: Territory) -> list[Judged]:
 
 
 def judged_by(position: Position, ownership: NDArray[Any]) -> list[Judged]:
-    """The same by an estimate that is there already: whose each cell will be, +1 the first player's, [H * W]."""
+    """The same from an estimate: who will own each cell, +1 the first player, [H * W]."""
     game, state = position.game, position.state
     board, owners = game.board(state), owners_for_sure(game, state)
     in_seki = _chains_in_seki(game, state, board, owners)
@@ -100,7 +100,7 @@ def before_passes(position: Position) -> Position:
 
 
 def owners_for_sure(game: Any, state: State) -> NDArray[np.int8]:
-    """Whose each cell is whatever happens, [H * W], see `keima.games.go.Go.pass_alive`."""
+    """Who owns each cell whatever happens, [H * W]; see `keima.games.go.Go.pass_alive`."""
     return np.asarray(game.pass_alive(state), np.int8).reshape(-1)
 
 

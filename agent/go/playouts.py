@@ -1,4 +1,4 @@
-"""How a game of Go is expected to end by random playouts in which nobody fills his own eyes: without a network."""
+"""How a game of Go is expected to end, by random playouts in which nobody fills his own eyes; it needs no network."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Go's rules by the names and in the JSON that GTP controllers have for them: KataGo's and the Kiseido Go Server's."""
+"""Go's rules by name and as JSON, as GTP controllers write them: KataGo's names and the Kiseido Go Server's."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ _BONUS = {"chinese": "N", "aga": "N-1"}
 
 
 def match_game(game: Game, text: str) -> Game:
-    """The game for matches by GTP: where `text`, which asked for it, says nothing of rules, Go's are Chinese."""
+    """The game for matches over GTP: Go has Chinese rules where `text`, which names the game, says nothing of rules."""
     if game.name != "go" or "rules=" in text:
         return game
     return changed(game, rules="chinese")
@@ -61,7 +61,7 @@ def rules_as_json(game: Any) -> str:
 
 
 def parameters_of(game: Any, text: str) -> dict[str, str]:
-    """The game's parameters that a name or a JSON object asks for. Raises GameError for rules that there are not."""
+    """The game's parameters that a name or a JSON object asks for. Raises GameError for unknown rules."""
     if not text.startswith("{"):
         if text.lower() not in NAMED:
             raise GameError(f"unknown rules {text[:40]!r}: expected one of {', '.join(NAMED)}, or a JSON object")

@@ -197,7 +197,7 @@ class CudaEvaluator:
         except torch.OutOfMemoryError:
             raise GameError(
                 f"the GPU's memory does not hold batches of {self.batch_size} positions beside what is there: "
-                "lower selfplay.slots or selfplay.actors"
+                "lower selfplay.parallel_games or selfplay.actors"
             ) from None
 
     def _captured(self, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:

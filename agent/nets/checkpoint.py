@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file of weights, with what must be known to use them in its metadata.
+"""Checkpoints: one safetensors file with a network's weights and the metadata needed to use them.
 
-A checkpoint is data, whoever it comes from: reading one runs no code of its maker's, and takes no more memory than
-the file's size. Metadata is one JSON text under the key "keima": the network's config, the game with its parameters
-and rules version, the run, the step, the strength that was measured, and a checksum over all of it and the weights.
+A checkpoint is data, whoever it comes from: reading one runs no code of its maker's, and takes no more memory than the
+file's size. Metadata is one JSON text under the key "keima": the network's config, the game with its parameters and
+rules version, the run, the step, the strength that was measured, and a checksum over all of it and the weights.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ _Text = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_printable)]  
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Metadata:
-    """What a checkpoint says of itself."""
+    """What a checkpoint's file says about the network."""
 
     game: Annotated[str, Field(max_length=1000)]  # the game's label, parameters included
     rules_version: _Count
@@ -99,7 +99,7 @@ def _checksum(tensors: Mapping[str, torch.Tensor], values: dict[str, Any]) -> st
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The tensors and values that `write_tensors` wrote. Raises CheckpointError.
 
-    A file without a checksum, as another program may make it, is taken as it is.
+    A file without a checksum, such as another program's, is accepted.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -130,7 +130,7 @@ def _one_line(error: Exception) -> str:
 
 
 def resolve(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or a run folder's newest model."""
+    """The checkpoint that a path names: the file itself, or a run folder's newest model."""
     return path / MODEL_FILE if path.is_dir() else path
 
 
@@ -215,9 +215,9 @@ def _build(game: Game, config: NetworkConfig, tensors: Mapping[str, torch.Tensor
 
 
 def find_checkpoint(model: str | None, game: Game) -> Path:
-    """The checkpoint, or the run's folder, that is meant: a path, `shipped`, or None for the one to take by default.
+    """The checkpoint, or the run's folder, that is asked for: a path, `shipped`, or None for the default.
 
-    That is the newest of the game under runs/, else the shipped one. Raises GameError where there is none.
+    The default is the newest of the game under runs/, else the shipped one. Raises GameError where there is none.
     """
     if model is not None:
         return require_shipped_net(game) if model == SHIPPED else Path(model).expanduser()
@@ -232,8 +232,8 @@ def find_checkpoint(model: str | None, game: Game) -> Path:
 def latest_checkpoint(game: Game, runs: Path = Path("runs")) -> Path | None:
     """The newest model of a game among the runs' folders; None where there is none.
 
-    Of the game with these parameters; where there is none, not even a shipped one, of it with any parameters, if its
-    network does not depend on the board's size.
+    It has the game's parameters. Where there is no such model, not even a shipped one, it may have any parameters, if
+    the game's network does not depend on the board's size.
     """
     of_other_parameters = None
     for path in sorted(runs.glob(f"*/{MODEL_FILE}"), key=lambda p: p.stat().st_mtime, reverse=True):

@@ -1,9 +1,9 @@
 """The network: a residual tower with global pooling, a policy head, a win/draw/loss head, a game's auxiliary heads.
 
-After KataGo (arXiv 1902.10565): pooling over the board lets every other block see the whole of it, and lets heads
+It follows KataGo (arXiv 1902.10565): pooling over the board lets every other block see the whole of it, and lets heads
 work at any board size. Where a game's policy is laid out over the board (`policy_planes`), nothing in the network
-depends on the board's size; otherwise (Connect Four's columns) policy and value heads are dense, which is stronger
-at the one size there is.
+depends on the board's size. Otherwise (Connect Four's columns) policy and value heads are dense, which is stronger at
+the one size that there is.
 
 Dimensions: N positions, C channels, H x W board, A actions.
 """
@@ -25,7 +25,7 @@ MIN_SCORE_SPREAD = 0.01
 
 
 class Outputs(NamedTuple):
-    """What the network says of N positions, each seen by its side to move."""
+    """The network's answers for N positions, each seen by its side to move."""
 
     policy: Tensor  # [N, A] logits
     value: Tensor  # [N, 3] logits of win, draw, loss
@@ -61,7 +61,7 @@ def broadcast_add(x: Tensor, by_position: Tensor) -> Tensor:
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias and its batch normalization, which `fold` makes one convolution."""
+    """A convolution without bias and its batch normalization; `fold` merges the two into one convolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int) -> None:
         super().__init__()
@@ -86,7 +86,9 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block. With `pooled_channels`, so many of its channels tell all of them what the whole board holds."""
+    """A residual block. With `pooled_channels`, that many of its channels are pooled over the board and added to all
+    channels.
+    """
 
     def __init__(self, channels: int, pooled_channels: int) -> None:
         super().__init__()
@@ -173,7 +175,7 @@ class Network(nn.Module):
         self.ownership = nn.Conv2d(config.channels, 1, 1) if game.has_ownership else None
         # Heads of their own, for what they teach the tower (KataGo); made last, so that with or without them the
         # rest begins with the same weights.
-        self.reply = PolicyHead(game, config) if config.reply_head else None
+        self.reply = PolicyHead(game, config) if config.opponent_policy_head else None
         self.soft_policy = PolicyHead(game, config) if config.soft_policy_head else None
 
     def trunk(self, planes: Tensor) -> Tensor:
@@ -209,7 +211,7 @@ class Network(nn.Module):
         return torch.softmax(self.value(self.trunk(planes))[0].float(), 1)
 
     def for_inference(self) -> "Network":
-        """A copy in evaluation mode, its normalizations folded into the convolutions, without what only teaches."""
+        """A copy in evaluation mode: normalizations folded into the convolutions, heads that only teach left out."""
         folded = copy.deepcopy(self).eval().requires_grad_(False)
         folded.reply = folded.soft_policy = None
         for module in list(folded.modules()):

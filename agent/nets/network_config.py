@@ -1,6 +1,8 @@
 """The network's sizes, apart from the network so that reading a config does not import torch."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class NetworkConfig(BaseModel):
@@ -15,7 +17,17 @@ class NetworkConfig(BaseModel):
     policy_channels: int = Field(8, ge=1, description="Channels in the policy head.")
     value_channels: int = Field(8, ge=1, description="Channels in the value head.")
     value_hidden: int = Field(64, ge=1, description="Width of the value head's hidden layer.")
-    reply_head: bool = Field(False, description="Whether it learns to foresee the opponent's reply; in training only.")
+    opponent_policy_head: bool = Field(
+        False, description="Whether it learns to foresee the opponent's next move; in training only."
+    )
     soft_policy_head: bool = Field(
         False, description="Whether it learns a policy that weighs lesser moves more; in training only."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "reply_head" in values:  # as checkpoints have it that were made before
+            values = {**values, "opponent_policy_head": values["reply_head"]}
+            del values["reply_head"]
+        return values

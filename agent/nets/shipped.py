@@ -10,9 +10,10 @@ SHIPPED = "shipped"
 
 
 def shipped_net(game: Game) -> Path | None:
-    """The checkpoint that comes with a game: with these parameters, or else with others, where a net plays any.
+    """The checkpoint that comes with a game: with these parameters, or with others where a net plays any board of the
+    game.
 
-    None where none does.
+    None where no net comes with the game.
     """
     exact = shipped_for(game)
     if exact is not None or game.source != game.name or not game.policy_planes:
@@ -32,13 +33,14 @@ def _folder() -> Path:
 
 
 def shipped_name(game: Game) -> str | None:
-    """How files that come with a game and these parameters are called; None for a user's own file, though that may be
-    called as a game is."""
+    """The name of files that come with a game and these parameters. None for a user's own file, which may have a
+    shipped game's name.
+    """
     return game.spec.replace(":", "-").replace(",", "_") if game.source == game.name else None
 
 
 def require_shipped_net(game: Game) -> Path:
-    """The same. Raises GameError where none comes with the game."""
+    """As `shipped_net`, but raises GameError where none comes with the game."""
     path = shipped_net(game)
     if path is None:
         raise GameError(f"no net is shipped for {game.spec}; `keima train {game.spec}` makes one")

@@ -47,8 +47,8 @@ OPENINGS = Path(__file__).with_name("connect4_openings.txt")
 class Connect4Solver:
     """The exact score of positions; see the module's docstring. Not to be shared between threads.
 
-    Keeps what it found (66 MiB), so positions of one game are solved the faster. Ctrl-C is answered within half a
-    second and leaves the solver usable.
+    It keeps what it found (66 MiB), so further positions of the same game are solved more quickly. Ctrl-C is answered
+    within half a second and leaves the solver usable.
     """
 
     def __init__(self, on_progress: Callable[[int], None] | None = None, *, use_openings: bool = True) -> None:
@@ -83,7 +83,7 @@ class Connect4Solver:
         return self._score(own, stones)
 
     def best_actions(self, state: State) -> list[int]:
-        """Every action with the best score; none when the game is over. Much less work than all the scores."""
+        """Every action with the best score; none when the game is over. This is much less work than all the scores."""
         own, stones = _cells(state)
         if is_won(own ^ stones):
             return []
@@ -116,7 +116,7 @@ class Connect4Solver:
         return lowest
 
     def _bounds(self, own: int, stones: int) -> tuple[int, int]:
-        """The lowest and the highest score possible, seen without search; the same where it is known."""
+        """The lowest and the highest score that are possible, found without search; equal where the score is known."""
         known = self._openings.get(_opening_key(own, stones)) if self._openings else None
         if known is not None:
             return known, known
@@ -168,7 +168,7 @@ def _winning_score(stones: int) -> int:
 
 
 def _opening_key(own: int, stones: int) -> int:
-    """The same number for a position and its mirror image."""
+    """A number that is the same for a position and its mirror image."""
     key = own + stones
     return min(key, int(mirrored(key)))
 
@@ -188,7 +188,7 @@ def openings(plies: int) -> list[str]:
 def write_openings(path: Path, plies: int, solver: Connect4Solver) -> None:
     """Solves every position after `plies` moves and writes them in the format of agent/analysis/evaluation.py.
 
-    A file that is there already is gone on with. This is how connect4_openings.txt was made:
+    A file that exists already is continued. This is how connect4_openings.txt was made:
 
         write_openings(OPENINGS, 1, Connect4Solver(use_openings=False))
     """

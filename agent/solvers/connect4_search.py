@@ -125,7 +125,7 @@ def _look_up(large, small, position_hash, ply):
 
 @_inlined
 def _store(large, small, position_hash, ply, bound):
-    """Whatever lay there is lost: what was searched last is most likely to be met again."""
+    """Stores a bound. It replaces the entry that was there: what was searched last is most likely to be met again."""
     if ply < SMALL_FROM_PLY:
         large[position_hash & (1 << LARGE_BITS) - 1] = position_hash >> LARGE_BITS << BOUND_BITS | bound
     elif ply < NOT_STORED_FROM_PLY:
@@ -134,7 +134,7 @@ def _store(large, small, position_hash, ply, bound):
 
 @_inlined
 def _without_search(own, stones, ply, alpha):
-    """What is known at sight of a position where the side to move cannot win at once.
+    """What is known of a position without search, where the side to move cannot win at once.
 
     Returns (a score that answers "greater than alpha?", or UNKNOWN; the moves that do not lose at once).
     """

@@ -1,4 +1,4 @@
-"""Small games solved by looking at every position there is."""
+"""Solves small games by looking at every position that there is."""
 
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
 
@@ -7,10 +7,10 @@ MAX_POSITIONS = 1_000_000
 
 
 class ExhaustiveSolver:
-    """The exact result of every position of any game that has few enough of them.
+    """The exact result of every position of a game that has few enough positions.
 
-    Scores are from the side to move's point of view: +1 a win, 0 a draw, -1 a loss. Every position is looked at
-    once, however many moves lead to it.
+    Scores are from the side to move's point of view: +1 a win, 0 a draw, -1 a loss. Every position is looked at once,
+    however many moves lead to it.
     """
 
     def __init__(self, game: Game, max_positions: int = MAX_POSITIONS) -> None:

@@ -9,7 +9,8 @@ from multiprocessing.process import BaseProcess
 def start_deaf_to_interrupts(process: BaseProcess) -> None:
     """Starts a process that Ctrl-C, which reaches the whole group, does not interrupt: not even before its first line.
 
-    Blocked signals stay blocked in a child. Multiprocessing's tracker unblocks them when it starts: so it goes first.
+    Signals that are blocked stay blocked in a child. Multiprocessing's tracker unblocks them when it starts, so it is
+    started first.
     """
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

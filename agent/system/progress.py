@@ -14,10 +14,12 @@ Write = Callable[[str], None]
 
 
 class Progress:
-    """Tells the user what takes long: nothing for a second, then what it is and for how long."""
+    """Shows a line on work that takes long: nothing for a second, then what is being done and for how long."""
 
     def __init__(self, write: Write, *, live: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        """`live`: the line may be rewritten, as on a terminal; otherwise each stage is told once. `clock`: seconds."""
+        """`live`: the line may be rewritten, as on a terminal; otherwise each stage is printed once. `clock`:
+        seconds.
+        """
         self._write = write
         self._live = live
         self._clock = clock

@@ -16,15 +16,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StorageFull(GameError):  # noqa: N818 (a state of the disk, not a mistake)
-    """The disk, or the user's share of it, is full. What was on it before is untouched."""
+    """The disk, or the user's share of it, is full. The files that were on it before are unchanged."""
 
 
 def write_atomically(path: Path, data: bytes, remedy: str = RESUME) -> None:
     """Writes `data` to `path` so that a reader, or the next start after a power cut, finds all of it or the old file.
 
-    remedy: what to do where the disk is full, once it is not, for the message.
-    The folder must exist. Raises StorageFull where there is no room and OSError for anything else; then no part of
-    the new file is left behind.
+    remedy: for the message of a full disk, what the user can do once there is room. The folder must exist. Raises
+    StorageFull where there is no room and OSError for anything else; then no part of the new file is left behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
@@ -53,7 +52,7 @@ def telling_of_full_disk(path: Path, size: int, remedy: str = RESUME) -> Iterato
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Raises GameError where a folder that an option asks for cannot be made or written to; makes nothing."""
+    """Raises GameError where a folder that an option names cannot be made or written to; makes nothing."""
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
     if not nearest.is_dir():
         raise GameError(f"{option} {path}: expected a folder, but {nearest} is none")

@@ -143,7 +143,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
                 group.take_over(network, version)
                 next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
         if group.evaluator is None:
-            evaluator = make_evaluator(group.games.game, network, task.backend, fixed(config.selfplay.slots))
+            evaluator = make_evaluator(group.games.game, network, task.backend, fixed(config.selfplay.parallel_games))
             group.evaluator, group.version = evaluator, version
         elif group.version != version:
             group.take_over(network, version)

@@ -108,6 +108,11 @@ class ActorPool:
         self._actors = [self._spawn(number) for number in range(1 if self._threads else self._count)]
 
     @property
+    def count(self) -> int:
+        """How many play side by side: processes, or threads of one."""
+        return self._count
+
+    @property
     def num_ready(self) -> int:
         """Actors that have finished loading."""
         return sum(actor.ready for actor in self._actors)

@@ -57,7 +57,7 @@ class SelfPlay:
             self.play_settings[name] = search.simulations if name == "simulations" else getattr(play, name)
         # Trees have room for no more.
         self.play_settings["fast_simulations"] = min(play.fast_simulations, search.simulations)
-        slots = fixed(play.slots)
+        slots = fixed(play.parallel_games)
         max_nodes = search.simulations + 2
         max_edges = default_max_edges(max_nodes, game.max_legal)
         self._forest = allocate(slots, max_nodes, max_edges, game.state_size, game.max_legal, seeded(seed, slots))

@@ -81,19 +81,19 @@ class Player:
 def make_players(
     games: Sequence[Game], config: TrainConfig, network: Network, backend: str, seed: tuple[int, ...]
 ) -> list[Player]:
-    """A player for each thread, with groups of `selfplay.slots` games each that share `selfplay.cache_mb`.
+    """A player for each thread, with groups of `selfplay.parallel_games` games each that share `selfplay.cache_mb`.
 
     games: what each plays. backend: one of keima.agent.inference.factory.BACKENDS that torch runs. seed: (*seed,
     thread, group) is each group's own.
     """
     runtime, _, precision = backend.partition("-")
     device = torch.device("cuda" if runtime == "cuda" else "cpu")
-    slots = fixed(config.selfplay.slots)
+    parallel_games = fixed(config.selfplay.parallel_games)
     play = config.selfplay.model_copy(update={"cache_mb": config.selfplay.cache_mb / GROUPS})
     return [
         Player(
             [SelfPlay(game, config.search, play, (*seed, thread, group)) for group in range(GROUPS)],
-            CudaEvaluator(game, network, precision, slots, device=device, staging_buffers=GROUPS),
+            CudaEvaluator(game, network, precision, parallel_games, device=device, staging_buffers=GROUPS),
         )
         for thread, game in enumerate(games)
     ]

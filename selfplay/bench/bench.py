@@ -1,8 +1,8 @@
 """How fast a game runs on this machine, and where the time goes: what `keima bench` measures.
 
 The ceiling is what a backend evaluates when it is asked for nothing else, on one thread, with batches of
-`selfplay.slots` positions: half of them from games of random moves, half from self-play. The share of the ceiling is
-taken in every round between neighbours in time. selfplay/bench/result.py says what the result holds.
+`selfplay.parallel_games` positions: half of them from games of random moves, half from self-play. The share of the
+ceiling is taken in every round between neighbours in time. selfplay/bench/result.py says what the result holds.
 """
 
 import os
@@ -74,7 +74,7 @@ def measure(
 ) -> Bench:
     """Measures everything, in about a minute with one second a measurement.
 
-    config: with numbers for its slots and batch size.
+    config: with numbers for its parallel_games and batch size.
     model: whose network is measured, as for `find_checkpoint`; by default a random one.
     seconds: a measurement, of each contender. quick: without the start from nothing, and with fewer rounds.
     profile: a folder for profiles that people can read. Raises GameError.
@@ -131,9 +131,9 @@ def measure(
 def _settings(config: TrainConfig) -> dict[str, float]:
     return {
         "search.simulations": config.search.simulations,
-        "selfplay.slots": fixed(config.selfplay.slots),
+        "selfplay.parallel_games": fixed(config.selfplay.parallel_games),
         "selfplay.cache_mb": config.selfplay.cache_mb,
-        "selfplay.full_search_share": config.selfplay.full_search_share,
+        "selfplay.full_search_fraction": config.selfplay.full_search_fraction,
         "learner.batch_size": fixed(config.learner.batch_size),
         "replay.samples_per_position": config.replay.samples_per_position,
     }
@@ -162,7 +162,7 @@ class _Measurement:
         self._seconds = seconds
         self._rounds = rounds
         self._tell = tell
-        self._slots = fixed(config.selfplay.slots)
+        self._slots = fixed(config.selfplay.parallel_games)
         self.backend: str = config.selfplay.backend
         """The one chosen, once `backends` has measured them."""
         with one_thread():

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from keima.games.contract import Game
 from keima.selfplay.config.loader import parse_toml, to_toml_value
+from keima.selfplay.config.renamed import flat_with_new_names, tell_new_names
 from keima.selfplay.config.schema import ConfigError, TrainConfig, options
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -55,7 +56,9 @@ class Curve(_Strict):
     @classmethod
     def _flatten_settings(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("settings"), dict):
-            values = {**values, "settings": _flat(values["settings"])}
+            settings, old_names = flat_with_new_names(_flat(values["settings"]))
+            tell_new_names("a curve's settings", old_names)
+            values = {**values, "settings": settings}
         return values
 
     @model_validator(mode="after")

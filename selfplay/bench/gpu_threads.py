@@ -1,7 +1,7 @@
 """How fast the threads of a GPU's actor play: `python -m keima.selfplay.bench.gpu_threads GAME`; no learner, no run.
 
-For finding how many threads and slots suit a card, in seconds each; everything else is `keima bench`'s. Where threads
-wait for evaluations, the card is what limits; where they do not, the search on their cores is.
+For finding how many threads and parallel games suit a card, in seconds each; everything else is `keima bench`'s.
+Where threads wait for evaluations, the card is what limits; where they do not, the search on their cores is.
 """
 
 import argparse
@@ -104,16 +104,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="as for keima train")
     parser.add_argument("--backend", default=default_backend(), help="default: %(default)s")
     parser.add_argument("--threads", type=_numbers, default=[1], metavar="N,N,...", help="default: 1")
-    parser.add_argument("--slots", type=_numbers, default=[2048], metavar="N,N,...", help="a group's; default: 2048")
+    parser.add_argument(
+        "--parallel_games", type=_numbers, default=[2048], metavar="N,N,...", help="a group's; default: 2048"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement; default: %(default)s")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    for threads, slots in itertools.product(options.threads, options.slots):
-        config = load_config(options.game, [*options.set, f"selfplay.slots={slots}"])
+    for threads, parallel_games in itertools.product(options.threads, options.parallel_games):
+        config = load_config(options.game, [*options.set, f"selfplay.parallel_games={parallel_games}"])
         game = load(config.game)
         found = measure(game, config, random_network(game, config), options.backend, threads, options.seconds)
         print(
-            f"{options.backend}, {threads} threads x {GROUPS} x {slots} slots: "
+            f"{options.backend}, {threads} threads x {GROUPS} x {parallel_games} games: "
             f"{found.simulations_per_s:,.0f} simulations, {found.evaluations_per_s:,.0f} evaluations, "
             f"{found.moves_per_s:,.0f} moves a second; "
             f"waiting for evaluations {100 * found.waiting_share:.0f} % of the time",

@@ -63,7 +63,7 @@ class Steps:
 
 def filled_window(config: TrainConfig, games: list[Segment]) -> ReplayWindow:
     """A window of these games, over and over until it is as large as the config has it at first."""
-    window = ReplayWindow(config.replay.surprise_share)
+    window = ReplayWindow(config.replay.surprise_fraction)
     wanted = min(config.replay.window_min, MOST_POSITIONS)
     while window.num_positions < wanted:
         for segment in games:

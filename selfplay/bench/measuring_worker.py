@@ -41,7 +41,7 @@ def start_up(folder: Path, backend: str, started_s: float) -> dict[str, Any]:
     torch.set_num_threads(1)
     network = load_checkpoint(weights_path(folder, 0), game).network
     games = SelfPlay(game, config.search, config.selfplay)
-    games.step(make_evaluator(game, network, backend, fixed(config.selfplay.slots)))
+    games.step(make_evaluator(game, network, backend, fixed(config.selfplay.parallel_games)))
     return {"first_move_s": first_move_s, "first_step_s": time.monotonic() - started_s}
 
 

@@ -22,10 +22,10 @@ from keima.selfplay.actors.actor_pool import num_actors
 from keima.selfplay.bench.curves import Curve, Strength, shipped_curves
 from keima.selfplay.bench.measuring import BUSY, Tell, machine
 from keima.selfplay.bench.plan_measurement import (
-    SLOTS_TOLERANCE,
+    PARALLEL_GAMES_TOLERANCE,
     LearnerRate,
     Measured,
-    choose_slots,
+    choose_parallel_games,
     measured_here,
     sizes_of,
     with_values,
@@ -118,7 +118,7 @@ def settled(config: TrainConfig, tell: Tell) -> TrainConfig:
     """
     wanted = {
         "selfplay.actors": config.selfplay.actors,
-        "selfplay.slots": config.selfplay.slots,
+        "selfplay.parallel_games": config.selfplay.parallel_games,
         "learner.batch_size": config.learner.batch_size,
     }
     open_ = [option for option, value in wanted.items() if value == "auto"]
@@ -136,7 +136,7 @@ def settled(config: TrainConfig, tell: Tell) -> TrainConfig:
 def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Curve, ...]) -> Plan:
     """The plan that follows from a measurement."""
     ratio = config.replay.samples_per_position
-    slots = choose_slots(measured.slots)
+    parallel_games = choose_parallel_games(measured.parallel_games)
     batch_size = choose_batch_size(measured.learner)
     used_batch = batch_size if config.learner.batch_size == "auto" else config.learner.batch_size
     rates = {rate_.actors: balanced(measured, rate_.actors, used_batch, ratio) for rate_ in measured.actors}
@@ -156,7 +156,12 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
         window = config.replay.model_copy(update={"window_min": window_min}).window(int(positions))
     choices = [
         Choice("selfplay.actors", actors, _why_actors(measured, rates, actors), config.selfplay.actors),
-        Choice("selfplay.slots", slots, _why_slots(measured, slots), config.selfplay.slots),
+        Choice(
+            "selfplay.parallel_games",
+            parallel_games,
+            _why_parallel_games(measured, parallel_games),
+            config.selfplay.parallel_games,
+        ),
         Choice("learner.batch_size", batch_size, _why_batch(measured, batch_size), config.learner.batch_size),
         Choice(
             "learner threads",
@@ -175,7 +180,9 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
     ]
     own = (config.network.blocks, config.network.channels)
     curve = next((c for c in curves if sizes_of(c, config.network) == own), None)
-    used = with_values(config, {"selfplay.slots": slots} if config.selfplay.slots == "auto" else {})
+    used = with_values(
+        config, {"selfplay.parallel_games": parallel_games} if config.selfplay.parallel_games == "auto" else {}
+    )
     used = with_values(used, {"learner.batch_size": used_batch})
     return Plan(
         game=game.label,
@@ -232,12 +239,12 @@ def balanced(measured: Measured, actors: int, batch_size: int, samples_per_posit
 
 def pace_of(config: TrainConfig, measured: Measured, positions_per_s: float) -> Pace:
     """The pace of a run that begins with so many positions a second; see the module's docstring."""
-    if not config.growth.at_share:
+    if not config.growth.at_progress:
         return Pace(positions_per_s, positions_per_s, config.run.minutes)
     speeds = {(found.blocks, found.channels): found.evaluations_per_s for found in measured.networks}
     grown = config.growth.network(config.network)
     slower = speeds[grown.blocks, grown.channels] / speeds[config.network.blocks, config.network.channels]
-    return Pace(positions_per_s, positions_per_s * slower, config.growth.at_share * config.run.minutes)
+    return Pace(positions_per_s, positions_per_s * slower, config.growth.at_progress * config.run.minutes)
 
 
 def forecasts(curve: Curve, pace: Pace) -> list[Forecast]:
@@ -263,9 +270,9 @@ def _why_actors(measured: Measured, rates: dict[int, float], actors: int) -> str
     return f"of {measured.cores} cores; {tried}"
 
 
-def _why_slots(measured: Measured, slots: int) -> str:
-    tried = ", ".join(f"{found.slots}: {found.evaluations_per_s:,.0f}" for found in measured.slots)
-    return f"the fewest within {SLOTS_TOLERANCE:.0%} of the fastest; evaluations/s of an actor with {tried}"
+def _why_parallel_games(measured: Measured, parallel_games: int) -> str:
+    tried = ", ".join(f"{found.parallel_games}: {found.evaluations_per_s:,.0f}" for found in measured.parallel_games)
+    return f"the fewest within {PARALLEL_GAMES_TOLERANCE:.0%} of the fastest; evaluations/s of an actor with {tried}"
 
 
 def _why_batch(measured: Measured, batch_size: int) -> str:

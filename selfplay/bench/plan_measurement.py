@@ -39,20 +39,20 @@ from keima.selfplay.bench.measuring import (
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.replay.segment import Segment
 
-SLOTS = (32, 64, 128, 256, 512)
+PARALLEL_GAMES = (32, 64, 128, 256, 512)
 BATCH_SIZES = (64, 128, 256, 512, 1024)
-DEFAULT_SLOTS, DEFAULT_BATCH_SIZE = 128, 256
+DEFAULT_PARALLEL_GAMES, DEFAULT_BATCH_SIZE = 128, 256
 """What is measured with where it is still to be chosen."""
 ROUNDS = 3
 SECONDS = 1.0
 """A measurement, of each contender."""
-SLOTS_TOLERANCE = 0.03
+PARALLEL_GAMES_TOLERANCE = 0.03
 """Fewer games at once are better while they cost no more than this: they end sooner, and take less memory."""
 
 
 @dataclass(frozen=True)
-class SlotsRate:
-    slots: int
+class ParallelGamesRate:
+    parallel_games: int
     evaluations_per_s: float  # one actor's, in self-play without a cache
 
 
@@ -85,7 +85,7 @@ class Measured:
     memory_bytes: int
     learner_apart: bool  # whether the learner has a GPU
     backend: str
-    slots: list[SlotsRate]
+    parallel_games: list[ParallelGamesRate]
     actors: list[ActorsRate]
     learner: list[LearnerRate]
     networks: list[NetworkRate]  # the config's first; also what it grows to
@@ -121,18 +121,20 @@ def measure(game: Game, config: TrainConfig, tell: Tell) -> Measured:
     """Measures this machine for a config, in about a minute."""
     cores, facts = available_cores(), machine()
     network = random_network(game, config)
-    slots = DEFAULT_SLOTS if config.selfplay.slots == "auto" else config.selfplay.slots
+    parallel_games = (
+        DEFAULT_PARALLEL_GAMES if config.selfplay.parallel_games == "auto" else config.selfplay.parallel_games
+    )
     tell("measuring what runs the network fastest here")
     backend: str = config.selfplay.backend
     if backend == "auto":
-        backend = choose_backend(game, network, slots).backend
+        backend = choose_backend(game, network, parallel_games).backend
     with one_thread():
-        networks = _network_rates(game, config, backend, slots, tell)
-        by_slots, games, positions_a_move = _slots_rates(game, config, network, backend, tell)
-    if config.selfplay.slots == "auto":
-        slots = choose_slots(by_slots)
+        networks = _network_rates(game, config, backend, parallel_games, tell)
+        by_parallel_games, games, positions_a_move = _slots_rates(game, config, network, backend, tell)
+    if config.selfplay.parallel_games == "auto":
+        parallel_games = choose_parallel_games(by_parallel_games)
     batch_size = DEFAULT_BATCH_SIZE if config.learner.batch_size == "auto" else config.learner.batch_size
-    config = with_values(config, {"selfplay.slots": slots, "learner.batch_size": batch_size})
+    config = with_values(config, {"selfplay.parallel_games": parallel_games, "learner.batch_size": batch_size})
     with temporary_folder() as folder:
         write_run(folder, game, config, network, games)
         actors, actor_peak = _actors_rates(folder, config, backend, cores, positions_a_move, tell)
@@ -157,7 +159,7 @@ def measure(game: Game, config: TrainConfig, tell: Tell) -> Measured:
         memory_bytes=facts["memory_bytes"],
         learner_apart=torch.cuda.is_available(),
         backend=backend,
-        slots=by_slots,
+        parallel_games=by_parallel_games,
         actors=actors,
         learner=learner,
         networks=networks,
@@ -167,41 +169,45 @@ def measure(game: Game, config: TrainConfig, tell: Tell) -> Measured:
     )
 
 
-def _network_rates(game: Game, config: TrainConfig, backend: str, slots: int, tell: Tell) -> list[NetworkRate]:
+def _network_rates(game: Game, config: TrainConfig, backend: str, parallel_games: int, tell: Tell) -> list[NetworkRate]:
     """The config's network, what it grows to, those of published curves, one of half and one of twice the channels."""
     tell("measuring smaller and larger networks")
     own = config.network
     sizes = [(own.blocks, own.channels), (own.blocks, max(4, own.channels // 2)), (own.blocks, 2 * own.channels)]
     grown = config.growth.network(own)
     sizes += [(grown.blocks, grown.channels), *(sizes_of(curve, own) for curve in shipped_curves(game))]
-    planes = random_positions_planes(game, slots, seed=1)
+    planes = random_positions_planes(game, parallel_games, seed=1)
     contenders = {}
     for blocks, channels in dict.fromkeys(sizes):
         network = Network(game, own.model_copy(update={"blocks": blocks, "channels": channels})).eval()
-        contenders[blocks, channels] = Ceiling(make_evaluator(game, network, backend, slots), [planes])
+        contenders[blocks, channels] = Ceiling(make_evaluator(game, network, backend, parallel_games), [planes])
     found = interleave(contenders, SECONDS / 2, ROUNDS)
     return [NetworkRate(*size, rate(found[size], "evaluations").best) for size in contenders]
 
 
 def _slots_rates(
     game: Game, config: TrainConfig, network: Network, backend: str, tell: Tell
-) -> tuple[list[SlotsRate], list[Segment], float]:
-    """One actor's speed by slots; also games that were finished, and training positions for each move."""
+) -> tuple[list[ParallelGamesRate], list[Segment], float]:
+    """One actor's speed by parallel_games; also games that were finished, and training positions for each move."""
     tell("measuring how many games to play at once")
-    wanted = sorted({*SLOTS, *([] if config.selfplay.slots == "auto" else [config.selfplay.slots])})
+    wanted = sorted(
+        {*PARALLEL_GAMES, *([] if config.selfplay.parallel_games == "auto" else [config.selfplay.parallel_games])}
+    )
     plays = {}
-    for slots in wanted:
+    for parallel_games in wanted:
         # Without a cache, whose hits depend on how far the games have come.
-        without_cache = config.selfplay.model_copy(update={"slots": slots, "cache_mb": 0.0})
-        evaluate = make_evaluator(game, network, backend, slots)
-        plays[slots] = MeasuredSelfPlay(game, config.model_copy(update={"selfplay": without_cache}), evaluate)
+        without_cache = config.selfplay.model_copy(update={"parallel_games": parallel_games, "cache_mb": 0.0})
+        evaluate = make_evaluator(game, network, backend, parallel_games)
+        plays[parallel_games] = MeasuredSelfPlay(game, config.model_copy(update={"selfplay": without_cache}), evaluate)
     first = plays[wanted[0]]
     first.warm_up(SECONDS)
     for play in plays.values():
         play.run()  # what is made ready on the first call
     found = interleave(plays, SECONDS, ROUNDS)
     moves, positions = (sum(total(rounds, name) for rounds in found.values()) for name in ("moves", "positions"))
-    rates = [SlotsRate(slots, rate(found[slots], "evaluations").best) for slots in wanted]
+    rates = [
+        ParallelGamesRate(parallel_games, rate(found[parallel_games], "evaluations").best) for parallel_games in wanted
+    ]
     return rates, first.games, positions / max(1.0, moves)
 
 
@@ -237,10 +243,12 @@ def sizes_of(curve: Curve, own: NetworkConfig) -> tuple[int, int]:
     return int(blocks), int(channels)
 
 
-def choose_slots(rates: list[SlotsRate]) -> int:
-    """The fewest that are as fast as any, but for SLOTS_TOLERANCE."""
+def choose_parallel_games(rates: list[ParallelGamesRate]) -> int:
+    """The fewest that are as fast as any, but for PARALLEL_GAMES_TOLERANCE."""
     best = max(found.evaluations_per_s for found in rates)
-    return min(found.slots for found in rates if found.evaluations_per_s >= (1 - SLOTS_TOLERANCE) * best)
+    return min(
+        found.parallel_games for found in rates if found.evaluations_per_s >= (1 - PARALLEL_GAMES_TOLERANCE) * best
+    )
 
 
 def _cache_path(game: Game, config: TrainConfig) -> Path:
@@ -254,7 +262,7 @@ def _cache_path(game: Game, config: TrainConfig) -> Path:
         "search": config.search.model_dump(),
         "selfplay": config.selfplay.model_dump(),
         "learner": config.learner.batch_size,
-        "replay": config.replay.surprise_share,
+        "replay": config.replay.surprise_fraction,
         "machine": [platform.machine(), processor_name(), gpu_name(), available_cores()],
         "versions": [version_of(package) for package in PACKAGES],
         "backends": available_backends(),

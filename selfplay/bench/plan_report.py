@@ -6,7 +6,7 @@ import textwrap
 from keima.selfplay.bench.plan import Forecast, Plan
 
 WIDTH = 110
-_SETTABLE = ("selfplay.actors", "selfplay.slots", "learner.batch_size", "replay.window_min")
+_SETTABLE = ("selfplay.actors", "selfplay.parallel_games", "learner.batch_size", "replay.window_min")
 
 
 def in_words(plan: Plan) -> str:

@@ -44,8 +44,8 @@ def write_profiles(
 
     games: to be learnt from. step: where a step's time goes without a profiler, for the headline.
     """
-    slots = fixed(config.selfplay.slots)
-    play = MeasuredSelfPlay(game, config, make_evaluator(game, network, backend, slots))
+    parallel_games = fixed(config.selfplay.parallel_games)
+    play = MeasuredSelfPlay(game, config, make_evaluator(game, network, backend, parallel_games))
     play.warm_up(seconds)
     batch = play.record(1)[0]
     learner = Learning(game, config)
@@ -54,7 +54,7 @@ def write_profiles(
         steps.run()
     texts = {
         "actor.txt": _headed(
-            f"An actor's loop: {slots} games at once, {backend}, one thread. Without a profiler a step takes "
+            f"An actor's loop: {parallel_games} games at once, {backend}, one thread. Without a profiler a step takes "
             f"{step.total_us:.0f} us: the network {step.network_us / step.total_us:.0%}, the compiled search "
             f"{step.search_us / step.total_us:.0%}, Python around them {step.python_us / step.total_us:.0%}. Look at "
             "tottime: what is not the evaluator's call (infer, judge) or _play_on, the compiled search, should be next "

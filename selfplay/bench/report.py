@@ -60,7 +60,7 @@ def _backends(bench: Bench) -> list[str]:
         )
     sizes = [["  batch size", *(f"{speed.batch_size}" for speed in bench.batch_sizes)]]
     sizes.append([f"  {bench.backend}, median", *(f"{s.evaluations_per_s.median:,.0f}" for s in bench.batch_sizes)])
-    batch = int(bench.settings["selfplay.slots"])
+    batch = int(bench.settings["selfplay.parallel_games"])
     return ["", f"Ceilings: nothing but the network, {batch} positions a call", *table(rows), *table(sizes)]
 
 
@@ -91,7 +91,7 @@ def _selfplay(bench: Bench) -> list[str]:
 
 def _steps(bench: Bench) -> list[str]:
     plays = _plays(bench)
-    slots = int(bench.settings["selfplay.slots"])
+    parallel_games = int(bench.settings["selfplay.parallel_games"])
     rows = [["", *(cell for play in plays for cell in (_cache(play), ""))]]
 
     def row(label: str, name: str) -> None:
@@ -113,7 +113,7 @@ def _steps(bench: Bench) -> list[str]:
     ]
     for label, name in parts:
         row(label, name)
-    return ["", f"Where it goes: a step of self-play, one evaluator call for {slots} games", *table(rows)]
+    return ["", f"Where it goes: a step of self-play, one evaluator call for {parallel_games} games", *table(rows)]
 
 
 def _actors(bench: Bench) -> list[str]:

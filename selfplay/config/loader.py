@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from keima.agent.nets.shipped import shipped_name
 from keima.games import load
 from keima.games.contract import Game, GameError
+from keima.selfplay.config.renamed import RENAMED, tell_new_names, with_new_names
 from keima.selfplay.config.schema import SECTIONS, ConfigError, TrainConfig, options
 
 
@@ -34,9 +35,14 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
         source = f"configs/{name}" if name else game_or_path
         values = parse_toml(source, (importlib.resources.files("keima.configs") / name).read_text()) if name else {}
         values["game"] = game.spec
+    values, old_names = with_new_names(values)
+    tell_new_names(source, old_names)
     sources: dict[str, str] = {}
     for override in overrides:
         key, value = _parse_override(override)
+        if key in RENAMED:
+            tell_new_names(f"--set {override}", [key])
+            key = RENAMED[key]
         section, _, name = key.rpartition(".")
         table = values.setdefault(section, {}) if section else values
         if isinstance(table, dict):  # else the file is at fault, and validation says so
@@ -52,7 +58,7 @@ def load_config(game_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
     except GameError as error:
         raise ConfigError(f"{sources.get('game', source)}: {error}") from error
     return config.model_copy(
-        update={"game": game.spec, "also": _checked_also(config, game, sources.get("also", source))}
+        update={"game": game.spec, "board_mix": _checked_board_mix(config, game, sources.get("board_mix", source))}
     )
 
 
@@ -63,25 +69,27 @@ def _shipped_config(game: Game) -> str:
     return next((name for name in names if (importlib.resources.files("keima.configs") / name).is_file()), "")
 
 
-def _checked_also(config: TrainConfig, game: Game, where: str) -> dict[str, float]:
+def _checked_board_mix(config: TrainConfig, game: Game, where: str) -> dict[str, float]:
     """The shares of other boards by their games' specs. Raises ConfigError."""
     checked: dict[str, float] = {}
-    for text, share in config.also.items():
+    for text, share in config.board_mix.items():
         try:
             other = load(text)
         except GameError as error:
-            raise ConfigError(f"{where}: also: {error}") from error
+            raise ConfigError(f"{where}: board_mix: {error}") from error
         if other.source != game.source:
-            raise ConfigError(f"{where}: also: expected {game.name} with other parameters, got {text}")
+            raise ConfigError(f"{where}: board_mix: expected {game.name} with other parameters, got {text}")
         if other.label == game.label or other.spec in checked:
-            raise ConfigError(f"{where}: also: {text} is there already: expected other parameters than {other.spec}'s")
+            raise ConfigError(
+                f"{where}: board_mix: {text} is there already: expected other parameters than {other.spec}'s"
+            )
         if not game.policy_planes or other.num_planes != game.num_planes:
             raise ConfigError(
-                f"{where}: also: a network of {game.spec} plays nothing but that; expected no other boards"
+                f"{where}: board_mix: a network of {game.spec} plays nothing but that; expected no other boards"
             )
         if not 0 < share < 1 or sum(checked.values()) + share >= 1:
             raise ConfigError(
-                f"{where}: also: expected shares of more than 0 that leave some for {game.spec}, got {share:g}"
+                f"{where}: board_mix: expected shares of more than 0 that leave some for {game.spec}, got {share:g}"
             )
         checked[other.spec] = share
     return checked
@@ -91,16 +99,16 @@ def _check_growth(config: TrainConfig, source: str, sources: Mapping[str, str]) 
     growth, network = config.growth, config.network
     for name in ("blocks", "channels"):
         wanted, least = getattr(growth, name), getattr(network, name)
-        if growth.at_share and 0 < wanted < least:
+        if growth.at_progress and 0 < wanted < least:
             where = sources.get(f"growth.{name}", source)
             raise ConfigError(
-                f"{where}: growth.{name}: expected at least network.{name}, {least}, got {wanted}; growth.at_share=0 "
-                "lets the network be as it is"
+                f"{where}: growth.{name}: expected at least network.{name}, {least}, got {wanted}; "
+                "growth.at_progress=0 lets the network be as it is"
             )
-    if growth.at_share and growth.network(network) == network:
-        where = sources.get("growth.at_share", source)
+    if growth.at_progress and growth.network(network) == network:
+        where = sources.get("growth.at_progress", source)
         raise ConfigError(
-            f"{where}: growth.at_share: expected growth.blocks or growth.channels larger than the network's, or 0, "
+            f"{where}: growth.at_progress: expected growth.blocks or growth.channels larger than the network's, or 0, "
             "which lets it be as it is"
         )
 
@@ -121,6 +129,8 @@ def to_toml_value(value: Any) -> str:
     """A number, a text, true or false, or a list or a table of such, as TOML has it."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{to_toml_value(key)} = {to_toml_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(to_toml_value, value)) + "]"
     # JSON's strings are TOML's, but for this character and the escapes that ensure_ascii would write.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -149,7 +159,7 @@ def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, text = (part.strip() for part in override.partition("="))
     if not equals:
         raise ConfigError(f"--set {override}: expected section.key=value, as in search.simulations=64")
-    if key not in options():
+    if key not in options() and key not in RENAMED:
         raise ConfigError(f"--set {override}: {_unknown(key)}")
     try:
         table = tomllib.loads(f"value = {text}")

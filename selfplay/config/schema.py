@@ -23,7 +23,9 @@ def fixed(value: int | Literal["auto"]) -> int:
     """An option's number. Raises ConfigError for one that is still "auto": keima.selfplay.bench.plan settles it for new
     runs."""
     if value == "auto":
-        raise ConfigError('selfplay.slots, learner.batch_size: "auto" is for new runs; `keima plan` says the numbers')
+        raise ConfigError(
+            'selfplay.parallel_games, learner.batch_size: "auto" is for new runs; `keima plan` says the numbers'
+        )
     return value
 
 
@@ -84,7 +86,7 @@ class SelfplayConfig(_Section):
         description="How many play side by side, each on a core: processes, or on a GPU the threads of one process; "
         '"auto": one a core, on a GPU two fewer.',
     )
-    slots: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
+    parallel_games: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
         128,
         description="Games an actor plays at once, evaluated in one batch; on a GPU each plays two such groups in "
         'turn; "auto": measured when the run begins (keima plan).',
@@ -98,17 +100,17 @@ class SelfplayConfig(_Section):
     segment_positions: int = Field(
         2048, ge=1, description="Training positions in finished games at which an actor hands them over."
     )
-    full_search_share: float = Field(
+    full_search_fraction: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="Share of moves searched in full, with noise, to be trained on; the others are searched fast.",
+        description="Fraction of moves searched in full, with noise, to be trained on; the others are searched fast.",
     )
     fast_simulations: int = Field(
         6, ge=1, description="Simulations of a fast search, never more than search.simulations."
     )
-    opening_random_share: float = Field(
-        0.1, ge=0, le=1, description="Share of games that begin with moves drawn uniformly."
+    opening_random_fraction: float = Field(
+        0.1, ge=0, le=1, description="Fraction of games that begin with moves drawn uniformly."
     )
     opening_random_mean_plies: float = Field(
         4.0, ge=0, description="About how many such moves: one, and an exponential draw of this mean."
@@ -131,15 +133,18 @@ class SelfplayConfig(_Section):
         "its end, but searched fast; 0: no game is.",
     )
     decided_plies: int = Field(6, ge=1, description="Searched plies in a row for that, both sides' among them.")
-    decided_full_share: float = Field(
-        0.1, ge=0, le=1, description="Share of a decided game's moves searched in full all the same, to be trained on."
-    )
-    decided_check_share: float = Field(
+    decided_full_fraction: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Share of games that are searched as if no game were ever decided, which shows how often the side "
-        "given up did not lose.",
+        description="Fraction of a decided game's moves searched in full all the same, to be trained on.",
+    )
+    decided_check_fraction: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Fraction of games that are searched as if no game were ever decided, which shows how often the "
+        "side given up did not lose.",
     )
 
 
@@ -155,11 +160,11 @@ class ReplayConfig(_Section):
     samples_per_position: float = Field(
         4.0, gt=0, le=100, description="Times a new position is trained on; above 8 a network learns games by heart."
     )
-    surprise_share: float = Field(
+    surprise_fraction: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Share of a game's samples that goes where the search corrected the network most; usually 0.5.",
+        description="Fraction of a game's samples that goes where the search corrected the network most; usually 0.5.",
     )
 
     def window(self, total_positions: int) -> int:
@@ -184,8 +189,8 @@ class LearnerConfig(_Section):
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant", description="How the learning rates fall over the run's minutes (or max_steps)."
     )
-    final_learning_rate_share: float = Field(
-        0.05, ge=0, le=1, description="cosine, linear: the share of the learning rates that is left at the end."
+    final_learning_rate_fraction: float = Field(
+        0.05, ge=0, le=1, description="cosine, linear: the fraction of the learning rates that is left at the end."
     )
     weight_decay: float = Field(3e-5, ge=0, description="Pull of the weights towards 0.")
     max_gradient_norm: float = Field(5.0, gt=0, description="Longer gradients are shortened to this.")
@@ -194,7 +199,9 @@ class LearnerConfig(_Section):
     score_weight: float = Field(
         0.1, ge=0, description="Weight of the final score's loss, -log of the probability given to it."
     )
-    reply_weight: float = Field(0.15, ge=0, description="Weight of the reply head's loss (network.reply_head).")
+    opponent_policy_weight: float = Field(
+        0.15, ge=0, description="Weight of the opponent-policy head's loss (network.opponent_policy_head)."
+    )
     soft_policy_weight: float = Field(
         2.0, ge=0, description="Weight of the soft policy's loss (network.soft_policy_head); KataGo's is 8."
     )
@@ -205,18 +212,21 @@ class LearnerConfig(_Section):
         0.0, ge=0, lt=1, description="What a ply takes off the weight of later searches in that value; 0 is this one."
     )
     ema_decay: float = Field(
-        0.998, ge=0, lt=1, description="The averaged weights that play: what a step leaves of them."
+        0.998,
+        ge=0,
+        lt=1,
+        description="The exponential moving average of the weights, which plays: what a step leaves of it.",
     )
 
 
 class GrowthConfig(_Section):
     """A run that begins with a small network, which is fast, and goes over to a larger one made of it."""
 
-    at_share: float = Field(
+    at_progress: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of the run's minutes (or max_steps) after which the network grows; 0: never.",
+        description="The run's progress at which the network grows; 0: never.",
     )
     blocks: int = Field(0, ge=0, le=80, description="Residual blocks then; 0: as many as before.")
     channels: int = Field(0, ge=0, le=1024, description="Channels then; 0: as many as before.")
@@ -247,7 +257,7 @@ class TrainConfig(_Section):
     """Everything a training run depends on."""
 
     game: str = Field(description="The game: a name, perhaps with parameters (othello:6), or a path to a .py file.")
-    also: dict[str, float] = Field(
+    board_mix: dict[str, float] = Field(
         {},
         description="The game on other boards, to play and train on too, and each one's share of the positions, as "
         '{"go:7" = 0.3}.',

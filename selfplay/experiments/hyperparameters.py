@@ -18,6 +18,7 @@ import numpy as np
 from keima.agent.system.storage import write_atomically
 from keima.games.contract import GameError
 from keima.selfplay.config.loader import to_toml, to_toml_value
+from keima.selfplay.config.renamed import RENAMED
 from keima.selfplay.experiments.ablation import Estimate, share_in_words
 from keima.selfplay.experiments.sweep_config import Overrides, Range, SweepConfig
 from keima.selfplay.experiments.trial import Result, Trial, measured_interval, read_result, with_simulations
@@ -42,7 +43,7 @@ class Search:
             import optuna
         except ImportError:
             raise GameError(
-                "a sweep over a [space] needs optuna, which is not installed: pip install 'keima[sweep]'"
+                "a sweep over a [space] needs optuna, which is not installed: pip install 'keima[tune]'"
             ) from None
         from sqlalchemy.engine import URL
 
@@ -53,6 +54,7 @@ class Search:
         self._space = {key: self._distribution(tried) for key, tried in config.space.items()}
         url = URL.create("sqlite", database=str(folder.absolute() / STUDY_FILE)).render_as_string()
         self._study = optuna.create_study(storage=url, study_name="sweep", direction="maximize", load_if_exists=True)
+        self._in_study = self._names_in_study()
         self._left: list[FrozenTrial] = []
         """Trials that an earlier start left running."""
         if not self._study.get_trials(deepcopy=False):
@@ -73,7 +75,7 @@ class Search:
     def next_trial(self) -> Trial | None:
         if self._left:
             trial = self._left.pop(0)
-            return self._trial(trial.number, trial.params)
+            return self._trial(trial.number, self._options(trial.params))
         if len(self.results()) >= self.total:
             return None
         number = len(self._study.get_trials(deepcopy=False))
@@ -81,8 +83,8 @@ class Search:
         self._study.sampler = self._optuna.samplers.TPESampler(seed=int(seed))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a range whose end no step meets
-            asked = self._study.ask(self._space)
-        return self._trial(asked.number, asked.params)
+            asked = self._study.ask({self._in_study[key]: tried for key, tried in self._space.items()})
+        return self._trial(asked.number, self._options(asked.params))
 
     def options_now(self, result: Result) -> Overrides:
         return result.overrides  # drawn once and for all
@@ -186,7 +188,7 @@ class Search:
         result = read_result(self._folder_of(_name(trial.number)))
         if result is not None:
             self.take(result)
-        elif trial.params.keys() == self._space.keys():
+        elif self._options(trial.params).keys() == self._space.keys():
             self._left.append(trial)
         else:  # killed while it was being drawn; another takes its place
             self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
@@ -196,7 +198,17 @@ class Search:
     def _propose_base(self) -> None:
         values = self._base_values()
         if all(_holds(tried, values[key]) for key, tried in self._config.space.items()):
-            self._study.enqueue_trial(values)
+            self._study.enqueue_trial({self._in_study[key]: value for key, value in values.items()})
+
+    def _names_in_study(self) -> dict[str, str]:
+        """By option: its name in the study, which is the old one where the study was begun before it was renamed."""
+        known = {name for trial in self._study.get_trials(deepcopy=False) for name in trial.params}
+        old_names = {new: old for old, new in RENAMED.items() if old in known}
+        return {key: old_names.get(key, key) for key in self._space}
+
+    def _options(self, in_study: dict[str, Any]) -> Overrides:
+        """The study's parameters by their options' names of today."""
+        return {RENAMED.get(name, name): value for name, value in in_study.items()}
 
     def _base_values(self) -> Overrides:
         base = self._config.train_config({}, seed=0)
@@ -223,7 +235,7 @@ class Search:
         with warnings.catch_warnings(), contextlib.suppress(ValueError, RuntimeError):
             warnings.simplefilter("error")  # it warns where it can tell nothing
             evaluator = self._optuna.importance.PedAnovaImportanceEvaluator()
-            return dict(self._optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+            return self._options(self._optuna.importance.get_param_importances(self._study, evaluator=evaluator))
         return {}
 
 

@@ -52,9 +52,9 @@ from keima.selfplay.experiments.trial import (
     save_result,
     with_simulations,
 )
+from keima.selfplay.run.monitor import command_here
 from keima.selfplay.run.panel import Panel, Progress, duration
 from keima.selfplay.run.run_folder import CONFIG_FILE, STATE_FILE
-from keima.selfplay.run.training_run import command_here
 
 SWEEP_FILE, RESULTS_FILE, TABLE_FILE = "sweep.toml", "results.jsonl", "results.md"
 MAY_CHANGE = {True: ("variants", "seeds"), False: ("trials",)}

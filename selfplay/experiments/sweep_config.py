@@ -20,7 +20,7 @@ An ablation trains each of a few variants, and the base as it is, several times:
     simulations = [64]
     among = 6                         # or as above: here the nets play each other, six games any two of them
     [variants.no-openings]
-    selfplay.opening_random_share = 0
+    selfplay.opening_random_fraction = 0
 """
 
 import importlib.resources
@@ -37,6 +37,7 @@ from keima.agent.analysis.evaluation import find_positions, read_positions
 from keima.games import load
 from keima.games.contract import GameError
 from keima.selfplay.config.loader import expected_in_words, load_config, parse_toml, read_text, to_toml_value
+from keima.selfplay.config.renamed import flat_with_new_names, tell_new_names
 from keima.selfplay.config.schema import SECTIONS, ConfigError, TrainConfig, fixed, options
 
 BASE = "base"
@@ -163,9 +164,12 @@ def parse_sweep(text: str, source: str) -> SweepConfig:
         raise ConfigError(f"{source}: expected a sweep's config, but it is one for `keima train {source}`")
     for name in ("set", "space"):
         if isinstance(values.get(name), dict):
-            values[name] = _flat(values[name])
+            values[name] = _with_new_names(_flat(values[name]), source)
     if isinstance(values.get("variants"), dict):
-        values["variants"] = {k: _flat(v) if isinstance(v, dict) else v for k, v in values["variants"].items()}
+        values["variants"] = {
+            name: _with_new_names(_flat(one), source) if isinstance(one, dict) else one
+            for name, one in values["variants"].items()
+        }
     try:
         config = SweepConfig.model_validate(values, strict=True)
     except ValidationError as error:
@@ -202,11 +206,17 @@ def _flat(table: Mapping[str, Any]) -> Overrides:
     return found
 
 
+def _with_new_names(overrides: Overrides, source: str) -> Overrides:
+    renamed, old_names = flat_with_new_names(overrides)
+    tell_new_names(source, old_names)
+    return renamed
+
+
 def _tried(config: SweepConfig, overrides: Overrides, where: str) -> None:
     """Makes the config of a trial, to see that there can be one."""
     try:
         trial = config.train_config(overrides, seed=0)
-        fixed(trial.selfplay.slots)
+        fixed(trial.selfplay.parallel_games)
         fixed(trial.learner.batch_size)
     except ConfigError as error:
         raise ConfigError(f"{where}: {str(error).removeprefix('--set ')}") from None

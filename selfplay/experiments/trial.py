@@ -19,7 +19,7 @@ from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import pydantic
 
@@ -40,10 +40,12 @@ from keima.games import load
 from keima.games.contract import Game, GameError
 from keima.mcts.search import Evaluate, SearchSettings, choose_actions
 from keima.selfplay.config.loader import load_config
+from keima.selfplay.config.renamed import flat_with_new_names
 from keima.selfplay.experiments.sweep_config import Measure
 from keima.selfplay.run.run_folder import CONFIG_FILE
+from keima.selfplay.run.start import resume
 from keima.selfplay.run.telemetry import PROGRESS_FILE
-from keima.selfplay.run.training_run import AlreadyTrained, resume
+from keima.selfplay.run.training_run import AlreadyTrained
 from keima.selfplay.tournament.contestants import NetworkContestant, PlayoutContestant
 from keima.selfplay.tournament.match import play_match
 
@@ -56,6 +58,8 @@ PROGRESS_TAIL = 8192
 """Bytes of the progress file's end that hold two of its lines for certain."""
 
 STRICT = pydantic.ConfigDict(extra="forbid")
+NamedToday = Annotated[dict[str, Any], pydantic.BeforeValidator(lambda values: flat_with_new_names(values)[0])]
+"""Options by their full names, also in the files of trials that were begun before some were renamed."""
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
@@ -65,7 +69,7 @@ class Trial:
     name: str  # its folder's
     variant: str  # a name that trials share which differ in their seed alone
     seed: int
-    overrides: dict[str, Any]
+    overrides: NamedToday
     measure: Measure
     starts: int = 0  # of its process; more than one where it was interrupted
 
@@ -103,7 +107,7 @@ class Result:
     trial: str
     variant: str
     seed: int
-    overrides: dict[str, Any]
+    overrides: NamedToday
     error: str = ""
     measurements: list[Measurement] = field(default_factory=list)
     minutes: float = 0.0  # trained

@@ -27,14 +27,14 @@ def grown_for_start(config: TrainConfig) -> TrainConfig:
     Where that net is too large for the network that the run would begin with, but not for what this grows to, the run
     begins with the grown one and grows no more. Raises GameError where there is no such net.
     """
-    if not (config.start_from and config.growth.at_share):
+    if not (config.start_from and config.growth.at_progress):
         return config
     game = load(config.game)
     found = load_checkpoint(find_checkpoint(config.start_from, game), game).network.config
     grown = config.growth.network(config.network)
     if _too_small(config.network, found) is None or _too_small(grown, found) is not None:
         return config
-    return config.model_copy(update={"network": grown, "growth": config.growth.model_copy(update={"at_share": 0.0})})
+    return config.model_copy(update={"network": grown, "growth": config.growth.model_copy(update={"at_progress": 0.0})})
 
 
 def load_start(config: TrainConfig) -> Checkpoint | None:

@@ -12,6 +12,7 @@ progress than before: its learning rate rises again (a warm restart). A network 
 
 import copy
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,9 @@ class Losses:
     value: float  # cross-entropy of win, draw, loss
     ownership: float  # mean squared error, 0 where the game has none
     score: float  # -log of the probability given to the final score, 0 where the game has none
-    reply: float  # KL(target || network) over all actions, 0 where a reply is not known or not asked for
+    opponent_policy: (
+        float  # KL(target || network) over all actions, 0 where the next move is not known or not asked for
+    )
     soft_policy: float  # as the policy's, of the softened target; 0 where not asked for
     total: float  # weighted sum, which is descended
     gradient_norm: float
@@ -64,23 +67,23 @@ class Learner:
         network = Network(game, config.network)
         self._take_over(network, copy.deepcopy(network))
         self.teacher: Network | None = None
-        """While a network that has grown learns from the smaller one: that one's averaged weights."""
+        """While a network that has grown learns from the smaller one: that one's EMA network."""
         self.grown_at = _NEVER
         """The step at which the network grew."""
         self.step = 0
         """Training steps made."""
-        self.time_share = 0.0
-        """The share of the run's minutes that had passed when the segment came in whose steps are being made."""
+        self.segment_progress = 0.0
+        """The fraction of the run's minutes that had passed when the segment came in whose steps are being made."""
 
-    def _take_over(self, network: Network, averaged: Network) -> None:
+    def _take_over(self, network: Network, ema_network: Network) -> None:
         """Goes on with these networks, and an optimizer that knows nothing of them yet."""
         # Channels last and bfloat16 arithmetic (the weights stay float32) train 3.3 times as fast on a Zen 5 core.
-        self.network, self.averaged = (
+        self.network, self.ema_network = (
             model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            for model in (network, averaged)
+            for model in (network, ema_network)
         )
-        self.network.score_weight = self.averaged.score_weight = self.config.search.score_weight
-        self.averaged.eval().requires_grad_(False)
+        self.network.score_weight = self.ema_network.score_weight = self.config.search.score_weight
+        self.ema_network.eval().requires_grad_(False)
         self._parameters = list(self.network.parameters())
         options = self.config.learner
         normalized = [m.convolution for m in self.network.modules() if isinstance(m, ConvNorm)]
@@ -97,8 +100,8 @@ class Learner:
         )
         self._buffers = list(self.network.buffers())
         self._buffers_before = [torch.empty_like(buffer) for buffer in self._buffers]
-        pairs = list(zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True))
-        self._averages, self._averaged_values = _unzipped(p for p in pairs if p[0].is_floating_point())
+        pairs = list(zip(self.ema_network.state_dict().values(), self.network.state_dict().values(), strict=True))
+        self._ema_values, self._ema_sources = _unzipped(p for p in pairs if p[0].is_floating_point())
         self._copies, self._copied_values = _unzipped(p for p in pairs if not p[0].is_floating_point())
 
     def begin_with(self, network: Network) -> None:
@@ -111,35 +114,35 @@ class Learner:
             fused.warm_up(torch.bfloat16 if self._fast_bfloat16 else torch.float32)
 
     @property
-    def player(self) -> Network:
-        """The network to play with: the averaged one, or the smaller one that it is still learning from."""
-        return self.averaged if self.teacher is None else self.teacher
+    def acting_network(self) -> Network:
+        """The network that actors play with: the EMA network, or the smaller one that it still learns from."""
+        return self.ema_network if self.teacher is None else self.teacher
 
     @property
-    def share(self) -> float:
+    def progress(self) -> float:
         """How far the run has come, 0 to 1; see the module's docstring."""
         max_steps = self.config.run.max_steps
-        return min(1.0, max(self.time_share, self.step / max_steps if max_steps else 0.0))
+        return min(1.0, max(self.segment_progress, self.step / max_steps if max_steps else 0.0))
 
     @property
     def learning_rate(self) -> float:
         """AdamW's in the next step."""
-        return self.config.learner.learning_rate * self._rate_share
+        return self.config.learner.learning_rate * self._rate_fraction
 
     @property
-    def _rate_share(self) -> float:
+    def _rate_fraction(self) -> float:
         """Which share of the learning rates the next step has."""
         since = self.step if self.grown_at == _NEVER else self.step - self.grown_at
         options = self.config.learner
-        return min(1.0, (since + 1) / max(options.warmup_steps, 1)) * scheduled(options, self.share)
+        return min(1.0, (since + 1) / max(options.warmup_steps, 1)) * scheduled(options, self.progress)
 
-    def begin_segment(self, time_share: float) -> bool:
+    def begin_segment(self, progress: float) -> bool:
         """To be told before the steps that a segment allows: when it came in. True where the network grows with it."""
-        self.time_share = time_share
+        self.segment_progress = progress
         growth = self.config.growth
-        if not growth.at_share or self.grown_at != _NEVER or self.share < growth.at_share:
+        if not growth.at_progress or self.grown_at != _NEVER or self.progress < growth.at_progress:
             return False
-        config, smaller = growth.network(self.config.network), self.averaged
+        config, smaller = growth.network(self.config.network), self.ema_network
         grown = [grow(network, self.game, config, self.config.seed) for network in (self.network, smaller)]
         self._take_over(*grown)
         self.grown_at = self.step
@@ -153,7 +156,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         if self.muon is not None:
-            self.muon.param_groups[0]["lr"] = options.muon_rate * self._rate_share
+            self.muon.param_groups[0]["lr"] = options.muon_rate * self._rate_fraction
         torch._foreach_copy_(self._buffers_before, self._buffers)
         tensors = {name: self._on_device(array) for name, array in batch._asdict().items()}
         planes = tensors["planes"].contiguous(memory_format=torch.channels_last)
@@ -187,9 +190,9 @@ class Learner:
         return losses
 
     @torch.no_grad()
-    def judge(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The averaged network's probabilities of win, draw and loss [n, 3], and of the legal actions [n, A]."""
-        outputs: Outputs = self.averaged(self._on_device(batch.planes))
+    def predict(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The EMA network's probabilities of win, draw and loss [n, 3], and of the legal actions [n, A]."""
+        outputs: Outputs = self.ema_network(self._on_device(batch.planes))
         legal = self._on_device(batch.legal)
         policies = torch.softmax(outputs.policy.masked_fill(~legal, -1e9), 1)
         return torch.softmax(outputs.value, 1).cpu().numpy(), policies.cpu().numpy()
@@ -207,7 +210,7 @@ class Learner:
             "value": options.value_weight,
             "ownership": options.ownership_weight,
             "score": options.score_weight,
-            "reply": options.reply_weight,
+            "opponent_policy": options.opponent_policy_weight,
             "soft_policy": options.soft_policy_weight,
         }
 
@@ -222,10 +225,12 @@ class Learner:
         if outputs.score is not None:
             assert outputs.score_spread is not None
             point = self.game.score_per_point / self.game.score_unit
-            parts["score"] = score_surprise(batch["score"], outputs.score, outputs.score_spread, point).mean()
+            parts["score"] = score_negative_log_likelihood(
+                batch["score"], outputs.score, outputs.score_spread, point
+            ).mean()
         if outputs.reply is not None:
             # Over all actions: which are legal depends on a move that the network is not told.
-            parts["reply"] = _divergence(batch["reply"], outputs.reply)
+            parts["opponent_policy"] = _divergence(batch["opponent_policy"], outputs.reply)
         if outputs.soft_policy is not None:
             parts["soft_policy"] = _divergence(softened(target), outputs.soft_policy.masked_fill(illegal, -1e9))
         zero = torch.zeros((), device=self.device)
@@ -237,7 +242,7 @@ class Learner:
         if not self.config.start_from:  # a start that was trained is worth remembering
             # Early on the average of the few steps there are: a decay of 0.999 would remember a random start for long.
             decay = min(decay, (self.step + 1) / (self.step + 10))
-        torch._foreach_lerp_(self._averages, self._averaged_values, 1 - decay)
+        torch._foreach_lerp_(self._ema_values, self._ema_sources, 1 - decay)
         torch._foreach_copy_(self._copies, self._copied_values)
 
     # --- the state on disk
@@ -245,18 +250,22 @@ class Learner:
     def save_state(self, path: Path, progress: dict[str, Any]) -> None:
         """Writes everything needed to go on, with the run's own `progress` (JSON values) in the same file."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in self.ema_network.state_dict().items()}
         if self.teacher is not None:
             tensors |= {f"teacher.{name}": tensor for name, tensor in self.teacher.state_dict().items()}
         for kind, optimizer in self.optimizers().items():
             for index, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"{kind}.{index}.{name}": tensor for name, tensor in state.items()}
-        values = {"step": self.step, "grown_at": self.grown_at, "time_share": self.time_share}
+        values = {"step": self.step, "grown_at": self.grown_at, "segment_progress": self.segment_progress}
         write_tensors(path, tensors, {"format": STATE_FORMAT, **values, "progress": progress})
 
     def load_state(self, path: Path) -> dict[str, Any]:
         """Takes a saved state over and returns the run's progress. Raises CheckpointError."""
         tensors, metadata = read_tensors(path)
+        # As states have them that were saved under the names of before.
+        tensors = {re.sub(r"^averaged\.", "ema.", name): tensor for name, tensor in tensors.items()}
+        if "time_share" in metadata:
+            metadata["segment_progress"] = metadata.pop("time_share")
         try:
             if metadata["format"] != STATE_FORMAT:
                 raise KeyError("format")
@@ -264,7 +273,7 @@ class Learner:
             if not _NEVER <= grown_at <= step:
                 raise ValueError(f"grown at step {grown_at} of {step}")
             config = small if grown_at == _NEVER else self.config.growth.network(small)
-            networks = [self._built(config, _under(name, tensors)) for name in ("network", "averaged")]
+            networks = [self._built(config, _under(name, tensors)) for name in ("network", "ema")]
             teacher = _under("teacher", tensors)
             self._take_over(*networks)
             self.teacher = self._built(small, teacher).to(self.device).eval().requires_grad_(False) if teacher else None
@@ -277,7 +286,7 @@ class Learner:
                     state.setdefault(int(index), {})[part] = tensor
                 self._load_optimizer(optimizer, state)
             self.step, self.grown_at = step, grown_at
-            self.time_share = float(metadata["time_share"])
+            self.segment_progress = float(metadata["segment_progress"])
             return dict(metadata["progress"])
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             reason = str(error).strip().splitlines()[0]
@@ -314,7 +323,7 @@ class Learner:
 def scheduled(options: LearnerConfig, share: float) -> float:
     """What the schedule leaves of the learning rate when a run has come so far, `share` from 0 to 1."""
     left = {"constant": 1.0, "linear": 1.0 - share, "cosine": 0.5 + 0.5 * math.cos(math.pi * share)}[options.schedule]
-    return options.final_learning_rate_share + (1.0 - options.final_learning_rate_share) * left
+    return options.final_learning_rate_fraction + (1.0 - options.final_learning_rate_fraction) * left
 
 
 def softened(policy: Tensor) -> Tensor:
@@ -328,7 +337,7 @@ def softened(policy: Tensor) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def score_surprise(scores: Tensor, means: Tensor, spreads: Tensor, step: float) -> Tensor:
+def score_negative_log_likelihood(scores: Tensor, means: Tensor, spreads: Tensor, step: float) -> Tensor:
     """-log of the probability [n], in nats, of each score's step of a logistic distribution; scores `step` apart.
 
     Of the step from half of it below a score to half of it above, and not the density there: that would grow beyond

@@ -132,7 +132,9 @@ def positions_to_learn(game: Game, seed: int) -> tuple[Batch, int]:
 
     Policy targets come of a search with random playouts, value targets of the games' ends.
     """
-    play = SelfPlay(game, SearchConfig(simulations=8), SelfplayConfig(slots=16, opening_random_share=0.0), seed)
+    play = SelfPlay(
+        game, SearchConfig(simulations=8), SelfplayConfig(parallel_games=16, opening_random_fraction=0.0), seed
+    )
 
     def know_nothing(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return np.zeros((len(planes), game.num_actions), np.float32), np.zeros(len(planes), np.float32)

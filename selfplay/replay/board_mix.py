@@ -41,8 +41,8 @@ class BoardMix:
     @classmethod
     def of(cls, config: TrainConfig) -> "BoardMix":
         """The board_mix of a config that `load_config` has checked."""
-        others = [load(spec) for spec in config.also]
-        shares = list(config.also.values())
+        others = [load(spec) for spec in config.board_mix]
+        shares = list(config.board_mix.values())
         return cls((load(config.game), *others), (1.0 - sum(shares), *shares))
 
     @property
@@ -80,10 +80,10 @@ class BoardMix:
 class MixedWindow:
     """The newest positions of a board_mix's games together: a window of each, dropped from in the order they came."""
 
-    def __init__(self, board_mix: BoardMix, surprise_share: float = 0.0) -> None:
-        """surprise_share: see `keima.selfplay.replay.window.ReplayWindow`."""
+    def __init__(self, board_mix: BoardMix, surprise_fraction: float = 0.0) -> None:
+        """surprise_fraction: see `keima.selfplay.replay.window.ReplayWindow`."""
         self._board_mix = board_mix
-        self._windows = [ReplayWindow(surprise_share) for _ in board_mix.games]
+        self._windows = [ReplayWindow(surprise_fraction) for _ in board_mix.games]
         self._order: deque[int] = deque()
         """The game of each segment that still has positions here, oldest first."""
         self._left: deque[int] = deque()

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     outcome: NDArray[np.float32]  # [n, 3] win, draw, loss; sums to 1
     ownership: NDArray[np.float32]  # [n, H * W] at the end of the game: +1 own, -1 the opponent's, 0 nobody's
     score: NDArray[np.float32]  # [n] at the end of the game, over the game's score_unit
-    reply: NDArray[np.float32]  # [n, A] the next ply's policy target; sums to 1, or all 0 where there is none
+    opponent_policy: NDArray[np.float32]  # [n, A] the next ply's policy target; sums to 1, or all 0 where there is none
 
 
 @kernel
@@ -208,7 +208,7 @@ class Sampler:
             outcome=np.empty((n, 3), np.float32),
             ownership=np.zeros((n, height * width), np.float32),
             score=np.zeros(n, np.float32),
-            reply=np.zeros((n, game.num_actions), np.float32),
+            opponent_policy=np.zeros((n, game.num_actions), np.float32),
         )
         k = game.kernels
         _fill(
@@ -236,7 +236,7 @@ def samplers_of(games: Iterable[Game], config: TrainConfig) -> list[Sampler]:
             value_mix=config.learner.value_target_mix,
             value_decay=config.learner.value_target_decay,
             score_weight=config.search.score_weight,
-            replies=config.network.reply_head,
+            replies=config.network.opponent_policy_head,
         )
         for game in games
     ]

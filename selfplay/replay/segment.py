@@ -74,7 +74,7 @@ class Segment:
     weights_version: int  # of the network that finished the games
     game: str  # the game's label
     rules_version: int
-    time_share: float = 0.0  # share of the run's minutes that had passed when the segment came in, 0 to 1
+    progress: float = 0.0  # fraction of the run's minutes that had passed when the segment came in, 0 to 1
 
     @property
     def num_games(self) -> int:
@@ -125,8 +125,8 @@ class SegmentInfo:
     weights_version: int
     game: str
     rules_version: int
-    time_share: float
-    """Share of the run's minutes that had passed when the segment came in."""
+    progress: float
+    """The fraction of the run's minutes that had passed when the segment came in."""
 
 
 def segment_to_bytes(segment: Segment, index: int, total_games: int, total_positions: int) -> bytes:
@@ -141,7 +141,7 @@ def segment_to_bytes(segment: Segment, index: int, total_games: int, total_posit
         weights_version=segment.weights_version,
         game=segment.game,
         rules_version=segment.rules_version,
-        time_share=segment.time_share,
+        progress=segment.progress,
     )
     arrays = {name: getattr(segment, name) for name in ARRAYS}
     described = dataclasses.asdict(info) | {"checksum": _checksum(info, arrays)}
@@ -162,7 +162,7 @@ def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
             weights_version=info.weights_version,
             game=info.game,
             rules_version=info.rules_version,
-            time_share=info.time_share,
+            progress=info.progress,
         )
         segment.check()
     except (SafetensorError, KeyError, ValueError) as error:
@@ -187,6 +187,8 @@ def read_header(start: bytes, file_size: int) -> tuple[SegmentInfo, str]:
                 )
         described = json.loads(metadata[_FORMAT])
         checksum = described.pop("checksum")
+        if "time_share" in described:  # as `progress` was called when the format was new
+            described["progress"] = described.pop("time_share")
         info = SegmentInfo(**described)
         expected_size = 8 + header_size + max(tensor["data_offsets"][1] for tensor in header.values())
     except OutdatedSegment:
@@ -207,7 +209,9 @@ def header_bytes(start: bytes) -> int:
 
 
 def _checksum(info: SegmentInfo, arrays: dict[str, Any]) -> str:
-    digest = hashlib.blake2b(repr(info).encode(), digest_size=16)
+    # With the name that `progress` had first, so that the segments of old runs keep their checksums.
+    before, _, after = repr(info).rpartition("progress=")
+    digest = hashlib.blake2b(f"{before}time_share={after}".encode(), digest_size=16)
     for name in ARRAYS:
         # The type and length too, or bytes that move from one array to the next would go unseen.
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape} ".encode())

@@ -52,11 +52,11 @@ class ReplayStore:
         *,
         max_disk_bytes: int,
         window: Callable[[int], int],
-        also: Collection[str] = (),
+        other_boards: Collection[str] = (),
     ) -> None:
         """Opens a folder, new or of an earlier run, after whatever ended that one.
 
-        game, rules_version: the label and rules version every segment must have; or one of `also`'s labels.
+        game, rules_version: the label and rules version every segment must have; or one of `other_boards`' labels.
         window: total positions -> positions training needs; see `window_size`.
         Raises GameError where the folder holds another game's segments, or an earlier version's. Damage is no error:
         see `messages`.
@@ -64,7 +64,7 @@ class ReplayStore:
         self.folder = folder
         self.game = game
         self.rules_version = rules_version
-        self._labels = {game, *also}
+        self._labels = {game, *other_boards}
         self.messages: list[str] = []
         """What was found damaged since the start, in words for the user."""
         self.total_games = 0

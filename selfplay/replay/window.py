@@ -11,11 +11,11 @@ WHOLE_WEIGHT = 1 << 16
 """The mean weight of a position. Weights are integers: their sums are exact, wherever in a run a window begins."""
 
 
-def sample_weights(segment: Segment, surprise_share: float) -> NDArray[np.int64]:
+def sample_weights(segment: Segment, surprise_fraction: float) -> NDArray[np.int64]:
     """How often each training position of a segment is to be drawn, against WHOLE_WEIGHT; int64 [T].
 
-    Of each game's weight, which is as many times WHOLE_WEIGHT as it has training positions, `surprise_share` is spread
-    in proportion to the positions' surprises and the rest evenly (policy surprise weighting, KataGo's methods).
+    A game's weight is as many times WHOLE_WEIGHT as it has training positions; `surprise_fraction` of it is spread in
+    proportion to the positions' surprises and the rest evenly (policy surprise weighting, KataGo's methods).
     """
     training = segment.flags & HAS_POLICY_TARGET != 0
     game = np.repeat(np.arange(segment.num_games), segment.game_lengths)[training]
@@ -24,7 +24,7 @@ def sample_weights(segment: Segment, surprise_share: float) -> NDArray[np.int64]
     sums = np.bincount(game, surprises, minlength=segment.num_games)
     relative = np.ones(len(game))  # as it stays in a game that surprised nobody
     np.divide(surprises * counts[game], sums[game], out=relative, where=sums[game] > 0)
-    return np.rint(WHOLE_WEIGHT * (1 - surprise_share + surprise_share * relative)).astype(np.int64)
+    return np.rint(WHOLE_WEIGHT * (1 - surprise_fraction + surprise_fraction * relative)).astype(np.int64)
 
 
 class WindowArrays(NamedTuple):
@@ -99,9 +99,9 @@ class ReplayWindow:
     Up to three times that while it grows.
     """
 
-    def __init__(self, surprise_share: float = 0.0) -> None:
-        """surprise_share: how much of the positions' weights follows their surprises; see `sample_weights`."""
-        self._surprise_share = surprise_share
+    def __init__(self, surprise_fraction: float = 0.0) -> None:
+        """surprise_fraction: how much of the positions' weights follows their surprises; see `sample_weights`."""
+        self._surprise_share = surprise_fraction
         self._games = _Columns(game_starts=np.int64, game_lengths=np.int32, outcomes=np.int8)
         kept = {n: ARRAYS[n] for n in ("actions", "legal_counts", "root_values", "surprises", "flags", "proven")}
         self._plies = _Columns(game_of_ply=np.int64, legal_starts=np.int64, **kept)

@@ -74,7 +74,7 @@ class Resignations:
 
 
 def resignations(arrays: WindowArrays) -> Resignations:
-    """Counts them in a whole replay window (selfplay.decided_value, decided_check_share)."""
+    """Counts them in a whole replay window (selfplay.decided_value, decided_check_fraction)."""
     if arrays.num_games == 0:
         return Resignations(0, math.nan)
     first_ply = int(arrays.game_starts[arrays.first_game])
@@ -195,6 +195,8 @@ class Health:
     actor_restarts: int = 0
     """Actors that had to be replaced, dead or hung, since the run was started or resumed."""
     resignations: Resignations = Resignations(0, math.nan)
+    resume: str = "keima train --resume RUN"
+    """The command that goes on with the run once it is stopped."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,12 @@ def diagnose(health: Health, config: TrainConfig) -> list[Diagnosis]:
     return [diagnosis for check in checks if (diagnosis := check(health, config)) is not None]
 
 
+def _advice(health: Health, words: str, settings: str, *others: tuple[str, str]) -> str:
+    """A command that can be typed as it is, and what to set in place of its settings; settings: `--set a.b=1`."""
+    first = f"{words}: Ctrl-C, then {health.resume} {settings}"
+    return "; or ".join([first, *(f"{other}, with {instead}" for other, instead in others)])
+
+
 def _set(key: str, value: float) -> str:
     return f"--set {key}={value}" if isinstance(value, int) else f"--set {key}={value:.3g}"
 
@@ -263,7 +271,7 @@ def _loss_not_finite(health: Health, config: TrainConfig) -> Diagnosis | None:
     return Diagnosis(
         "loss_not_finite",
         f"the loss is {health.loss} at step {health.steps}: the network is lost",
-        f"go on from the last checkpoint with {_slower(config, 3)}",
+        _advice(health, "go on more slowly from what was saved last", _slower(config, 3)),
     )
 
 
@@ -284,8 +292,12 @@ def _actors_dying(health: Health, config: TrainConfig) -> Diagnosis | None:
     return Diagnosis(
         "actors_dying",
         f"actors died or hung {health.actor_restarts} times and were replaced",
-        f"if memory ran short, {_set('selfplay.slots', max(1, fixed(config.selfplay.slots) // 2))}; "
-        f"if this machine is only slow, {_set('run.hung_seconds', 4 * config.run.hung_seconds)}",
+        _advice(
+            health,
+            "play fewer games at once, if memory ran short",
+            _set("selfplay.parallel_games", max(1, fixed(config.selfplay.parallel_games) // 2)),
+            ("wait longer, if this machine is only slow", _set("run.hung_seconds", 4 * config.run.hung_seconds)),
+        ),
     )
 
 
@@ -306,16 +318,18 @@ def _entropy_collapsed(health: Health, config: TrainConfig) -> Diagnosis | None:
         "entropy_collapsed",
         f"entropy collapsed: {subject} {'have' if 'targets' in subject else 'has'} {_percent(entropy)} of the "
         "spread there could be, so no move but the first choice is tried any more",
-        remedy,
+        _advice(health, "look around more", remedy),
     )
 
 
-def _more_openings(config: TrainConfig) -> str:
-    share = config.selfplay.opening_random_share
+def _more_openings(health: Health, config: TrainConfig) -> str:
+    share = config.selfplay.opening_random_fraction
     more = max(0.2, min(2 * share, (1 + share) / 2))  # halfway to all of them where most are varied already
-    return f"vary the openings with {_set('selfplay.opening_random_share', more)} " + _set(
-        "selfplay.opening_policy_mean_plies", max(2.0, 2 * config.selfplay.opening_policy_mean_plies)
+    policy_plies = max(2.0, 2 * config.selfplay.opening_policy_mean_plies)
+    settings = (
+        f"{_set('selfplay.opening_random_fraction', more)} {_set('selfplay.opening_policy_mean_plies', policy_plies)}"
     )
+    return _advice(health, "vary the openings", settings)
 
 
 def _duplicate_games(health: Health, config: TrainConfig) -> Diagnosis | None:
@@ -326,7 +340,7 @@ def _duplicate_games(health: Health, config: TrainConfig) -> Diagnosis | None:
         "duplicate_games",
         f"{_percent(1 - games.distinct_share)} duplicate games among the last {games.number}: "
         "the network learns a few games by heart",
-        _more_openings(config),
+        _more_openings(health, config),
     )
 
 
@@ -340,7 +354,7 @@ def _one_outcome(health: Health, config: TrainConfig) -> Diagnosis | None:
         "one_outcome",
         f"{_percent(games.outcome_shares[code])} of the last {games.number} games {result}: "
         "there is little to learn from the results",
-        _more_openings(config),
+        _more_openings(health, config),
     )
 
 
@@ -358,9 +372,11 @@ def _value_constant(health: Health, config: TrainConfig) -> Diagnosis | None:
         "value_constant",
         f"value head constant: it says the same of every position (they differ by {batch.value_spread:.3f} in a range "
         f"of 2), its loss {batch.value_loss:.3f} where one answer for all has {batch.constant_value_loss:.3f}",
-        f"{_set('learner.value_weight', max(1.5, 2 * config.learner.value_weight))} "
-        f"{_slower(config, 2)}; in a game of your own, "
-        "check that encode() shows whose move it is",
+        _advice(
+            health,
+            "in a game of your own, check that encode() shows whose move it is; else make more of the value",
+            f"{_set('learner.value_weight', max(1.5, 2 * config.learner.value_weight))} {_slower(config, 2)}",
+        ),
     )
 
 
@@ -373,8 +389,12 @@ def _learner_behind(health: Health, config: TrainConfig) -> Diagnosis | None:
     return Diagnosis(
         "learner_behind",
         f"the learner cannot keep up: it trains {health.replay_ratio:.1f} times on each position instead of {target:g}",
-        f"accept it with {_set('replay.samples_per_position', health.replay_ratio)}, "
-        f"or play less beside it with {_set('search.simulations', 2 * config.search.simulations)}",
+        _advice(
+            health,
+            "accept it",
+            _set("replay.samples_per_position", health.replay_ratio),
+            ("play less beside it", _set("search.simulations", 2 * config.search.simulations)),
+        ),
     )
 
 
@@ -385,8 +405,12 @@ def _actors_throttled(health: Health, config: TrainConfig) -> Diagnosis | None:
     return Diagnosis(
         "actors_throttled",
         f"the actors wait for the learner {_percent(health.actors_waiting)} of the time",
-        f"train less on each position with {_set('replay.samples_per_position', slower)}, "
-        f"or search more with {_set('search.simulations', 2 * config.search.simulations)}",
+        _advice(
+            health,
+            "train less on each position",
+            _set("replay.samples_per_position", slower),
+            ("search more", _set("search.simulations", 2 * config.search.simulations)),
+        ),
     )
 
 
@@ -396,13 +420,16 @@ def _learner_starved(health: Health, config: TrainConfig) -> Diagnosis | None:
     more = min(8.0, 2 * config.replay.samples_per_position)
     fewer = max(16, config.search.simulations // 2)
     remedies = [
-        *([_set("replay.samples_per_position", more)] if more > config.replay.samples_per_position else []),
-        *([_set("search.simulations", fewer)] if fewer < config.search.simulations else []),
+        *(
+            [("train more on each position", _set("replay.samples_per_position", more))]
+            * (more > config.replay.samples_per_position)
+        ),
+        *([("search less", _set("search.simulations", fewer))] * (fewer < config.search.simulations)),
     ]
     return Diagnosis(
         "learner_starved",
         f"learner starved: it waits for new games {_percent(health.learner_waiting)} of the time",
-        f"give it more with {' or '.join(remedies)}" if remedies else "more actors, on more cores, would help",
+        _advice(health, *remedies[0], *remedies[1:]) if remedies else "more actors, on more cores, would help",
     )
 
 

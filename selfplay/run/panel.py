@@ -279,8 +279,7 @@ class _PlainLines:
 
     def update(self, progress: Progress, now: float) -> None:
         clock = duration(progress.elapsed_s)
-        known = {diagnosis.code for diagnosis in self._last.diagnoses}
-        events = [f"warning: {d}" for d in progress.diagnoses if d.code not in known]
+        events = []  # what is warned of comes by `Panel.message`
         if progress.phase not in ("", self._last.phase):
             events.append(progress.phase)
         if progress.strength not in ("", self._last.strength):

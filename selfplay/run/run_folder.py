@@ -19,6 +19,7 @@ from typing import IO
 
 from keima.games.contract import GameError
 from keima.selfplay.config.loader import parse_toml, read_text
+from keima.selfplay.config.renamed import with_new_names
 from keima.selfplay.config.schema import ConfigError, TrainConfig
 
 CONFIG_FILE = "config.toml"
@@ -49,6 +50,7 @@ def is_run(folder: Path) -> bool:
     except ConfigError:
         return False
     # Not every option is looked at: a run of another version is one, too. A config alone may be anybody's.
+    values, _ = with_new_names(values)
     is_config = isinstance(values.get("game"), str) and set(values) <= set(TrainConfig.model_fields)
     return is_config and any((folder / name).is_file() for name in (LOCK_FILE, STATE_FILE, LOG_FILE))
 

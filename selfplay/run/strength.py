@@ -4,6 +4,8 @@ Three measures, the first one possible is used: positions with exact scores (`co
 play, where the game is small enough to be solved by exhaustion; games against random playouts.
 """
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,8 +22,14 @@ from keima.mcts.search import Evaluate, SearchSettings, choose_actions
 from keima.selfplay.tournament.contestants import NetworkContestant, PlayoutContestant
 from keima.selfplay.tournament.match import play_match
 
-ROLLOUT_PLAYOUTS = 200
+OPPONENTS = (200, 1000, 5000)
+"""Random playouts a move of the opponents where strength is measured in games, the weakest first."""
+BEATEN = 0.95
+"""Who scores this much against an opponent meets the next one in later measurements."""
+MOST_SECONDS = 30.0
+"""But none against whom the games are expected to take longer."""
 MATCH_PAIRS = 12
+_SCORE = "score_against_rollout_"
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,17 @@ class Strength:
 class StrengthMeter:
     """Measures networks of one game."""
 
-    def __init__(self, game: Game, simulations: int) -> None:
-        """simulations: a move, beside the raw policy's figures; 0 measures only these."""
+    def __init__(self, game: Game, simulations: int, before: Mapping[str, float] | None = None) -> None:
+        """simulations: a move, beside the raw policy's figures; 0 measures only these.
+
+        before: the figures of the run's last measurement, which is gone on from.
+        """
         self.game = game
         self.simulations = simulations
+        self._opponent = 0  # of OPPONENTS
+        for number, playouts in enumerate(OPPONENTS):
+            if (score := (before or {}).get(f"{_SCORE}{playouts}")) is not None:
+                self._opponent = min(number + (score >= BEATEN), len(OPPONENTS) - 1)
         self._positions: list[ScoredPosition] = []
         file = find_positions(None, game)
         if file is not None:
@@ -89,14 +104,21 @@ class StrengthMeter:
 
     def _against_playouts(self, evaluate: Evaluate) -> Strength:
         simulations = self.simulations
-        ours, playouts = NetworkContestant(evaluate, simulations), PlayoutContestant(ROLLOUT_PLAYOUTS)
-        result = play_match(self.game, ours, playouts, MATCH_PAIRS, opening_plies=2, seed=1)
-        return Strength(
-            {f"score_against_rollout_{ROLLOUT_PLAYOUTS}": result.score},
-            result.score,
+        number, playouts = self._opponent, OPPONENTS[self._opponent]
+        ours, theirs = NetworkContestant(evaluate, simulations), PlayoutContestant(playouts)
+        start_s = time.monotonic()
+        result = play_match(self.game, ours, theirs, MATCH_PAIRS, opening_plies=2, seed=1)
+        text = (
             f"scores {100 * result.score:.0f} % {_with(simulations)} in {result.games} games against a search with "
-            f"{ROLLOUT_PLAYOUTS} random playouts",
+            f"{playouts} random playouts"
         )
+        stronger = OPPONENTS[number + 1 : number + 2]
+        seconds = time.monotonic() - start_s
+        if stronger and result.score >= BEATEN and seconds * stronger[0] / playouts <= MOST_SECONDS:
+            self._opponent += 1
+            text += f"; from now on {stronger[0]}"
+        # So that the figure to watch rises when the opponent is changed.
+        return Strength({f"{_SCORE}{playouts}": result.score}, (number + result.score) / len(OPPONENTS), text)
 
 
 def _with(simulations: int) -> str:

@@ -119,6 +119,24 @@ class Rates:
         self._before = totals
 
 
+class Smoothed:
+    """A figure as it was over the last minute or so, in which one odd moment does not count for much."""
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._value = math.nan
+        self._updated_s = 0.0
+
+    def update(self, value: float, now_s: float) -> float:
+        """Takes the figure as it was from the last update to now, and returns the smoothed one."""
+        if math.isfinite(value):
+            kept = math.exp(-(now_s - self._updated_s) / self.SECONDS) if math.isfinite(self._value) else 0.0
+            self._value = value if not kept else kept * self._value + (1 - kept) * value
+            self._updated_s = now_s
+        return self._value
+
+
 def figures(health: Health, losses: Losses, measured: tuple[float, list[float]]) -> dict[str, float]:
     """A run's figures by the names they have in TensorBoard. `measured`: what `calibration` returned."""
     games, batch, (error, means) = health.games, health.batch, measured
@@ -139,8 +157,8 @@ def figures(health: Health, losses: Losses, measured: tuple[float, list[float]])
         "games/first_player_wins": first,
         "games/second_player_wins": second,
         "games/draws": draw,
-        "games/distinct_share": games.distinct_share,
-        "games/fast_share": games.fast_share,
+        "games/distinct_fraction": games.distinct_share,
+        "games/fast_fraction": games.fast_share,
         "games/false_resignations": health.resignations.false_share,
         "speed/learner_waiting": health.learner_waiting,
         "speed/actors_waiting": health.actors_waiting,

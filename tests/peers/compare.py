@@ -67,12 +67,12 @@ class Variant:
     """One way to run Keima."""
 
     backend: str
-    slots: int
+    parallel_games: int
     cache: str  # one of CACHES
     weights: str  # RANDOM, or the checkpoint's path
 
     def __str__(self) -> str:
-        return f"keima {self.backend}, {self.slots} games, cache {self.cache}, {self.weights} weights"
+        return f"keima {self.backend}, {self.parallel_games} games, cache {self.cache}, {self.weights} weights"
 
 
 class Keima:
@@ -80,19 +80,19 @@ class Keima:
 
     def __init__(self, game: Game, config: TrainConfig, network: Network, variant: Variant) -> None:
         cache_mb = 0.0 if variant.cache == "off" else float(CACHE_MB)
-        play = config.selfplay.model_copy(update={"slots": variant.slots, "cache_mb": cache_mb})
+        play = config.selfplay.model_copy(update={"parallel_games": variant.parallel_games, "cache_mb": cache_mb})
         self.variant = variant
         self.name = str(variant)
         self._games = SelfPlay(game, config.search, play, config.seed)
         self._spread(config.seed)
-        self._evaluate = make_evaluator(game, network, variant.backend, variant.slots)
+        self._evaluate = make_evaluator(game, network, variant.backend, variant.parallel_games)
 
     def _spread(self, seed: int) -> None:
         """Plays by guesses until the games under way are of all lengths; searches get shorter towards the end."""
         random = np.random.default_rng(seed)
-        slots, actions = self.variant.slots, self._games.game.num_actions
-        while self._games.moves < SPREAD_PLIES * slots:
-            logits, values = random.normal(size=(slots, actions)), random.uniform(-1, 1, slots)
+        parallel_games, actions = self.variant.parallel_games, self._games.game.num_actions
+        while self._games.moves < SPREAD_PLIES * parallel_games:
+            logits, values = random.normal(size=(parallel_games, actions)), random.uniform(-1, 1, parallel_games)
             answers = logits.astype(np.float32), values.astype(np.float32)
             self._games.step(lambda planes, answers=answers: answers)
         self._games.forget_evaluations()
@@ -139,7 +139,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--peer-options", default="", help='for the peer, as in "--batches 64,256 --policies gumbel"')
     parser.add_argument("--model", action="append", default=[], help="a run or checkpoint; may be given again")
     parser.add_argument("--backends", default="openvino-int8,openvino-bf16")
-    parser.add_argument("--slots", type=_numbers, default=[128, 256], help="games side by side")
+    parser.add_argument("--parallel_games", type=_numbers, default=[128, 256], help="games side by side")
     parser.add_argument("--caches", default=",".join(CACHES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="a burst, at least")
@@ -203,7 +203,8 @@ def _networks(game: Game, config: TrainConfig, models: list[str]) -> dict[str, N
     for path in models:
         network = load_checkpoint(path, game).network
         sizes, expected = (
-            of.model_dump(exclude={"reply_head", "soft_policy_head"}) for of in (network.config, config.network)
+            of.model_dump(exclude={"opponent_policy_head", "soft_policy_head"})
+            for of in (network.config, config.network)
         )
         if sizes != expected:
             raise GameError(f"--model {path}: expected a network of the sizes {expected}, got {sizes}")
@@ -214,7 +215,9 @@ def _networks(game: Game, config: TrainConfig, models: list[str]) -> dict[str, N
 def _keima(
     options: argparse.Namespace, game: Game, config: TrainConfig, networks: Mapping[str, Network]
 ) -> Iterator[Keima]:
-    for row in itertools.product(options.backends.split(","), options.slots, options.caches.split(","), networks):
+    for row in itertools.product(
+        options.backends.split(","), options.parallel_games, options.caches.split(","), networks
+    ):
         variant = Variant(*row)
         yield Keima(game, config, networks[variant.weights], variant)
 

@@ -49,12 +49,12 @@ channels = 8
 simulations = 8
 [selfplay]
 actors = {actors}
-slots = 16
+parallel_games = 16
 segment_positions = 200
-full_search_share = 0.7
+full_search_fraction = 0.7
 fast_simulations = 2
 [replay]
-surprise_share = 0.5
+surprise_fraction = 0.5
 window_min = 2000
 window_beta = 0.1
 [learner]
@@ -70,7 +70,7 @@ checkpoint_minutes = 0.02
 
 GROWTH = """
 [growth]
-at_share = 0.0001
+at_progress = 0.0001
 blocks = 2
 channels = 12
 distill_steps = 200
@@ -171,7 +171,7 @@ def state_of(folder: Path) -> tuple[dict[str, torch.Tensor], int, dict[str, Any]
 def fold(config: TrainConfig, segments: list[Segment], steps: int, start: Network | None = None) -> Learner:
     """The run's training as a plain loop: `steps` steps on these segments, from the first to the last."""
     board_mix = BoardMix.of(config)
-    learner, window = Learner(board_mix.games[0], config), MixedWindow(board_mix, config.replay.surprise_share)
+    learner, window = Learner(board_mix.games[0], config), MixedWindow(board_mix, config.replay.surprise_fraction)
     samplers = samplers_of(board_mix.games, config)
     if start is not None:
         learner.begin_with(start)
@@ -180,7 +180,7 @@ def fold(config: TrainConfig, segments: list[Segment], steps: int, start: Networ
         window.append(segment)
         positions += segment.num_positions
         window.drop_oldest_to(config.replay.window(positions))
-        learner.begin_segment(segment.time_share)
+        learner.begin_segment(segment.progress)
         due = int(positions * config.replay.samples_per_position / config.learner.batch_size)
         while learner.step < min(due, steps):
             learner.train(window.draw(samplers, learner.step, config.learner.batch_size))

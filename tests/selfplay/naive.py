@@ -102,12 +102,12 @@ class NaiveSelfPlay:
         if self.options.opening_policy_mean_plies > 0:
             policy_plies = int(next_exponential(self.rng, 0, self.options.opening_policy_mean_plies) + 0.5)
         o = self.options
-        checked = o.decided_value > 0 and next_uniform(self.rng, 0) < o.decided_check_share
+        checked = o.decided_value > 0 and next_uniform(self.rng, 0) < o.decided_check_fraction
         winners: list[int | None] = []  # whom each searched ply so far held for the winner
         given_up = None
         while self.game.outcome(state) == ONGOING:
             decided = self.winner_of(winners) is not None
-            share = o.full_search_share * (o.decided_full_share if decided and not checked else 1)
+            share = o.full_search_fraction * (o.decided_full_fraction if decided and not checked else 1)
             if policy_plies > 0:
                 policy_plies -= 1
                 action = self.policy_move(self.evaluated_root(state, self.fast), played)
@@ -134,7 +134,7 @@ class NaiveSelfPlay:
     def opening(self, played: PlayedGame):
         """Uniformly random moves; fewer where the game ended on the way."""
         plies = 0
-        if next_uniform(self.rng, 0) < self.options.opening_random_share:
+        if next_uniform(self.rng, 0) < self.options.opening_random_fraction:
             plies = 1 + int(next_exponential(self.rng, 0, self.options.opening_random_mean_plies))
             plies = min(plies, self.game.max_plies - 1)
         while True:

@@ -78,7 +78,7 @@ def test_overwriting(run, monkeypatch, capsys):
         def go(self):
             return True
 
-    monkeypatch.setattr("keima.selfplay.run.training_run.TrainingRun", Run)
+    monkeypatch.setattr("keima.selfplay.run.start.TrainingRun", Run)
     assert main([*line, "--minutes", "0.5"]) == 0
     assert started == [(Path("runs/mine"), 0.5)]
     (run / "config.toml").unlink()  # all that is left then is what a run was killed with before it had a config
@@ -87,7 +87,7 @@ def test_overwriting(run, monkeypatch, capsys):
 
 def test_only_a_run_is_overwritten(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delattr("keima.selfplay.run.training_run.TrainingRun")  # nothing may be begun
+    monkeypatch.delattr("keima.selfplay.run.start.TrainingRun")  # nothing may be begun
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.toml").write_text('game = "connect4"')
     (tmp_path / "config.toml").write_text('game = "connect4"')
@@ -113,7 +113,7 @@ def test_a_run_without_a_name_gets_a_free_one(tmp_path, monkeypatch):
         started.append((config.game, config.seed, str(folder)))
         return len(started) < 3
 
-    monkeypatch.setattr("keima.selfplay.run.training_run.train", train)
+    monkeypatch.setattr("keima.selfplay.run.start.train", train)
     assert main(["train", "othello:6", "--seed", "5"]) == 0
     assert main(["train", "othello:6", "--set", "seed=7", "--set", "search.simulations=8"]) == 0
     assert main(["train", "othello:6"]) == 130  # stopped by Ctrl-C before its time
@@ -129,11 +129,12 @@ def test_resume_takes_a_name_or_a_folder(tmp_path, monkeypatch):
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     resumed = []
     monkeypatch.setattr(
-        "keima.selfplay.run.training_run.resume", lambda folder, minutes: resumed.append((folder, minutes)) or True
+        "keima.selfplay.run.start.resume",
+        lambda folder, minutes, settings: resumed.append((folder, minutes, settings)) or True,
     )
     assert main(["train", "--resume", "mine"]) == 0
-    assert main(["train", "--resume", "runs/mine", "--minutes", "2"]) == 0
-    assert resumed == [(Path("runs/mine"), None), (Path("runs/mine"), 2.0)]
+    assert main(["train", "--resume", "runs/mine", "--minutes", "2", "--set", "search.simulations=8"]) == 0
+    assert resumed == [(Path("runs/mine"), None, []), (Path("runs/mine"), 2.0, ["search.simulations=8"])]
 
 
 def test_help_of_the_doctor_explains_every_option(capsys):

@@ -234,7 +234,7 @@ def test_too_little_memory_is_said_in_a_line(monkeypatch):
     evaluator = make_cuda_evaluator(game, make_network(game), 4)
     larger = prepared(make_network(game, 0, NetworkConfig(blocks=1, channels=24)), CPU, "f32")
     monkeypatch.setattr(torch, "zeros", no_memory)
-    with pytest.raises(GameError, match=r"does not hold batches of 4 positions .* lower selfplay.slots"):
+    with pytest.raises(GameError, match=r"does not hold batches of 4 positions .* lower selfplay.parallel_games"):
         evaluator.take_over(larger)
 
 

@@ -21,7 +21,7 @@ from keima.games.contract import GameError
 from keima.selfplay import commands
 
 GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:7", "hex:5", "breakthrough:5,5"]
-SIZES = {"blocks": 1, "global_pooling_every": 1, "channels": 8, "reply_head": True, "soft_policy_head": True}
+SIZES = {"blocks": 1, "global_pooling_every": 1, "channels": 8, "opponent_policy_head": True, "soft_policy_head": True}
 
 
 def make_checkpoint(tmp_path, game_text: str, seed: int = 3, **sizes) -> Checkpoint:
@@ -182,7 +182,7 @@ def test_a_file_that_disagrees_is_not_left_behind(monkeypatch, capsys, tmp_path,
 def test_a_missing_package_is_named(monkeypatch, connect4):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
-    with pytest.raises(GameError, match="export needs onnxscript: pip install onnxscript"):
+    with pytest.raises(GameError, match=r"export needs onnxscript, which is not installed: .*keima\[export"):
         export(connect4)
 
 

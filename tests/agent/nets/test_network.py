@@ -123,7 +123,7 @@ def test_the_heads_that_only_teach_change_nothing_that_plays(name):
     torch.manual_seed(3)
     plain = Network(game, SMALL).eval()
     torch.manual_seed(3)
-    taught = Network(game, SMALL.model_copy(update={"reply_head": True, "soft_policy_head": True})).eval()
+    taught = Network(game, SMALL.model_copy(update={"opponent_policy_head": True, "soft_policy_head": True})).eval()
     own = taught.state_dict()
     for key, tensor in plain.state_dict().items():
         assert torch.equal(own.pop(key), tensor)

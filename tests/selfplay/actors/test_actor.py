@@ -83,7 +83,7 @@ def test_in_lockstep_each_segment_has_its_weights(folder):
 
 
 def test_boards_take_turns_by_their_shares(folder):
-    config = load_config(str(folder / "given.toml"), ["game=hex:3", 'also={"hex:2"=0.3}', "selfplay.cache_mb=1"])
+    config = load_config(str(folder / "given.toml"), ["game=hex:3", 'board_mix={"hex:2"=0.3}', "selfplay.cache_mb=1"])
     (folder / "config.toml").write_text(to_toml(config))
     write_weights(folder, 0)
     pool = ActorPool(folder / "config.toml", folder, 1, (0,), hung_seconds=60, on_event=pytest.fail)

@@ -29,12 +29,12 @@ PUCT = SearchConfig(simulations=20, root_policy="puct")
 
 
 def options(**changes):
-    return SelfplayConfig(**({"slots": 1, "cache_mb": 0} | changes))
+    return SelfplayConfig(**({"parallel_games": 1, "cache_mb": 0} | changes))
 
 
 def played(game, search=GUMBEL, play=None, seed=0, num_games=20, evaluate=None):
     """A segment of at least `num_games` games, and who played them."""
-    self_play = SelfPlay(game, search, play or options(slots=16), seed)
+    self_play = SelfPlay(game, search, play or options(parallel_games=16), seed)
     evaluate = evaluate or LinearEvaluator(game)
     while len(self_play._finished) < num_games:
         self_play.step(evaluate)
@@ -48,10 +48,10 @@ def same_segments(one, other):
 # --- against the naive twin
 
 TWINS = {
-    "gumbel": (GUMBEL, options(opening_random_share=0, opening_policy_mean_plies=0)),
+    "gumbel": (GUMBEL, options(opening_random_fraction=0, opening_policy_mean_plies=0)),
     "gumbel, no noise": (
         SearchConfig(simulations=9, gumbel_scale=0, c_scale=0.2, max_considered=3),
-        options(opening_random_share=0.5, opening_random_mean_plies=2),
+        options(opening_random_fraction=0.5, opening_random_mean_plies=2),
     ),
     "gumbel, temperature": (
         SearchConfig(simulations=6, c_scale=0.02),
@@ -60,7 +60,7 @@ TWINS = {
     "openings": (
         SearchConfig(simulations=3),
         options(
-            opening_random_share=0.7,
+            opening_random_fraction=0.7,
             opening_random_mean_plies=30,
             opening_policy_mean_plies=3,
             opening_policy_temperature=1.5,
@@ -69,7 +69,7 @@ TWINS = {
     "puct": (PUCT, options(move_temperature_plies=4)),
     "puct, no noise": (
         SearchConfig(simulations=30, root_policy="puct", dirichlet_weight=0, c_puct=2.5, fpu_reduction=0.3),
-        options(opening_random_share=1, opening_random_mean_plies=4, move_temperature_plies=3, move_temperature=0.5),
+        options(opening_random_fraction=1, opening_random_mean_plies=4, move_temperature_plies=3, move_temperature=0.5),
     ),
     "puct, forced playouts": (
         SearchConfig(simulations=60, root_policy="puct", dirichlet_weight=0.5, forced_playouts=2),
@@ -77,24 +77,26 @@ TWINS = {
     ),
     "gumbel, fast searches": (
         SearchConfig(simulations=20),
-        options(full_search_share=0.4, fast_simulations=5, move_temperature_plies=2),
+        options(full_search_fraction=0.4, fast_simulations=5, move_temperature_plies=2),
     ),
     "puct, fast searches": (
         SearchConfig(simulations=30, root_policy="puct", forced_playouts=4),
-        options(full_search_share=0.25, fast_simulations=7, opening_random_share=0.5),
+        options(full_search_fraction=0.25, fast_simulations=7, opening_random_fraction=0.5),
     ),
     "decided games": (
         SearchConfig(simulations=12),
-        options(decided_value=0.3, decided_plies=2, decided_full_share=0.3, decided_check_share=0.3),
+        options(decided_value=0.3, decided_plies=2, decided_full_fraction=0.3, decided_check_fraction=0.3),
     ),
     "decided games, fast searches": (
         SearchConfig(simulations=16, root_policy="puct"),
-        options(decided_value=0.5, decided_plies=1, full_search_share=0.7, fast_simulations=3, decided_check_share=0),
+        options(
+            decided_value=0.5, decided_plies=1, full_search_fraction=0.7, fast_simulations=3, decided_check_fraction=0
+        ),
     ),
-    "scores count": (SearchConfig(simulations=16, score_weight=0.3), options(opening_random_share=0.5)),
+    "scores count": (SearchConfig(simulations=16, score_weight=0.3), options(opening_random_fraction=0.5)),
     "scores count, puct": (SearchConfig(simulations=20, root_policy="puct", score_weight=0.1), options()),
-    "fast searches of one simulation": (GUMBEL, options(full_search_share=0.5, fast_simulations=1)),
-    "fast searches as long as full ones": (GUMBEL, options(full_search_share=0.5, fast_simulations=1000)),
+    "fast searches of one simulation": (GUMBEL, options(full_search_fraction=0.5, fast_simulations=1)),
+    "fast searches as long as full ones": (GUMBEL, options(full_search_fraction=0.5, fast_simulations=1000)),
 }
 
 
@@ -122,7 +124,7 @@ def test_plays_the_games_of_its_naive_twin(name, count, case):
 
 
 def test_slots_do_not_disturb_each_other():
-    game, play = games.load("connect4"), options(slots=3)
+    game, play = games.load("connect4"), options(parallel_games=3)
     segment, _ = played(game, GUMBEL, play, seed=9, num_games=9)
     twins = [NaiveSelfPlay(game, GUMBEL, play, LinearEvaluator(game).judge, 9, 3, slot) for slot in range(3)]
     following = [twin.play_game() for twin in twins]
@@ -144,13 +146,13 @@ EVERY_GAME = {
 }
 
 
-@pytest.mark.parametrize("full_search_share", [1.0, 0.5])
+@pytest.mark.parametrize("full_search_fraction", [1.0, 0.5])
 @pytest.mark.parametrize("search", [GUMBEL, PUCT], ids=["gumbel", "puct"])
 @pytest.mark.parametrize("name", EVERY_GAME)
-def test_a_segment_holds_what_it_promises(name, search, full_search_share):
+def test_a_segment_holds_what_it_promises(name, search, full_search_fraction):
     game = games.load(name)
-    changes = {"opening_random_share": 0.5, "opening_policy_mean_plies": 1, "move_temperature_plies": 3}
-    play = options(slots=16, full_search_share=full_search_share, **changes)
+    changes = {"opening_random_fraction": 0.5, "opening_policy_mean_plies": 1, "move_temperature_plies": 3}
+    play = options(parallel_games=16, full_search_fraction=full_search_fraction, **changes)
     segment, _ = played(game, search, play, num_games=EVERY_GAME[name])
     segment.check()
     assert (segment.actor, segment.weights_version) == (3, 8)
@@ -200,7 +202,7 @@ def true_result(x, o, player):
 @pytest.mark.parametrize("search", [GUMBEL, SearchConfig(simulations=300, root_policy="puct")], ids=["gumbel", "puct"])
 def test_what_is_proven_is_true(search):
     game = games.load("tictactoe")
-    segment, _ = played(game, search, options(slots=16, opening_random_share=1), num_games=150)
+    segment, _ = played(game, search, options(parallel_games=16, opening_random_fraction=1), num_games=150)
     proven = Counter()
     for one in games_of(segment):
         state = game.new_state()
@@ -260,12 +262,12 @@ def test_a_proven_win_is_all_that_a_puct_target_wants():
 def test_decided_games_are_searched_fast_but_for_those_that_check_it():
     game = games.load("connect4")
     play = options(
-        slots=32,
+        parallel_games=32,
         fast_simulations=2,
         decided_value=0.4,
         decided_plies=3,
-        decided_full_share=0.25,
-        decided_check_share=0.3,
+        decided_full_fraction=0.25,
+        decided_check_fraction=0.3,
     )
     segment, _ = played(game, SearchConfig(simulations=16), play, num_games=200)
     found, given_up = games_of(segment), FIRST_GIVEN_UP | SECOND_GIVEN_UP
@@ -292,7 +294,9 @@ def test_who_is_given_up_is_who_is_behind():
         second_to_move = planes[:, :2].sum((1, 2, 3)) % 2 == 1  # an odd number of stones
         return np.zeros((len(planes), 7), np.float32), np.where(second_to_move, 0.9, -0.9).astype(np.float32)
 
-    play = options(slots=8, decided_value=0.3, decided_plies=4, opening_random_share=0, opening_policy_mean_plies=0)
+    play = options(
+        parallel_games=8, decided_value=0.3, decided_plies=4, opening_random_fraction=0, opening_policy_mean_plies=0
+    )
     segment, _ = played(game, SearchConfig(simulations=4), play, num_games=8, evaluate=evaluate)
     for one in games_of(segment):
         resign_flags = [flag & (FIRST_GIVEN_UP | SECOND_GIVEN_UP) for flag in one.flags]
@@ -311,7 +315,7 @@ def test_without_decided_games_nothing_is_marked():
 @pytest.mark.parametrize("share", [0.25, 0.8])
 def test_as_many_moves_are_searched_in_full_as_asked(share):
     game = games.load("connect4")
-    play = options(slots=32, full_search_share=share, fast_simulations=2, opening_policy_mean_plies=0)
+    play = options(parallel_games=32, full_search_fraction=share, fast_simulations=2, opening_policy_mean_plies=0)
     segment, self_play = played(game, SearchConfig(simulations=16), play, num_games=150)
     searched = segment.flags != RANDOM_OPENING
     assert segment.num_positions == np.count_nonzero(segment.flags == HAS_POLICY_TARGET)
@@ -325,7 +329,11 @@ def test_fast_searches_are_made_without_noise():
     """Every first move then is the same; with noise it is not."""
     game, evaluator = games.load("connect4"), LinearEvaluator(games.load("connect4"), scale=0.1)
     play = options(
-        slots=32, full_search_share=0.5, fast_simulations=12, opening_random_share=0, opening_policy_mean_plies=0
+        parallel_games=32,
+        full_search_fraction=0.5,
+        fast_simulations=12,
+        opening_random_fraction=0,
+        opening_policy_mean_plies=0,
     )
     for search in (GUMBEL, PUCT.model_copy(update={"dirichlet_weight": 0.9, "forced_playouts": 2.0})):
         firsts = games_of(played(game, search, play, num_games=150, evaluate=evaluator)[0])
@@ -338,7 +346,7 @@ def test_fast_searches_are_made_without_noise():
 
 def test_how_fast_a_fast_search_is_changes_nothing_where_there_are_none():
     game = games.load("connect4")
-    first, other = (played(game, play=options(slots=8, fast_simulations=n), num_games=20)[0] for n in (1, 7))
+    first, other = (played(game, play=options(parallel_games=8, fast_simulations=n), num_games=20)[0] for n in (1, 7))
     assert same_segments(first, other)
 
 
@@ -351,10 +359,10 @@ def test_surprise_is_what_the_search_adds_to_the_network():
         return np.tile(logits, (len(planes), 1)), np.zeros(len(planes), np.float32)
 
     calm = SearchConfig(simulations=1, c_scale=1e-9, gumbel_scale=0)
-    play = options(slots=4, opening_random_share=0, opening_policy_mean_plies=0)
+    play = options(parallel_games=4, opening_random_fraction=0, opening_policy_mean_plies=0)
     segment, _ = played(game, calm, play, num_games=10, evaluate=evaluate)
     assert segment.surprises.max() < 1e-4
-    play = options(slots=16, opening_random_share=1)
+    play = options(parallel_games=16, opening_random_fraction=1)
     won = SearchConfig(simulations=60, root_policy="puct", dirichlet_weight=0.5)
     segment, _ = played(game, won, play, num_games=400, evaluate=evaluate)
     compared = 0
@@ -376,12 +384,14 @@ def test_surprise_is_what_the_search_adds_to_the_network():
 def test_openings_are_as_long_as_asked():
     game = games.load("othello:6")  # no game ends within so few plies
     search = SearchConfig(simulations=1)
-    play = options(slots=32, opening_random_share=0.5, opening_random_mean_plies=3, opening_policy_mean_plies=0)
+    play = options(
+        parallel_games=32, opening_random_fraction=0.5, opening_random_mean_plies=3, opening_policy_mean_plies=0
+    )
     segment, _ = played(game, search, play, num_games=600)
     lengths = np.array([sum(flag == RANDOM_OPENING for flag in one.flags) for one in games_of(segment)])
     assert (lengths > 0).mean() == pytest.approx(0.5, abs=0.06)
     assert lengths[lengths > 0].mean() == pytest.approx(3.5, abs=0.5)  # at least one, 2.5 more on average
-    play = options(slots=32, opening_random_share=0, opening_policy_mean_plies=4)
+    play = options(parallel_games=32, opening_random_fraction=0, opening_policy_mean_plies=4)
     segment, _ = played(game, search, play, num_games=600)
     lengths = [sum(flag == RANDOM_OPENING for flag in one.flags) for one in games_of(segment)]
     assert np.mean(lengths) == pytest.approx(4, abs=0.5)
@@ -396,8 +406,8 @@ def test_openings_follow_the_networks_policy():
 
     for temperature, share in ((1.0, 0.4), (0.5, 0.16 / 0.2811), (1e-3, 1.0), (1e-300, 1.0)):
         play = options(
-            slots=64,
-            opening_random_share=0,
+            parallel_games=64,
+            opening_random_fraction=0,
             opening_policy_mean_plies=1e9,
             opening_policy_temperature=temperature,
         )
@@ -409,7 +419,7 @@ def test_openings_follow_the_networks_policy():
 
 def test_moves_follow_the_target_while_it_is_early():
     game = games.load("connect4")
-    play = options(slots=32, opening_random_share=0, opening_policy_mean_plies=0, move_temperature_plies=1)
+    play = options(parallel_games=32, opening_random_fraction=0, opening_policy_mean_plies=0, move_temperature_plies=1)
     search = SearchConfig(simulations=8, gumbel_scale=0, c_scale=0.01)
     segment, _ = played(game, search, play, num_games=800)
     firsts = games_of(segment)
@@ -488,7 +498,7 @@ def test_the_cache_changes_no_game_and_saves_evaluations(name, search):
 def test_what_the_cache_has_forgotten_is_asked_again():
     game = games.load("connect4")
     evaluate = Counting(game)
-    play = options(cache_mb=1, opening_random_share=0, opening_policy_mean_plies=0)
+    play = options(cache_mb=1, opening_random_fraction=0, opening_policy_mean_plies=0)
     player = SelfPlay(game, GUMBEL, play, 0)
     empty_board = game.planes(game.new_state()).tobytes()
     for times in (1, 2):
@@ -503,7 +513,7 @@ def test_what_the_cache_has_forgotten_is_asked_again():
 def test_a_slot_rests_where_the_cache_knows_everything():
     """In a game this small all positions are known soon: a step still ends, with records for all that finished."""
     game = games.load("tictactoe")
-    player = SelfPlay(game, SearchConfig(simulations=2), options(slots=4, cache_mb=1), 0)
+    player = SelfPlay(game, SearchConfig(simulations=2), options(parallel_games=4, cache_mb=1), 0)
     evaluator, most = LinearEvaluator(game), 0
     for _ in range(1000):
         player.step(evaluator)
@@ -515,13 +525,13 @@ def test_a_slot_rests_where_the_cache_knows_everything():
 
 def test_simulations_are_counted():
     game = games.load("connect4")
-    _, player = played(game, SearchConfig(simulations=12), options(slots=16, opening_policy_mean_plies=0))
+    _, player = played(game, SearchConfig(simulations=12), options(parallel_games=16, opening_policy_mean_plies=0))
     assert 0.8 * 12 * player.moves < player.simulations <= 12 * (player.moves + 16)  # proven positions need fewer
 
 
 def test_every_batch_is_full():
     game = games.load("tictactoe")
-    self_play, evaluator = SelfPlay(game, GUMBEL, options(slots=24)), LinearEvaluator(game)
+    self_play, evaluator = SelfPlay(game, GUMBEL, options(parallel_games=24)), LinearEvaluator(game)
     for _ in range(200):
         self_play.step(evaluator)
     assert evaluator.calls == [24] * 200
@@ -529,7 +539,7 @@ def test_every_batch_is_full():
 
 
 def test_counters_agree_with_what_is_handed_over():
-    game, play = games.load("tictactoe"), options(slots=8, opening_random_share=0)
+    game, play = games.load("tictactoe"), options(parallel_games=8, opening_random_fraction=0)
     self_play, evaluator = SelfPlay(game, GUMBEL, play), LinearEvaluator(game)
     positions = plies = 0
     for _ in range(600):
@@ -551,7 +561,10 @@ def test_records_are_recycled():
     """Of the records each is in play, or free, after every step: none is lost, none is used twice."""
     game = games.load("tictactoe")
     slots = 6
-    self_play, evaluator = SelfPlay(game, SearchConfig(simulations=1), options(slots=slots)), LinearEvaluator(game)
+    self_play, evaluator = (
+        SelfPlay(game, SearchConfig(simulations=1), options(parallel_games=slots)),
+        LinearEvaluator(game),
+    )
     addresses = [array.ctypes.data for array in self_play._records]
     finished = 0
     for _ in range(800):
@@ -587,7 +600,7 @@ def with_max_plies(name, plies):
 @pytest.mark.parametrize("plies", [1, 5, 8])
 def test_a_game_longer_than_it_says_is_an_error(plies, random_share):
     game = with_max_plies("tictactoe", plies)
-    play = options(slots=8, opening_random_share=random_share, opening_random_mean_plies=1000)
+    play = options(parallel_games=8, opening_random_fraction=random_share, opening_random_mean_plies=1000)
     with pytest.raises(GameError, match=f"went on after max_plies = {plies}"):
         played(game, SearchConfig(simulations=4), play, num_games=1000)
 
@@ -601,7 +614,7 @@ def test_max_plies_may_be_exact():
 def test_searches_have_room_for_every_legal_move():
     """Gomoku's 225 legal moves a position: a tree with room for 64 would end a third of the way."""
     game = games.load("gomoku")
-    self_play = SelfPlay(game, SearchConfig(simulations=32, root_policy="puct"), options(slots=1))
+    self_play = SelfPlay(game, SearchConfig(simulations=32, root_policy="puct"), options(parallel_games=1))
     evaluator = LinearEvaluator(game)
     for _ in islice(range(1000), 33):
         self_play.step(evaluator)
@@ -621,7 +634,7 @@ def test_searches_have_room_for_every_legal_move():
     ids=["rows", "float64", "not contiguous", "a column"],
 )
 def test_answers_of_another_kind_are_refused(logits, values):
-    self_play = SelfPlay(games.load("tictactoe"), SearchConfig(simulations=4), options(slots=4))
+    self_play = SelfPlay(games.load("tictactoe"), SearchConfig(simulations=4), options(parallel_games=4))
     self_play.search()
     with pytest.raises(TypeError, match="evaluator: expected float32"):
         self_play.receive(logits, values)

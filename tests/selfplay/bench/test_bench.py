@@ -63,7 +63,7 @@ def test_everything_is_measured(measured, config):
     assert all(0 < spread.median <= spread.best for spread in spreads(bench))
     assert len(spreads(bench)) > 20
     assert (bench.game, bench.network.weights, bench.network.channels) == ("tictactoe", "random", 8)
-    assert bench.settings["selfplay.slots"] == 16
+    assert bench.settings["selfplay.parallel_games"] == 16
     assert bench.learner_window_positions == config.replay.window_min
     assert bench.start_up_cold is None
     assert 0 < bench.start_up_warm.first_move_s < bench.start_up_warm.first_step_s

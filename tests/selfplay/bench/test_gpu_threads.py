@@ -22,7 +22,10 @@ def one_thread():
 
 
 def test_what_threads_do_is_counted():
-    game, config = load("tictactoe"), load_config("tictactoe", [*TINY, "selfplay.slots=8", "selfplay.cache_mb=0"])
+    game, config = (
+        load("tictactoe"),
+        load_config("tictactoe", [*TINY, "selfplay.parallel_games=8", "selfplay.cache_mb=0"]),
+    )
     found = measure(game, config, random_network(game, config), "torch-f32", 2, 0.2)
     assert found.moves_per_s > 0
     assert found.simulations_per_s > 0
@@ -31,7 +34,7 @@ def test_what_threads_do_is_counted():
 
 
 def test_what_a_thread_raises_is_raised():
-    game, config = load("tictactoe"), load_config("tictactoe", [*TINY, "selfplay.slots=8"])
+    game, config = load("tictactoe"), load_config("tictactoe", [*TINY, "selfplay.parallel_games=8"])
     network = random_network(game, config)
     network.policy.by_cell.bias.data[:] = float("nan")
     with pytest.raises(GameError, match="not numbers"):
@@ -40,9 +43,9 @@ def test_what_a_thread_raises_is_raised():
 
 def test_every_combination_has_a_line(capsys):
     options = [part for value in TINY for part in ("--set", value)]
-    main(["tictactoe", *options, "--backend=torch-f32", "--threads=1,2", "--slots=4,8", "--seconds=0.05"])
+    main(["tictactoe", *options, "--backend=torch-f32", "--threads=1,2", "--parallel_games=4,8", "--seconds=0.05"])
     lines = capsys.readouterr().out.splitlines()
-    pattern = re.compile(r"torch-f32, (\d) threads x 2 x (\d) slots: [\d,]+ simulations, [\d,]+ evaluations, ")
+    pattern = re.compile(r"torch-f32, (\d) threads x 2 x (\d) games: [\d,]+ simulations, [\d,]+ evaluations, ")
     sizes = [pattern.match(line).groups() for line in lines]
     assert sizes == [("1", "4"), ("1", "8"), ("2", "4"), ("2", "8")]
 

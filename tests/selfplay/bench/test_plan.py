@@ -27,15 +27,15 @@ from keima.selfplay.bench.plan_measurement import (
     LearnerRate,
     Measured,
     NetworkRate,
-    SlotsRate,
-    choose_slots,
+    ParallelGamesRate,
+    choose_parallel_games,
     with_values,
 )
 from keima.selfplay.bench.plan_report import about, in_words
 from keima.selfplay.config.loader import load_config, to_toml
 from keima.selfplay.config.schema import ConfigError, fixed
-from keima.selfplay.run import training_run as run_module
-from keima.selfplay.run.training_run import resume
+from keima.selfplay.run import start as run_module
+from keima.selfplay.run.start import resume
 
 GAME = load("tictactoe")
 MEASURED = Measured(
@@ -44,7 +44,12 @@ MEASURED = Measured(
     memory_bytes=8_000_000_000,
     learner_apart=False,
     backend="torch-f32",
-    slots=[SlotsRate(32, 8000.0), SlotsRate(64, 9800.0), SlotsRate(128, 10_000.0), SlotsRate(256, 9900.0)],
+    parallel_games=[
+        ParallelGamesRate(32, 8000.0),
+        ParallelGamesRate(64, 9800.0),
+        ParallelGamesRate(128, 10_000.0),
+        ParallelGamesRate(256, 9900.0),
+    ],
     actors=[ActorsRate(1, 1000.0), ActorsRate(3, 2900.0), ActorsRate(4, 3600.0)],
     learner=[
         *(LearnerRate(size, 1, rate) for size, rate in ((64, 5000.0), (128, 8000.0), (256, 9500.0), (512, 10_000.0))),
@@ -98,8 +103,11 @@ def given(monkeypatch):
 
 
 def test_the_fewest_slots_that_are_as_fast():
-    assert choose_slots(MEASURED.slots) == 64
-    assert choose_slots([SlotsRate(32, 1.0), SlotsRate(64, 2.0), SlotsRate(128, 4.0)]) == 128
+    assert choose_parallel_games(MEASURED.parallel_games) == 64
+    assert (
+        choose_parallel_games([ParallelGamesRate(32, 1.0), ParallelGamesRate(64, 2.0), ParallelGamesRate(128, 4.0)])
+        == 128
+    )
 
 
 def test_the_smallest_batch_that_is_as_fast():
@@ -142,7 +150,7 @@ def test_a_run_slows_down_when_its_network_grows():
     assert [pace.positions_after(minutes) for minutes in (5, 10, 14)] == [300_000, 600_000, 660_000]
     for minutes in (0, 5, 10, 14, 100):
         assert pace.minutes_until(pace.positions_after(minutes)) == pytest.approx(minutes)
-    settings = [*NETWORK, "learner.batch_size=256", "growth.at_share=0.25", "growth.channels=64", "run.minutes=40"]
+    settings = [*NETWORK, "learner.batch_size=256", "growth.at_progress=0.25", "growth.channels=64", "run.minutes=40"]
     plan = decide(GAME, load_config("tictactoe", settings), MEASURED, ())
     first = plan.pace.positions_per_s
     assert plan.pace == Pace(first, first * 4000 / 12_000, 10.0)
@@ -155,7 +163,7 @@ def test_a_plan_says_what_and_why(config):
     plan = decide(GAME, config, MEASURED, curves)
     assert {c.option: c.value for c in plan.choices} == {
         "selfplay.actors": 4,
-        "selfplay.slots": 64,
+        "selfplay.parallel_games": 64,
         "learner.batch_size": 256,
         "learner threads": 1,
         "replay.window_min": config.replay.window_min,
@@ -169,11 +177,11 @@ def test_a_plan_says_what_and_why(config):
     assert plan.notes == []
     assert json.loads(json.dumps(plan.as_json()))["choices"][1]["value"] == 64
     text = in_words(plan)
-    assert "selfplay.slots = 64 (the config has 128)" in text
+    assert "selfplay.parallel_games = 64 (the config has 128)" in text
     assert "32: 8,000, 64: 9,800" in text
     assert "which holds the actors up" in text
     assert "beyond the curve's end" in text
-    assert "To use these: --set selfplay.slots=64" in text
+    assert "To use these: --set selfplay.parallel_games=64" in text
     assert max(map(len, text.splitlines())) <= 120
 
 
@@ -247,27 +255,30 @@ def test_actors_alone_are_one_a_core_without_measuring(config, nothing_measured)
 
 
 def test_auto_becomes_what_the_plan_chooses(given):
-    config = load_config("tictactoe", ["selfplay.slots=auto", "learner.batch_size=auto", "selfplay.actors=3"])
+    config = load_config("tictactoe", ["selfplay.parallel_games=auto", "learner.batch_size=auto", "selfplay.actors=3"])
     found = settled(config, pytest.fail)
-    assert (found.selfplay.slots, found.learner.batch_size, found.selfplay.actors) == (64, 256, 3)
-    assert load_config("tictactoe", ["selfplay.slots=auto"]).selfplay.slots == "auto"
-    assert 'slots = "auto"' in to_toml(config)
+    assert (found.selfplay.parallel_games, found.learner.batch_size, found.selfplay.actors) == (64, 256, 3)
+    assert load_config("tictactoe", ["selfplay.parallel_games=auto"]).selfplay.parallel_games == "auto"
+    assert 'parallel_games = "auto"' in to_toml(config)
     assert given == [(config, False)]
-    both = settled(load_config("tictactoe", ["selfplay.slots=auto"]), pytest.fail)
-    assert (both.selfplay.slots, both.selfplay.actors) == (64, 4)
+    both = settled(load_config("tictactoe", ["selfplay.parallel_games=auto"]), pytest.fail)
+    assert (both.selfplay.parallel_games, both.selfplay.actors) == (64, 4)
 
 
 def test_train_hands_a_run_numbers(given, monkeypatch, tmp_path):
     trained = []
     monkeypatch.setattr(run_module, "train", lambda config, *_, **__: trained.append(config) or True)
     monkeypatch.chdir(tmp_path)
-    assert commands.main(["train", "tictactoe", "--set", "selfplay.slots=auto"]) == 0
-    assert (trained[0].selfplay.slots, trained[0].selfplay.actors) == (64, 4)
-    assert "auto" not in to_toml(trained[0]).replace('backend = "auto"', "").partition("slots")[2].partition("\n")[0]
+    assert commands.main(["train", "tictactoe", "--set", "selfplay.parallel_games=auto"]) == 0
+    assert (trained[0].selfplay.parallel_games, trained[0].selfplay.actors) == (64, 4)
+    assert (
+        "auto"
+        not in to_toml(trained[0]).replace('backend = "auto"', "").partition("parallel_games")[2].partition("\n")[0]
+    )
 
 
 def test_a_run_that_still_says_auto_is_refused(tmp_path):
-    config = load_config("tictactoe", ["selfplay.slots=auto", "learner.batch_size=auto"])
+    config = load_config("tictactoe", ["selfplay.parallel_games=auto", "learner.batch_size=auto"])
     (tmp_path / "config.toml").write_text(to_toml(config))
     with pytest.raises(ConfigError, match="keima plan"):
         resume(tmp_path)
@@ -279,12 +290,12 @@ def test_the_command(given, capsys):
     assert json.loads(capsys.readouterr().out)["measured"]["cores"] == 4
     assert given[0][1]
     assert commands.main(["plan", "tictactoe"]) == 0
-    assert "selfplay.slots = 64" in capsys.readouterr().out
+    assert "selfplay.parallel_games = 64" in capsys.readouterr().out
     assert not given[1][1]
     assert commands.main(["plan", "tictactoe:9"]) == BAD_INPUT
 
 
 def test_make_plan_uses_the_shipped_curves(given):
-    plan = make_plan(load_config("connect4", ["growth.at_share=0"]), tell=pytest.fail)
+    plan = make_plan(load_config("connect4", ["growth.at_progress=0"]), tell=pytest.fail)
     assert plan.forecasts
     assert "2,000 positions" in plan.curve

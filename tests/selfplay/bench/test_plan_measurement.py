@@ -20,7 +20,9 @@ GAME = load("tictactoe")
 
 @pytest.fixture
 def config(tmp_path):
-    (tmp_path / "given.toml").write_text(CONFIG.format(actors=1).replace("slots = 16", 'slots = "auto"'))
+    (tmp_path / "given.toml").write_text(
+        CONFIG.format(actors=1).replace("parallel_games = 16", 'parallel_games = "auto"')
+    )
     return load_config(str(tmp_path / "given.toml"), ["selfplay.backend=torch-f32"])
 
 
@@ -28,7 +30,7 @@ def config(tmp_path):
 def quickly(monkeypatch):
     """Measures for no time, with actors that stand in and a learner in this process."""
     monkeypatch.setattr(plan_measurement, "SECONDS", 0.001)
-    monkeypatch.setattr(plan_measurement, "SLOTS", (16, 32))
+    monkeypatch.setattr(plan_measurement, "PARALLEL_GAMES", (16, 32))
     monkeypatch.setattr(plan_measurement, "BATCH_SIZES", (16, 32))
     monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
     tasks = []
@@ -50,13 +52,13 @@ def test_everything_is_measured(config, quickly):
     measured = measure(GAME, config, told.append)
     cores = available_cores()
     assert (measured.cores, measured.backend, measured.learner_peak_bytes) == (cores, "torch-f32", 5)
-    assert [found.slots for found in measured.slots] == [16, 32]
+    assert [found.parallel_games for found in measured.parallel_games] == [16, 32]
     assert {found.actors for found in measured.actors} == {1, max(1, cores - 1), cores}
     assert {found.batch_size for found in measured.learner} == {16, 32, 64}  # the config's own too
     assert {found.threads for found in measured.learner} == {1, max(1, cores - 1)}
     assert all(found.samples_per_s == 300 for found in measured.learner)  # the best round
     assert [(found.blocks, found.channels) for found in measured.networks] == [(1, 8), (1, 4), (1, 16)]
-    rates = [found.evaluations_per_s for found in (*measured.slots, *measured.networks)]
+    rates = [found.evaluations_per_s for found in (*measured.parallel_games, *measured.networks)]
     assert min([*rates, *(found.positions_per_s for found in measured.actors)]) > 0
     assert "measuring the learner" in told
     # And it is enough to decide by.
@@ -64,7 +66,7 @@ def test_everything_is_measured(config, quickly):
 
 
 def test_the_network_that_a_run_grows_to_is_measured_too(config, quickly):
-    growth = config.growth.model_copy(update={"at_share": 0.5, "blocks": 3})
+    growth = config.growth.model_copy(update={"at_progress": 0.5, "blocks": 3})
     measured = measure(GAME, config.model_copy(update={"growth": growth}), str)
     assert (3, 8) in [(found.blocks, found.channels) for found in measured.networks]
 
@@ -77,7 +79,7 @@ def test_a_measurement_is_kept_until_something_changes(config, monkeypatch, tmp_
         memory_bytes=1,
         learner_apart=False,
         backend="torch-f32",
-        slots=[],
+        parallel_games=[],
         actors=[],
         learner=[],
         networks=[],

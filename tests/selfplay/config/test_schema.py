@@ -40,21 +40,21 @@ def config_file(tmp_path):
 
 
 def test_a_network_grows_to_the_sizes_given():
-    config = load_config("othello", ["growth.at_share=0.3", "growth.blocks=6", "network.channels=24"])
+    config = load_config("othello", ["growth.at_progress=0.3", "growth.blocks=6", "network.channels=24"])
     assert config.growth.network(config.network) == config.network.model_copy(update={"blocks": 6})
-    wider = load_config("othello", ["growth.at_share=0.3", "growth.channels=480"])
+    wider = load_config("othello", ["growth.at_progress=0.3", "growth.channels=480"])
     assert wider.growth.network(wider.network) == wider.network.model_copy(update={"channels": 480})
-    assert load_config("othello", ["growth.blocks=1"]).growth.at_share == 0  # never: any size will do
+    assert load_config("othello", ["growth.blocks=1"]).growth.at_progress == 0  # never: any size will do
 
 
 def test_a_network_does_not_shrink(config_file):
-    assert refusal("othello", "network.blocks=4", "growth.at_share=0.3", "growth.blocks=2") == (
-        "--set growth.blocks=2: growth.blocks: expected at least network.blocks, 4, got 2; growth.at_share=0 lets the "
-        "network be as it is"
+    assert refusal("othello", "network.blocks=4", "growth.at_progress=0.3", "growth.blocks=2") == (
+        "--set growth.blocks=2: growth.blocks: expected at least network.blocks, 4, got 2; growth.at_progress=0 lets "
+        "the network be as it is"
     )
-    expected = "growth.at_share: expected growth.blocks or growth.channels larger than the network's"
+    expected = "growth.at_progress: expected growth.blocks or growth.channels larger than the network's"
     expected += ", or 0, which lets it be as it is"
-    assert refusal("othello", "growth.at_share=0.3") == f"--set growth.at_share=0.3: {expected}"
+    assert refusal("othello", "growth.at_progress=0.3") == f"--set growth.at_progress=0.3: {expected}"
     path = config_file('game = "connect4"\n[network]\nchannels = 32\n[growth]\nat_share = 0.5\nchannels = 16\n')
     assert refusal(path).startswith(f"{path}: growth.channels: expected at least network.channels, 32, got 16")
 

@@ -329,7 +329,7 @@ seeds = [3]
 [set]
 run.max_steps = 120
 selfplay.actors = 1
-selfplay.slots = 16
+selfplay.parallel_games = 16
 selfplay.segment_positions = 200
 selfplay.backend = "torch-f32"
 search.simulations = 8

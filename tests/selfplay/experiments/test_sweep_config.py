@@ -96,7 +96,7 @@ def test_a_sweep_has_one_objective():
             "search.simulation=5: unknown option search.simulation; the nearest there is: se",
         ),
         ("set.search.simulations = 0", "search.simulations=0: search.simulations: expected at least 1, got 0"),
-        ('set.selfplay.slots = "auto"', '"auto" is for new runs; `keima plan` says the numbers'),
+        ('set.selfplay.parallel_games = "auto"', '"auto" is for new runs; `keima plan` says the numbers'),
         ('[variants.b]\nlearner.batch_size = "auto"', '"auto" is for new runs; `keima plan` says the numbers'),
         ("[variants.fast2]", "mine.toml: [variants.fast2]: expected options that differ from the base's, got none"),
         ("[variants.base]\nnetwork.blocks = 1", "mine.toml: [variants.base]: expected a name of letters, digits"),

@@ -18,7 +18,7 @@ from keima.selfplay.replay.window import ReplayWindow
 from tests.selfplay.fake_actors import tictactoe_segment
 
 SMALL = NetworkConfig(blocks=2, channels=8, pooled_channels=12, policy_channels=4, value_channels=3, value_hidden=16)
-GROWTH = GrowthConfig(at_share=0.5, blocks=3, channels=12, distill_steps=4)
+GROWTH = GrowthConfig(at_progress=0.5, blocks=3, channels=12, distill_steps=4)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def used_network(game, config=SMALL):
 )
 def test_a_grown_network_says_the_same(name, larger):
     game = games.load(name)
-    config = SMALL.model_copy(update={"reply_head": True, "soft_policy_head": True})
+    config = SMALL.model_copy(update={"opponent_policy_head": True, "soft_policy_head": True})
     network = used_network(game, config)
     before = copy.deepcopy(network.state_dict())
     grown = grow(network, game, config.model_copy(update=larger), seed=3)
@@ -130,7 +130,7 @@ def batches(count):
 
 def state_of(learner):
     found = {f"network.{n}": t for n, t in learner.network.state_dict().items()}
-    found |= {f"averaged.{n}": t for n, t in learner.averaged.state_dict().items()}
+    found |= {f"ema.{n}": t for n, t in learner.ema_network.state_dict().items()}
     if learner.teacher is not None:
         found |= {f"teacher.{n}": t for n, t in learner.teacher.state_dict().items()}
     for kind, optimizer in learner.optimizers().items():
@@ -150,22 +150,22 @@ def test_a_learner_grows_once_when_its_share_is_reached():
     for share, batch in zip((0.0, 0.2, 0.4999), given, strict=False):
         assert not learner.begin_segment(share)
         learner.train(batch)
-    small = learner.averaged
-    answers = learner.judge(given[0])
+    small = learner.ema_network
+    answers = learner.predict(given[0])
     assert learner.begin_segment(0.5)
     assert (learner.network.config.blocks, learner.network.config.channels) == (3, 12)
-    assert learner.player is learner.teacher is small
+    assert learner.acting_network is learner.teacher is small
     assert learner.grown_at == 3
-    for found, expected in zip(learner.judge(given[0]), answers, strict=True):
+    for found, expected in zip(learner.predict(given[0]), answers, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
     rates = []
     for number, batch in enumerate(given[3:7]):
-        assert learner.player is small, number
+        assert learner.acting_network is small, number
         rates.append(learner.learning_rate / learner.config.learner.learning_rate)
         learner.train(batch)
     np.testing.assert_allclose(rates, [1 / 3, 2 / 3, 1, 1])  # a new optimizer warms up
     assert learner.teacher is None
-    assert learner.player is learner.averaged
+    assert learner.acting_network is learner.ema_network
     assert not learner.begin_segment(0.9)
     assert not learner.begin_segment(0.1)  # more minutes: it does not shrink, and does not grow again
     assert not learner.begin_segment(0.6)
@@ -176,8 +176,8 @@ def test_without_distilling_the_larger_network_plays_at_once():
     learner.train(batches(1)[0])
     assert learner.begin_segment(0.7)
     assert learner.teacher is None
-    assert learner.player is learner.averaged
-    assert learner.player.config.channels == 12
+    assert learner.acting_network is learner.ema_network
+    assert learner.acting_network.config.channels == 12
 
 
 def test_no_growth_without_being_asked():
@@ -232,7 +232,7 @@ def test_goes_on_to_the_bit_wherever_it_is_put_down(tmp_path, stop, muon_rate):
     second = make_learner(seed=99, muon_rate=muon_rate)
     second.load_state(path)
     second.config = second.config.model_copy(update={"seed": 0})
-    assert (second.grown_at, second.time_share) == (first.grown_at, first.time_share)
+    assert (second.grown_at, second.segment_progress) == (first.grown_at, first.segment_progress)
     assert_same_state(state_of(second), state_of(first))
     for number in range(stop, 8):
         if number > stop:
@@ -254,8 +254,8 @@ def test_a_checkpoint_says_which_network_it_holds(tmp_path):
     learner = make_learner(GROWTH.model_copy(update={"distill_steps": 0}))
     learner.begin_segment(0.5)
     game, path = learner.game, tmp_path / "model.safetensors"
-    metadata = Metadata(game.label, game.rules_version, learner.player.config.model_dump())
-    save_checkpoint(path, learner.player, metadata)
+    metadata = Metadata(game.label, game.rules_version, learner.acting_network.config.model_dump())
+    save_checkpoint(path, learner.acting_network, metadata)
     loaded = load_checkpoint(path, game).network
     assert loaded.config == learner.network.config
-    assert all(torch.equal(t, learner.averaged.state_dict()[n]) for n, t in loaded.state_dict().items())
+    assert all(torch.equal(t, learner.ema_network.state_dict()[n]) for n, t in loaded.state_dict().items())

@@ -55,7 +55,7 @@ def config_of(path, name, network=SMALL):
 )
 def test_a_run_begins_with_what_the_net_says(tmp_path, trained, wanted, larger):
     path, game = tmp_path / "net.safetensors", games.load(wanted)
-    teaching = SMALL.model_copy(update={"reply_head": True})  # what the new run does not ask for is left out
+    teaching = SMALL.model_copy(update={"opponent_policy_head": True})  # what the new run does not ask for is left out
     net_of(path, trained, teaching)
     config = config_of(path, wanted, SMALL.model_copy(update={**larger, "soft_policy_head": True}))
     start = load_start(config)
@@ -66,7 +66,7 @@ def test_a_run_begins_with_what_the_net_says(tmp_path, trained, wanted, larger):
     planes = torch.rand(7, game.num_planes, *game.shape)
     with torch.no_grad():
         expected = moved.eval()(planes)
-        for network in (learner.averaged, learner.network.eval(), learner.player):
+        for network in (learner.ema_network, learner.network.eval(), learner.acting_network):
             assert network.config == config.network
             found = network(planes)
             for part in ("policy", "value", "ownership", "score", "score_spread"):
@@ -81,11 +81,11 @@ def test_the_average_remembers_a_trained_start(tmp_path):
     net_of(path, "tictactoe")
     for start, share in ((str(path), 0.998), ("", 0.1)):
         learner = Learner(games.load("tictactoe"), config_of(start, "tictactoe"))
-        before = learner.averaged.stem.norm.bias.clone()
+        before = learner.ema_network.stem.norm.bias.clone()
         with torch.no_grad():
             learner.network.stem.norm.bias += 1
         learner._average()
-        torch.testing.assert_close(learner.averaged.stem.norm.bias, before + 1 - share)
+        torch.testing.assert_close(learner.ema_network.stem.norm.bias, before + 1 - share)
 
 
 def test_the_copy_in_the_runs_folder_is_what_counts(tmp_path):
@@ -139,15 +139,15 @@ def test_a_net_too_large_for_the_small_network_begins_with_the_one_that_it_grows
     path = tmp_path / "net.safetensors"
     net_of(path, "go:4")
     small = SMALL.model_copy(update={"blocks": 1})
-    growth = GrowthConfig(at_share=0.5, blocks=3, channels=12)
+    growth = GrowthConfig(at_progress=0.5, blocks=3, channels=12)
     config = config_of(path, "go:5", small).model_copy(update={"growth": growth})
     grown = grown_for_start(config)
     assert grown.network == growth.network(small)
-    assert grown.growth.at_share == 0
+    assert grown.growth.at_progress == 0
     assert load_start(grown) is not None
     for unchanged in (
         config.model_copy(update={"network": SMALL}),  # holds it as it is
-        config.model_copy(update={"growth": GrowthConfig(at_share=0.5, channels=12)}),  # not even grown
+        config.model_copy(update={"growth": GrowthConfig(at_progress=0.5, channels=12)}),  # not even grown
         config.model_copy(update={"growth": GrowthConfig()}),
         config.model_copy(update={"start_from": ""}),
     ):

@@ -37,7 +37,9 @@ def make_learner(name="tictactoe", seed=0, network=NETWORK, **options):
 def window_of(name, num_games=40):
     """A window of games played by a made-up network."""
     game = games.load(name)
-    self_play = SelfPlay(game, SearchConfig(simulations=8), SelfplayConfig(slots=16, opening_random_share=0.5))
+    self_play = SelfPlay(
+        game, SearchConfig(simulations=8), SelfplayConfig(parallel_games=16, opening_random_fraction=0.5)
+    )
     evaluator = LinearEvaluator(game)
     while len(self_play._finished) < num_games:
         self_play.step(evaluator)
@@ -68,7 +70,7 @@ def tensors_of(batch):
 def state_of(learner):
     """Every tensor that a learner holds, by name."""
     state = {f"network.{name}": tensor for name, tensor in learner.network.state_dict().items()}
-    state |= {f"averaged.{name}": tensor for name, tensor in learner.averaged.state_dict().items()}
+    state |= {f"ema.{name}": tensor for name, tensor in learner.ema_network.state_dict().items()}
     for kind, optimizer in learner.optimizers().items():
         for index, parts in optimizer.state_dict()["state"].items():
             state |= {f"{kind}.{index}.{name}": tensor for name, tensor in parts.items()}
@@ -109,7 +111,7 @@ def test_the_averaged_network_learns_too():
     batch = distinct_positions("connect4", 24)
     for _ in range(100):
         learner.train(batch)
-    outcomes, policies = learner.judge(batch)
+    outcomes, policies = learner.predict(batch)
     kl = (batch.policy * (np.log(np.maximum(batch.policy, 1e-30)) - np.log(policies + 1e-30))).sum(1)
     assert kl.mean() < 0.1
     assert (outcomes.argmax(1) == batch.outcome.argmax(1)).mean() > 0.9
@@ -146,8 +148,8 @@ def random_outputs(batch, seed=0):
 def test_losses_by_hand():
     learner = make_learner("othello:4")
     batch = batches_of("othello:4", 1, replies=True)[0]
-    assert batch.reply.any(1).any()
-    assert not batch.reply.any(1).all()
+    assert batch.opponent_policy.any(1).any()
+    assert not batch.opponent_policy.any(1).all()
     outputs = random_outputs(batch)
     parts = learner._losses(outputs, tensors_of(batch))
     policy = value = ownership = score = reply = soft_policy = 0.0
@@ -165,13 +167,13 @@ def test_losses_by_hand():
         score -= math.log(2 * math.sinh(h)) - float(np.logaddexp.reduce([x, -x, h, -h]))
         foreseen = np.exp(outputs.reply[i].numpy().astype(float))
         foreseen /= foreseen.sum()  # over all actions
-        reply += sum(t * math.log(t / p) for t, p in zip(batch.reply[i], foreseen, strict=True) if t > 0)
+        reply += sum(t * math.log(t / p) for t, p in zip(batch.opponent_policy[i], foreseen, strict=True) if t > 0)
         soft = batch.policy[i, legal].astype(float) ** 0.25
         own = np.exp(outputs.soft_policy[i].numpy()[legal].astype(float))
         pairs = zip(soft / soft.sum(), own / own.sum(), strict=True)
         soft_policy += sum(t * math.log(t / p) for t, p in pairs if t > 0)
     expected = {"policy": policy, "value": value, "ownership": ownership, "score": score}
-    expected |= {"reply": reply, "soft_policy": soft_policy}
+    expected |= {"opponent_policy": reply, "soft_policy": soft_policy}
     assert {name: 32 * part.item() for name, part in parts.items()} == pytest.approx(expected, rel=1e-4)
 
 
@@ -203,7 +205,7 @@ def test_illegal_moves_have_no_part_in_the_policy():
 
 def test_a_game_without_auxiliary_targets_has_no_such_losses():
     losses = make_learner("connect4").train(batches_of("connect4", 1)[0])
-    assert (losses.ownership, losses.score, losses.reply, losses.soft_policy) == (0, 0, 0, 0)
+    assert (losses.ownership, losses.score, losses.opponent_policy, losses.soft_policy) == (0, 0, 0, 0)
     assert losses.total == pytest.approx(losses.policy + 1.5 * losses.value)
 
 
@@ -224,7 +226,7 @@ def test_a_head_whose_loss_weighs_nothing_stays_as_it_is():
     assert torch.equal(learner.network.ownership.weight, before)
 
 
-TEACHING_HEADS = NETWORK.model_copy(update={"reply_head": True, "soft_policy_head": True})
+TEACHING_HEADS = NETWORK.model_copy(update={"opponent_policy_head": True, "soft_policy_head": True})
 
 
 @pytest.mark.parametrize("name", ["connect4", "othello:4"])
@@ -232,12 +234,12 @@ def test_the_heads_that_teach_learn(name):
     learner = make_learner(name, network=TEACHING_HEADS, learning_rate=1e-2, warmup_steps=10)
     batch = batches_of(name, 1, size=24, replies=True)[0]
     losses = [learner.train(batch) for _ in range(150)]
-    assert losses[-1].reply < 0.5 * losses[0].reply
+    assert losses[-1].opponent_policy < 0.5 * losses[0].opponent_policy
     assert losses[-1].soft_policy < 0.2 * losses[0].soft_policy
-    total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].reply + 2 * losses[-1].soft_policy
+    total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].opponent_policy + 2 * losses[-1].soft_policy
     total += 1.5 * losses[-1].ownership + 0.1 * losses[-1].score
     assert losses[-1].total == pytest.approx(total, rel=1e-4)
-    assert learner.judge(batch)[1].shape == batch.policy.shape
+    assert learner.predict(batch)[1].shape == batch.policy.shape
 
 
 def test_a_softened_policy_by_hand():
@@ -285,7 +287,7 @@ def test_the_learning_rate_warms_up():
     ],
 )
 def test_the_schedules_by_hand(schedule, expected):
-    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule=schedule, final_learning_rate_share=0.1)
+    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule=schedule, final_learning_rate_fraction=0.1)
     for share, factor in expected.items():
         assert not learner.begin_segment(share)
         assert learner.learning_rate == pytest.approx(0.01 * factor, rel=1e-5)
@@ -294,7 +296,7 @@ def test_the_schedules_by_hand(schedule, expected):
 
 
 def test_more_minutes_are_a_warm_restart():
-    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule="linear", final_learning_rate_share=0)
+    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule="linear", final_learning_rate_fraction=0)
     learner.begin_segment(0.9)
     assert learner.learning_rate == pytest.approx(0.001)
     learner.begin_segment(0.45)  # twice the minutes
@@ -302,7 +304,7 @@ def test_more_minutes_are_a_warm_restart():
 
 
 def test_steps_count_where_they_end_the_run_first():
-    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule="linear", final_learning_rate_share=0)
+    learner = make_learner(learning_rate=0.01, warmup_steps=0, schedule="linear", final_learning_rate_fraction=0)
     learner.config = learner.config.model_copy(update={"run": RunConfig(max_steps=10)})
     rates = []
     for batch in batches_of("tictactoe", 10):
@@ -345,14 +347,14 @@ def test_the_average_is_the_moving_average_of_the_steps():
         decay = min(0.5, (step + 1) / (step + 10))  # 0.1, 0.18, ... up to 0.5 from the ninth step on
         for name, tensor in learner.network.state_dict().items():
             expected[name] = decay * expected[name] + (1 - decay) * tensor.double()
-    found = learner.averaged.state_dict()
+    found = learner.ema_network.state_dict()
     for name, tensor in expected.items():
         if name.endswith("num_batches_tracked"):
             assert found[name] == 20
         else:
             torch.testing.assert_close(found[name].double(), tensor, atol=1e-6, rtol=1e-5)
-    assert not learner.averaged.training
-    assert not any(parameter.requires_grad for parameter in learner.averaged.parameters())
+    assert not learner.ema_network.training
+    assert not any(parameter.requires_grad for parameter in learner.ema_network.parameters())
 
 
 @pytest.mark.parametrize("field", ["planes", "policy", "outcome"])
@@ -379,21 +381,21 @@ def test_judge_gives_the_averaged_networks_probabilities():
     learner = make_learner("connect4")
     for batch in batches_of("connect4", 3):
         learner.train(batch)
-    outcomes, policies = learner.judge(batch)
+    outcomes, policies = learner.predict(batch)
     assert (outcomes.shape, policies.shape) == ((32, 3), (32, 7))
     assert outcomes.dtype == policies.dtype == np.float32
     np.testing.assert_allclose(outcomes.sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(policies.sum(1), 1, atol=1e-5)
     assert not policies[~batch.legal].any()
     with torch.no_grad():
-        outputs = learner.averaged(torch.from_numpy(batch.planes))
+        outputs = learner.ema_network(torch.from_numpy(batch.planes))
     np.testing.assert_allclose(outcomes, torch.softmax(outputs.value, 1), atol=1e-5)
     logits = outputs.policy.numpy()
     for i in range(32):
         own = np.exp(logits[i]) * batch.legal[i]
         np.testing.assert_allclose(policies[i], own / own.sum(), atol=1e-5)
     before = state_of(learner)
-    learner.judge(batch)
+    learner.predict(batch)
     assert_same_state(state_of(learner), before)
 
 
@@ -527,7 +529,7 @@ def test_the_state_of_another_network_is_refused(state_file):
         {"progress": 3},
         {"grown_at": None},
         {"grown_at": 5},
-        {"time_share": "noon"},
+        {"segment_progress": "noon"},
         {"progress": None},
     ],
     ids=json.dumps,
@@ -543,13 +545,13 @@ def test_another_state_is_refused(state_file, change):
 def test_a_model_is_no_state(state_file):
     learner = make_learner()
     game = learner.game
-    save_checkpoint(state_file, learner.averaged, Metadata(game.label, game.rules_version, NETWORK.model_dump()))
+    save_checkpoint(state_file, learner.ema_network, Metadata(game.label, game.rules_version, NETWORK.model_dump()))
     assert "does not hold the state" in refusal(learner, state_file)
 
 
 def test_a_state_that_lacks_tensors_is_refused(state_file):
     tensors, values = read_tensors(state_file)
-    for prefix in ("network.", "averaged."):
+    for prefix in ("network.", "ema."):
         write_tensors(state_file, {n: t for n, t in tensors.items() if not n.startswith(prefix)}, values)
         refusal(make_learner(), state_file)
     for wrong in ({"optimizer.x.exp_avg": torch.zeros(1)}, {"optimizer.999.exp_avg": torch.zeros(1)}):

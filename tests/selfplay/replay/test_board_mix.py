@@ -19,13 +19,13 @@ from keima.selfplay.replay.window import ReplayWindow
 from tests.selfplay.fake_actors import tictactoe_segment
 from tests.selfplay.naive import LinearEvaluator
 
-CONFIG = TrainConfig(game="go:3", also={"go:4,komi=0.5": 0.3, "go:2": 0.1})
+CONFIG = TrainConfig(game="go:3", board_mix={"go:4,komi=0.5": 0.3, "go:2": 0.1})
 MIXTURE = BoardMix.of(CONFIG)
 
 
 def segment_of(game, num_games=5, seed=0):
     """Games of a made-up network."""
-    play = SelfPlay(game, SearchConfig(simulations=4), SelfplayConfig(slots=4), seed)
+    play = SelfPlay(game, SearchConfig(simulations=4), SelfplayConfig(parallel_games=4), seed)
     evaluator = LinearEvaluator(game)
     while len(play._finished) < num_games:
         play.step(evaluator)
@@ -131,7 +131,7 @@ def test_the_window_holds_the_newest_positions_of_all_games():
 def test_a_store_takes_every_game_of_the_mixture(tmp_path):
     store = ReplayStore(
         tmp_path, MIXTURE.labels[0], games.load("go").rules_version, max_disk_bytes=10**9,
-        window=lambda total: 10**9, also=MIXTURE.labels[1:],
+        window=lambda total: 10**9, other_boards=MIXTURE.labels[1:],
     )  # fmt: skip
     segments = [segment_of(game, 2) for game in MIXTURE.games]
     for segment in segments:
@@ -151,16 +151,16 @@ def test_one_network_judges_all_of_them():
 
 def test_a_config_is_written_and_read_with_its_mixture(tmp_path):
     path = tmp_path / "mix.toml"
-    path.write_text('game = "go:9"\n[also]\n"go:7,komi=9" = 0.25\n"go:5" = 0.5\n')
+    path.write_text('game = "go:9"\n[board_mix]\n"go:7,komi=9" = 0.25\n"go:5" = 0.5\n')
     config = load_config(str(path))
-    assert config.also == {"go:size=7,komi=9.0": 0.25, "go:size=5": 0.5}
+    assert config.board_mix == {"go:size=7,komi=9.0": 0.25, "go:size=5": 0.5}
     path.write_text(to_toml(config))
     assert load_config(str(path)) == config
-    assert load_config("go:9", ['also={"go:7"=0.3}']).also == {"go:size=7": 0.3}
+    assert load_config("go:9", ['board_mix={"go:7"=0.3}']).board_mix == {"go:size=7": 0.3}
 
 
 @pytest.mark.parametrize(
-    ("game", "also", "message"),
+    ("game", "mix", "message"),
     [
         ("go:9", '{"othello:6"=0.3}', "expected go with other parameters, got othello:6"),
         ("go:9", '{"go"=0.3}', "go is there already"),
@@ -168,13 +168,13 @@ def test_a_config_is_written_and_read_with_its_mixture(tmp_path):
         ("go:9", '{"go:40"=0.3}', "size is from 2 to 19"),
         ("go:9", '{"go:7"=0}', "shares of more than 0 that leave some for go, got 0"),
         ("go:9", '{"go:7"=0.5, "go:5"=0.5}', "that leave some for go, got 0.5"),
-        ("go:9", '{"go:7"="much"}', 'also: expected a number, got "much"'),
+        ("go:9", '{"go:7"="much"}', 'board_mix: expected a number, got "much"'),
         ("connect4", '{"connect4"=0.5}', "is there already"),
     ],
 )
-def test_mixtures_that_cannot_be_are_refused_in_a_line(game, also, message):
+def test_mixtures_that_cannot_be_are_refused_in_a_line(game, mix, message):
     with pytest.raises(GameError) as caught:
-        load_config(game, [f"also={also}"])
+        load_config(game, [f"board_mix={mix}"])
     assert message in str(caught.value)
-    assert "--set also=" in str(caught.value)
+    assert "--set board_mix=" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

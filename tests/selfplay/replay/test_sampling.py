@@ -21,7 +21,7 @@ GAMES = ["tictactoe", "connect4", "othello:6", "gomoku:5,win=4", "hex:4", "break
 def play(name, num_games=25, seed=0):
     """A game and a segment of it."""
     game = games.load(name)
-    options = SelfplayConfig(slots=16, opening_random_share=0.5)
+    options = SelfplayConfig(parallel_games=16, opening_random_fraction=0.5)
     self_play, evaluator = SelfPlay(game, SearchConfig(simulations=8), options, seed), LinearEvaluator(game)
     while len(self_play._finished) < num_games:
         self_play.step(evaluator)
@@ -88,8 +88,8 @@ def test_every_sample_is_its_slow_twin(name, value_mix, decay, score_weight):
         np.testing.assert_allclose(batch.outcome[i], outcome, atol=1e-6)
         np.testing.assert_array_equal(batch.ownership[i], owners)
         assert batch.score[i] == pytest.approx(points)
-        np.testing.assert_allclose(batch.reply[i], reply, atol=1e-6)
-    known = batch.reply.any(1)
+        np.testing.assert_allclose(batch.opponent_policy[i], reply, atol=1e-6)
+    known = batch.opponent_policy.any(1)
     assert known.any()
     assert not known.all()
 
@@ -161,10 +161,10 @@ def test_without_augmentation_nothing_is_turned():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("surprise_share", [0.0, 0.5])
-def test_the_same_seed_and_step_give_the_same_batch(surprise_share):
+@pytest.mark.parametrize("surprise_fraction", [0.0, 0.5])
+def test_the_same_seed_and_step_give_the_same_batch(surprise_fraction):
     game, segment = play("connect4")
-    alone = ReplayWindow(surprise_share)
+    alone = ReplayWindow(surprise_fraction)
     alone.append(segment)
     window = alone.views()
 
@@ -180,7 +180,7 @@ def test_the_same_seed_and_step_give_the_same_batch(surprise_share):
     assert not same(drawn(1, 7), drawn(7, 1))
     # A window that dropped older games and is laid out otherwise in memory is the same window.
     older = play("connect4", seed=5)[1]
-    moved = ReplayWindow(surprise_share)
+    moved = ReplayWindow(surprise_fraction)
     for _ in range(3):
         moved.append(older)
     moved.append(segment)
@@ -198,17 +198,17 @@ def draws_of_each_ply(game, window, draws):
     return counts
 
 
-@pytest.mark.parametrize("surprise_share", [0.5, 1.0])
-def test_surprising_positions_are_drawn_more_often(surprise_share):
+@pytest.mark.parametrize("surprise_fraction", [0.5, 1.0])
+def test_surprising_positions_are_drawn_more_often(surprise_fraction):
     game = games.load("tictactoe")
-    window = ReplayWindow(surprise_share)
+    window = ReplayWindow(surprise_fraction)
     segment = segment_of(game, FIRST_WINS_GAME, surprises=np.array([0, 1, 0, 3, 0], np.float16))
     window.append(segment_of(game, DRAWN_GAME))
     window.append(segment)
     window.append(segment_of(game, SECOND_WINS_GAME))
     window.drop_oldest_to(11)
     counts = draws_of_each_ply(game, window.views(), 20_000)[9:] / 20_000
-    expected = (1 - surprise_share) * np.ones(5) + surprise_share * np.array([0, 1.25, 0, 3.75, 0])
+    expected = (1 - surprise_fraction) * np.ones(5) + surprise_fraction * np.array([0, 1.25, 0, 3.75, 0])
     np.testing.assert_allclose(counts[:5] * 11, expected, atol=0.1)
     np.testing.assert_allclose(counts[5:] * 11, 1, atol=0.1)  # a game without surprises has its share all the same
     assert ((counts[:5] == 0) == (expected == 0)).all()
@@ -391,8 +391,8 @@ def test_the_reply_is_the_next_plys_target():
     expected = np.zeros((7, 7))
     for ply in (0, 1, 3, 4, 5):  # not before the random move, nor after the last one
         expected[ply, 6 - (ply + 1) if mirrored[ply] else ply + 1] = 1
-    np.testing.assert_array_equal(batch.reply, expected)
-    np.testing.assert_array_equal(Sampler(game, seed=0).fill(window_of(segment), plies, mirrored).reply, 0)
+    np.testing.assert_array_equal(batch.opponent_policy, expected)
+    np.testing.assert_array_equal(Sampler(game, seed=0).fill(window_of(segment), plies, mirrored).opponent_policy, 0)
 
 
 TWICE = '''
@@ -445,7 +445,7 @@ def test_a_second_move_of_the_same_side_is_no_reply(tmp_path):
     game = games.load(str(tmp_path / "twice.py"))
     window = window_of(segment_of(game, list(range(8))))
     batch = Sampler(game, seed=0, replies=True).fill(window, np.arange(8), np.zeros(8, np.int64))
-    assert batch.reply.any(1).tolist() == [True, False] * 3 + [True, False]  # A BB AA BB A
+    assert batch.opponent_policy.any(1).tolist() == [True, False] * 3 + [True, False]  # A BB AA BB A
 
 
 def test_a_target_that_float16_rounded_is_made_whole():

@@ -43,13 +43,13 @@ def test_counts():
 
 
 def test_round_trip():
-    segment = small_segment(time_share=0.28125)
+    segment = small_segment(progress=0.28125)
     read, info = segment_from_bytes(segment_to_bytes(segment, 12, 100, 900))
     for name, dtype in ARRAYS.items():
         np.testing.assert_array_equal(getattr(read, name), getattr(segment, name))
         assert getattr(read, name).dtype == dtype
     assert (read.actor, read.weights_version, read.game, read.rules_version) == (1, 7, "connect4", 1)
-    assert read.time_share == info.time_share == 0.28125
+    assert read.progress == info.progress == 0.28125
     assert (info.index, info.games, info.positions) == (12, 2, 2)
     assert (info.total_games, info.total_positions) == (100, 900)
 

@@ -348,31 +348,31 @@ def count_positions(games):
     return sum(bool(flags & HAS_POLICY_TARGET) for _, plies in games for _, _, _, flags, _, _ in plies)
 
 
-def naive_weights(games, surprise_share):
+def naive_weights(games, surprise_fraction):
     """The games' training positions' weights, the mean one 1."""
     weights = []
     for _, plies in games:
         surprises = [float(surprise) for _, _, surprise, flags, _, _ in plies if flags & HAS_POLICY_TARGET]
         for surprise in surprises:
             part = surprise / sum(surprises) if sum(surprises) > 0 else 1 / len(surprises)
-            weights.append(len(surprises) * ((1 - surprise_share) / len(surprises) + surprise_share * part))
+            weights.append(len(surprises) * ((1 - surprise_fraction) / len(surprises) + surprise_fraction * part))
     return weights
 
 
-def assert_shows(arrays, games, surprise_share=0.0):
+def assert_shows(arrays, games, surprise_fraction=0.0):
     assert games_in(arrays) == games
     assert arrays.num_games == len(games)
     first_ply = arrays.game_starts[arrays.first_game] if games else len(arrays.actions)
     expected = [ply for ply in range(first_ply, len(arrays.actions)) if arrays.flags[ply] & HAS_POLICY_TARGET]
     assert arrays.training_plies.tolist() == expected
     weights = np.diff([*arrays.weight_starts, arrays.weight_end]) if expected else []
-    np.testing.assert_allclose(weights, WHOLE_WEIGHT * np.array(naive_weights(games, surprise_share)), atol=0.51)
+    np.testing.assert_allclose(weights, WHOLE_WEIGHT * np.array(naive_weights(games, surprise_fraction)), atol=0.51)
     assert all(array.flags.c_contiguous for array in arrays if isinstance(array, np.ndarray))
 
 
-@pytest.mark.parametrize("surprise_share", [0.0, 0.5, 1.0])
-def test_window_agrees_with_a_list_of_games(random, surprise_share):
-    window, games, snapshots = ReplayWindow(surprise_share), [], []
+@pytest.mark.parametrize("surprise_fraction", [0.0, 0.5, 1.0])
+def test_window_agrees_with_a_list_of_games(random, surprise_fraction):
+    window, games, snapshots = ReplayWindow(surprise_fraction), [], []
     for step in range(120):
         segment = random_segment(random, games=int(random.integers(1, 9)))
         window.append(segment)
@@ -386,10 +386,10 @@ def test_window_agrees_with_a_list_of_games(random, surprise_share):
         assert window.num_games == len(games)
         assert window.num_positions == count_positions(games)
         if step % 8 == 0:
-            assert_shows(window.views(), games, surprise_share)
+            assert_shows(window.views(), games, surprise_fraction)
             snapshots.append((window.views(), list(games)))
     for views, then in snapshots:  # and what was shown earlier still shows the same
-        assert_shows(views, then, surprise_share)
+        assert_shows(views, then, surprise_fraction)
 
 
 def test_weights_by_hand():

@@ -215,7 +215,7 @@ def test_duplicate_games(healthy, games):
     diagnosis = the_diagnosis(dataclasses.replace(healthy, games=mixed))
     assert diagnosis.code == "duplicate_games"
     assert diagnosis.message.startswith("92 % duplicate games among the last 300")
-    assert "--set selfplay.opening_random_share=" in diagnosis.remedy
+    assert "--set selfplay.opening_random_fraction=" in diagnosis.remedy
 
 
 def test_a_tiny_game_may_repeat_itself(healthy, random):
@@ -261,7 +261,7 @@ def test_targets_without_entropy(healthy, games, root_policy, remedy):
     diagnosis = the_diagnosis(dataclasses.replace(healthy, games=measured), config)
     assert diagnosis.code == "entropy_collapsed"
     assert "the policy targets have 0 %" in diagnosis.message
-    assert diagnosis.remedy == remedy
+    assert diagnosis.remedy == f"look around more: Ctrl-C, then keima train --resume RUN {remedy}"
 
 
 def test_network_without_entropy(healthy, positions, network):
@@ -379,7 +379,7 @@ def test_actors_dying(healthy):
     diagnosis = the_diagnosis(dataclasses.replace(healthy, actor_restarts=5))
     assert diagnosis.code == "actors_dying"
     assert "5 times" in diagnosis.message
-    assert f"--set selfplay.slots={CONFIG.selfplay.slots // 2}" in diagnosis.remedy
+    assert f"--set selfplay.parallel_games={CONFIG.selfplay.parallel_games // 2}" in diagnosis.remedy
 
 
 def test_several_at_once_the_worst_first(healthy):

@@ -21,8 +21,11 @@ from keima.selfplay.actors import actor_pool as pool_module
 from keima.selfplay.config.loader import load_config
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.replay.segment import segment_from_bytes, segment_to_bytes
+from keima.selfplay.run import monitor as monitor_module
 from keima.selfplay.run import training_run as run_module
-from keima.selfplay.run.training_run import resume, train
+from keima.selfplay.run.run_folder import lock
+from keima.selfplay.run.start import resume, train
+from keima.selfplay.run.strength import StrengthMeter
 from tests.paths import ROOT
 from tests.selfplay import fake_actors
 from tests.selfplay.kill_and_resume import (
@@ -63,7 +66,7 @@ def test_a_run_ends_at_its_steps_and_leaves_a_net(folder, capsys):
     said = capsys.readouterr().out
     assert f"keima play tictactoe --model {folder / 'model.safetensors'}" in said
     assert "--resume" not in said
-    with pytest.raises(GameError, match=f"already trained for its {MAX_STEPS} steps; raise max_steps"):
+    with pytest.raises(GameError, match=f"already trained for its {MAX_STEPS} steps; raise them with"):
         resume(folder)
 
 
@@ -82,7 +85,7 @@ def test_a_finished_run_that_was_killed_before_it_saved_its_net_makes_up_for_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module.StrengthMeter, "measure", killed)
+        patch.setattr(StrengthMeter, "measure", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tiny(folder, "run.measure_every_minutes=600"), folder)  # at its end alone, however slow the machine
     assert state_of(folder)[1] == MAX_STEPS
@@ -133,7 +136,7 @@ def test_ctrl_c_breaks_off_a_measurement(folder, monkeypatch):
         while True:
             time.sleep(0.01)
 
-    monkeypatch.setattr(run_module.StrengthMeter, "measure", endless)
+    monkeypatch.setattr(StrengthMeter, "measure", endless)
     assert not train(tiny(folder, "run.measure_every_minutes=0.0001"), folder)
     look(folder, None)
 
@@ -200,7 +203,7 @@ def test_a_full_disk_ends_a_run_and_nothing_is_lost(folder, monkeypatch, writes)
 
 
 def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
-    report = run_module.Telemetry
+    report = monitor_module.Telemetry
     told = []
 
     class FullLater(report):
@@ -212,18 +215,18 @@ def test_a_full_disk_under_the_progress_file(folder, monkeypatch):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             super().progress(values)
 
-    monkeypatch.setattr(run_module, "Telemetry", FullLater)
+    monkeypatch.setattr(monitor_module, "Telemetry", FullLater)
     with pytest.raises(StorageFull):
         train(tiny(folder), folder)
-    monkeypatch.setattr(run_module, "Telemetry", report)
+    monkeypatch.setattr(monitor_module, "Telemetry", report)
     assert resume(folder)
     look(folder, None)
     assert len(progress_lines(folder)) >= 3
 
 
 GROWING = (
-    *("growth.at_share=0.3", "growth.blocks=2", "growth.channels=12", "growth.distill_steps=15"),
-    *("learner.schedule=cosine", "network.reply_head=true", "network.soft_policy_head=true"),
+    *("growth.at_progress=0.3", "growth.blocks=2", "growth.channels=12", "growth.distill_steps=15"),
+    *("learner.schedule=cosine", "network.opponent_policy_head=true", "network.soft_policy_head=true"),
 )
 
 
@@ -234,13 +237,13 @@ def test_a_run_of_two_boards_is_resumed(folder, monkeypatch, growing):
 
     def interrupted_step(run):
         step(run)
-        sizes.add(run._last_batch.planes.shape[2])
+        sizes.add(run.monitor._last_batch.planes.shape[2])
         if run.learner.step in (7, 30):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(run_module.TrainingRun, "_step", interrupted_step)
     config = tiny(
-        *(folder, "game=hex:3", 'also={"hex:2"=0.3}'),
+        *(folder, "game=hex:3", 'board_mix={"hex:2"=0.3}'),
         # A window that no game leaves, however many are played while the learner takes its time: all are folded below.
         *("selfplay.backend=torch-f32", "replay.window_min=5000", "run.measure_every_minutes=600"),
         *growing,
@@ -284,8 +287,8 @@ def test_a_run_begins_with_anothers_net(folder, monkeypatch):
     # Its first weights were the other run's.
     (second / "learner.safetensors").unlink()
     begun = run_module.TrainingRun(second, load_config(str(second / "config.toml")))
-    begun.report.close()
-    for part in (begun.learner.network, begun.learner.averaged):
+    begun.monitor.close()
+    for part in (begun.learner.network, begun.learner.ema_network):
         assert torch.equal(part.stem.norm.running_mean[:8], first["stem.norm.running_mean"])
 
 
@@ -300,7 +303,7 @@ def test_what_cannot_be_begun_with_leaves_no_run(folder):
 
 def test_a_run_belongs_to_one_process(folder):
     folder.mkdir()
-    with run_module.lock(folder):
+    with lock(folder):
         with pytest.raises(GameError, match="this run is being trained by another process"):
             train(tiny(folder), folder)
         (folder / "config.toml").touch()
@@ -329,8 +332,8 @@ def test_a_folder_that_is_no_run(folder):
     [
         (lambda text: text[: len(text) // 2] + "\x00", "not valid TOML"),
         (
-            lambda text: text.replace("slots", "slotz"),
-            "unknown option selfplay.slotz; the nearest there is: selfplay.s",
+            lambda text: text.replace("parallel_games", "paralel_games"),
+            "unknown option selfplay.paralel_games; the nearest there is: selfplay.parallel_games",
         ),
         (lambda text: text.replace("channels = 8", "channels = 16"), "not hold the state of this run's learner"),
     ],
@@ -410,7 +413,7 @@ def test_a_resumed_run_keeps_the_goal_it_was_given_last(folder, monkeypatch):
 
     def fold_slowly(run):
         fold(run)
-        run.elapsed_s += 60
+        run.state.elapsed_s += 60
 
     monkeypatch.setattr(run_module.TrainingRun, "_ingest_next", fold_slowly)
     assert resume(folder)
@@ -423,14 +426,14 @@ def test_segments_keep_when_they_came(folder, monkeypatch):
 
     def folded(run):
         fold(run)
-        seen.append((run.next_segment - 1, run.learner.time_share))
-        run.elapsed_s += 60
+        seen.append((run.state.next_segment - 1, run.learner.segment_progress))
+        run.state.elapsed_s += 60
 
     monkeypatch.setattr(run_module.TrainingRun, "_ingest_next", folded)
     assert train(tiny(folder, "run.max_steps=0", "run.minutes=10", "run.measure_every_minutes=1000"), folder)
     for index, share in seen:
         data = (folder / "games" / f"segment-{index:08d}.safetensors").read_bytes()
-        assert segment_from_bytes(data)[1].time_share == share
+        assert segment_from_bytes(data)[1].progress == share
     shares = [share for _, share in seen]
     assert shares[0] < 0.1
     assert shares == sorted(shares)
@@ -496,8 +499,8 @@ def test_with_one_actor_a_run_repeats_itself_to_the_bit(tmp_path):
     for name in segments:
         one, other = (segment_from_bytes((folder / "games" / name).read_bytes())[0] for folder in (left, right))
         # All but the time at which it came in: the games, the versions of the weights that played them.
-        assert segment_to_bytes(replace(one, time_share=0.0), 0, 0, 0) == segment_to_bytes(
-            replace(other, time_share=0.0), 0, 0, 0
+        assert segment_to_bytes(replace(one, progress=0.0), 0, 0, 0) == segment_to_bytes(
+            replace(other, progress=0.0), 0, 0, 0
         ), name
     versions = [json.loads(line)["next_segment"] for line in (left / "progress.jsonl").read_text().splitlines()]
     assert versions[-1] >= 4
@@ -509,7 +512,7 @@ def test_a_game_that_breaks_its_own_promise_is_named(tmp_path, monkeypatch, capf
     assert "max_plies = CELLS" in rules
     (tmp_path / "endless.py").write_text(rules.replace("max_plies = CELLS", "max_plies = 6"))
     with pytest.raises(GameError, match="no actor gets anywhere: endless: a game went on after max_plies = 6 moves"):
-        train(load_config("./endless.py", ["selfplay.actors=1", "selfplay.slots=8"]), tmp_path / "run")
+        train(load_config("./endless.py", ["selfplay.actors=1", "selfplay.parallel_games=8"]), tmp_path / "run")
     assert capfd.readouterr().err == ""  # of the actors: no traceback
 
 
