@@ -1,6 +1,7 @@
 """The order of the folders, held by reading every module's imports; and what must never be imported at all."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -145,6 +146,33 @@ def test_the_rules_above_would_notice():
         (3, "keima.selfplay.run.training_run.train"),
         (3, "keima.selfplay.run.training_run.resume"),
     ]
+
+
+def files_listed(readme: str) -> list[str]:
+    """The Python files that a README's list of files names, in its order; several may share a line."""
+    rows = [line.replace("\\", "").split(" | ")[0] for line in readme.splitlines() if line.startswith("| ")]
+    return [name for row in rows for name in dict.fromkeys(re.findall(r"\w+(?=\.py)", row))]
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in ("agent", "selfplay")])
+def test_a_rooms_readme_lists_its_files_in_the_order_of_dependence(room: str):
+    """Every file once, and after all files of the room that it imports. `__init__.py` may be left out."""
+    folder = ROOT / room.replace(".", "/")
+    listed = files_listed((folder / "README.md").read_text())
+    files = {path.stem for path in folder.glob("*.py")}
+    assert sorted(set(listed) | {"__init__"}) == sorted(files)
+    assert len(listed) == len(set(listed))
+    for place, name in enumerate(listed):
+        for _, target in imports(SOURCES[room if name == "__init__" else f"{room}.{name}"]):
+            taken = module_of(target).rpartition(".")
+            assert taken[0] != room or taken[2] not in listed[place + 1 :], f"{name}.py is listed before {taken[2]}.py"
+
+
+def test_a_list_of_files_is_read_as_it_stands():
+    shown = (
+        "| file | holds |\n|---|---|\n| [\\_\\_init\\_\\_.py](__init__.py) | a |\n| b.py, [c.py](c.py) | with d.py |\n"
+    )
+    assert files_listed(shown) == ["__init__", "b", "c"]
 
 
 def test_the_top_level_holds_the_agreed_entries_alone():
