@@ -243,20 +243,26 @@ class Game:
         text = " ".join(text.replace(",", " ").split())
         if not text:
             raise GameError("expected a position or moves, got nothing")
-        if looks_like_board(text, self.shape, self.pieces):
+        if self.is_position(text):
             codes, player = read_board(text, self.shape, self.pieces, self.players)
             return np.ascontiguousarray(self.set_up(codes, player), np.int64)
         return self.after_moves(text)
 
-    def after_moves(self, text: str) -> State:
-        """A new row: the position after moves from the start, with spaces or commas between them.
+    def is_position(self, text: str) -> bool:
+        """Whether `text_to_position` takes a text that is not empty for a position, rather than for moves."""
+        return looks_like_board(text, self.shape, self.pieces)
 
-        Where every first move is one character nothing need be between them. Raises GameError.
-        """
-        state, moves = self.new_state(), text.replace(",", " ").split()
-        if len(moves) == 1 and all(len(self.action_to_text(state, int(a))) == 1 for a in self.legal(state)):
-            moves = list(moves[0])
-        for number, move in enumerate(moves, 1):
+    def split_moves(self, text: str) -> list[str]:
+        """Moves with spaces or commas between them; where every first move is one character nothing need be there."""
+        moves, start = text.replace(",", " ").split(), self.new_state()
+        if len(moves) == 1 and all(len(self.action_to_text(start, int(a))) == 1 for a in self.legal(start)):
+            return list(moves[0])
+        return moves
+
+    def after_moves(self, text: str) -> State:
+        """A new row: the position after moves from the start, see `split_moves`. Raises GameError."""
+        state = self.new_state()
+        for number, move in enumerate(self.split_moves(text), 1):
             try:
                 state = self.after(state, self.text_to_action(state, move))
             except GameError as error:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from keima.games.contract import ONGOING, PLAYER, Game, GameError
+from keima.games.contract import PLAYER, Game, GameError
 from keima.games.position import Position
 from keima.mcts.cache import allocate_cache
 from keima.mcts.leaf_loop import EVALUATIONS, HITS, SIMULATIONS, allocate_inputs
@@ -49,6 +49,7 @@ from keima.selfplay.tournament.contestants import (
     PlayoutContestant,
     Thinking,
 )
+from keima.selfplay.tournament.openings import Opening, begun
 from keima.selfplay.tournament.verdict import Verdict
 
 DEFAULT_TABLES = 256
@@ -74,8 +75,8 @@ class GameTask:
     number: int
     players: tuple[int, int]
     """Which contestants move first and second."""
-    opening: tuple[int, ...]
-    """The actions it begins with; the game goes on after them."""
+    opening: Opening
+    """What it begins with; the game goes on after it."""
     seed: int
 
 
@@ -85,7 +86,7 @@ class PlayedGame:
 
     task: GameTask
     actions: tuple[int, ...]
-    """All of them, the opening included."""
+    """All of them, the opening's included."""
     outcome: int
     """FIRST_WINS, SECOND_WINS or DRAW; a forfeited game's, too, and a referee's where one decides."""
     reason: str = ""
@@ -171,18 +172,18 @@ class Arena:
     def begin(self, task: GameTask) -> None:
         """Puts a game at a free table. Raises GameError for an opening that is not playable or ends the game."""
         table = int(np.flatnonzero(self._tables["status"] == EMPTY)[0])
-        state = self.game.new_state()
-        for action in task.opening:
-            if action not in self.game.legal(state):
-                raise GameError(f"opening {task.opening}: action {action} is not legal there")
-            self.game.kernels.play(state, action)
-        if self.game.outcome(state) != ONGOING:
+        try:
+            position = begun(self.game, task.opening)
+        except GameError as error:
+            raise GameError(f"opening {task.opening}: {error}") from None
+        if position.is_over:
             raise GameError(f"opening {task.opening}: the game is over after it")
-        self._forest.root_states[table] = state
+        self._forest.root_states[table] = position.state
         self._forest.rng[table] = seeded(task.seed, 1)[0]
-        self._moves[table, : len(task.opening)] = task.opening
+        plies = len(position.actions)
+        self._moves[table, :plies] = position.actions
         record = self._tables[table]
-        record["plies"], record["players"], record["status"] = len(task.opening), task.players, OPENED
+        record["plies"], record["players"], record["status"] = plies, task.players, OPENED
         self._tasks[table] = task
         for seat, player in enumerate(task.players):
             if player in self._asked:
@@ -320,7 +321,9 @@ class Arena:
         return losses
 
     def _ask(self, table: int) -> None:
-        position = self._positions.setdefault(table, Position(self.game))
+        if table not in self._positions:
+            self._positions[table] = begun(self.game, self._tasks[table].opening)
+        position = self._positions[table]
         for action in self._moves[table, len(position.actions) : self._tables[table]["plies"]].tolist():
             position.play(action)
         self._unanswered.add(table)

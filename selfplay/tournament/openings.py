@@ -2,7 +2,8 @@
 
 Each opening is played from both sides. Openings are drawn at random, or read from a book: a text file with one opening
 a line, its moves in the game's notation. Spaces or commas stand between the moves, or nothing where each move is one
-character. Empty lines and those that begin with # are comments.
+character. A line may also be a position, a board with the side to move, as `Game.text_to_position` reads it. Empty
+lines and those that begin with # are comments.
 """
 
 import hashlib
@@ -12,14 +13,34 @@ from typing import Protocol
 import numpy as np
 
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game, GameError, State
+from keima.games.position import Position
 
-Opening = tuple[int, ...]
-"""Its actions."""
+Opening = tuple[int | str, ...]
+"""Its actions; before them, where they are not from the game's first position, that position as text."""
 DEFAULT_PLIES = 6
 ATTEMPTS = 300
 """Random openings in a row that are decided, or known, before shorter ones are drawn, or known ones again."""
 _STREAM = 0x0BE1
 """Keeps openings apart from all else that is drawn with the same seed."""
+
+
+def start_text_of(opening: Opening) -> str:
+    """The position that an opening's moves are from, as text; empty for the game's own first one."""
+    return str(opening[0]) if opening and isinstance(opening[0], str) else ""
+
+
+def actions_of(opening: Opening) -> tuple[int, ...]:
+    """An opening's moves."""
+    return tuple(action for action in opening if isinstance(action, int))
+
+
+def begun(game: Game, opening: Opening) -> Position:
+    """The game after an opening. Raises GameError for what is illegal."""
+    text = start_text_of(opening)
+    position = Position.from_text(game, text) if text else Position(game)
+    for action in actions_of(opening):
+        position.play(action)
+    return position
 
 
 class Openings(Protocol):
@@ -114,18 +135,19 @@ class BookOpenings:
 
 
 def parse_opening(game: Game, line: str) -> Opening:
-    """The actions that a book's line names. Raises GameError for what is illegal, and for a game that is over."""
-    moves = line.replace(",", " ").split()
-    if len(moves) == 1:
-        names = {game.action_to_text(game.new_state(), int(a)) for a in game.legal(game.new_state())}
-        if all(len(name) == 1 for name in names):
-            moves = list(moves[0])
-    state, actions = game.new_state(), []
+    """The opening that a book's line names. Raises GameError for what is illegal, and for a game that is over."""
+    is_position = game.is_position(line)
+    state = game.text_to_position(line)
+    if game.outcome(state) != ONGOING:
+        raise GameError("the game is over " + ("in this position" if is_position else "after these moves"))
+    if is_position:
+        start = Position.from_text(game, line)
+        return (start.start_text,) if start.start_text else ()
+    moves, actions = game.split_moves(line), []
+    state = game.new_state()
     for move in moves:
         actions.append(game.text_to_action(state, move))
         game.kernels.play(state, actions[-1])
-    if game.outcome(state) != ONGOING:
-        raise GameError("the game is over after these moves")
     return tuple(actions)
 
 

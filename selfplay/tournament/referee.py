@@ -25,6 +25,7 @@ from keima.agent.players.factory import make_player
 from keima.games.contract import Game, GameError, State
 from keima.games.position import Position
 from keima.selfplay.tournament.arena import PlayedGame
+from keima.selfplay.tournament.openings import begun, start_text_of
 from keima.selfplay.tournament.verdict import Verdict, outcome_of, points_of
 
 ATTEMPTS = 2
@@ -64,9 +65,9 @@ class Referee:
             raise GameError(f"--referee: {self._player.name} has neither final_status_list nor final_score")
         return self._player.name
 
-    def judge(self, actions: Sequence[int]) -> Verdict:
-        """The engine's verdict on a game with these moves, which is over."""
-        position = Position(self._game)
+    def judge(self, actions: Sequence[int], start_text: str = "") -> Verdict:
+        """The engine's verdict on a game with these moves, which is over; `start_text` see `Position`."""
+        position = begun(self._game, (start_text,) if start_text else ())
         for action in actions:
             position.play(action)
         found = Verdict(self._spec.label, position.outcome, self._game.points(position.state))
@@ -149,7 +150,7 @@ class RefereesDesk:
 
     def _work(self) -> None:
         while (played := self._games.get()) is not None:
-            self._judged.put(judged(played, self._referee.judge(played.actions)))
+            self._judged.put(judged(played, self._referee.judge(played.actions, start_text_of(played.task.opening))))
 
 
 def judged(played: PlayedGame, verdict: Verdict) -> PlayedGame:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS
-from keima.selfplay.tournament.openings import Opening, Openings
+from keima.selfplay.tournament.openings import Opening, Openings, actions_of, start_text_of
 from keima.selfplay.tournament.ratings import ELO, PairResult, rate
 
 Pair = tuple[int, int]
@@ -38,6 +38,11 @@ class Pairing:
     first: int
     second: int
     opening: Opening
+
+    @property
+    def order(self) -> tuple[int, int, str, tuple[int, ...]]:
+        """What pairings are sorted by."""
+        return self.first, self.second, start_text_of(self.opening), actions_of(self.opening)
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,7 @@ class AdaptiveSchedule:
         """
         over = [result for i, result in self._waiting if i == 0]
         self._waiting = [(i - 1, result) for i, result in self._waiting if i > 0]
-        self._results += sorted(over, key=lambda r: (r.pairing.first, r.pairing.second, r.pairing.opening))
+        self._results += sorted(over, key=lambda r: r.pairing.order)
         self._rounds.pop(0)
 
     def _next_games(self, pair: Pair) -> list[Pairing]:

@@ -26,9 +26,10 @@ from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
 from keima.selfplay.tournament.contestants import Thinking
 from keima.selfplay.tournament.verdict import Verdict
 
-SCHEMA_VERSION = 2
-ADDED_COLUMNS = ("referee", "thinking")
-"""What games of version 1 lack. Such files are read, and become files of this version once games are added."""
+SCHEMA_VERSION = 3
+ADDED_COLUMNS = ("referee", "thinking", "position")
+"""What games of version 1 lack, and of version 2 the last. Such files are read, and become files of this version once
+games are added."""
 APPLICATION_ID = 0x4B45494D
 """What tells such a file from other SQLite databases: "KEIM"."""
 _SCHEMA = """
@@ -60,7 +61,8 @@ CREATE TABLE games (
     session INTEGER NOT NULL REFERENCES sessions,
     finished TEXT NOT NULL,         -- UTC
     referee TEXT NOT NULL DEFAULT '',   -- JSON, see selfplay/tournament/verdict.py; '' where none was asked
-    thinking TEXT NOT NULL DEFAULT ''   -- JSON: each side's moves, seconds for all, for the longest; '' not measured
+    thinking TEXT NOT NULL DEFAULT '',  -- JSON: each side's moves, seconds for all, for the longest; '' not measured
+    position TEXT NOT NULL DEFAULT ''   -- what it began with, as the game writes it; '' its own first position
 );
 CREATE INDEX games_by_players ON games (first, second);
 """
@@ -96,6 +98,8 @@ class StoredGame:
     """What a referee said, where one was asked; `outcome` is who won in the end."""
     thinking: tuple[Thinking, Thinking] | None = field(default=None, compare=False)
     """How long each side thought about its moves, where that was measured of either."""
+    position: str = ""
+    """What it began with, as `Game.text_to_position` reads it; empty for the game's own first position."""
 
     @property
     def forfeited(self) -> bool:
@@ -196,6 +200,7 @@ class Store:
                 *(int(game.resigned), game.line, game.seed, session),
                 "" if game.verdict is None else game.verdict.to_json(),
                 "" if game.thinking is None else json.dumps([astuple(side) for side in game.thinking]),
+                game.position,
             )
             for game in games
         ]
@@ -203,7 +208,8 @@ class Store:
             self._upgrade()
             self._database.executemany(
                 "INSERT INTO games (uid, first, second, opening, moves, outcome, reason, resigned, line, seed, session,"
-                " referee, thinking, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'))",
+                " referee, thinking, position, finished)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'))",
                 rows,
             )
 
@@ -211,11 +217,12 @@ class Store:
         """Every game, in the order they ended."""
         columns = "first, second, opening, moves, outcome, reason, resigned, line, seed"
         for row in self._database.execute(f"SELECT {columns}, {self._added()} FROM games ORDER BY id"):
-            first, second, opening, moves, outcome, reason, resigned, line, seed, said, thought = row
+            first, second, opening, moves, outcome, reason, resigned, line, seed, said, thought, position = row
             yield StoredGame(
                 *(first, second, opening, tuple(moves.split()), outcome, reason, bool(resigned), line, seed),
                 Verdict.from_json(said) if said else None,
                 _thinking_of(thought),
+                position,
             )
 
     def num_games(self) -> int:
@@ -258,7 +265,7 @@ class Store:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if kind != APPLICATION_ID:
                 raise GameError(f"{self.path}: expected a tournament's file, but it is another database")
-            if version not in (1, SCHEMA_VERSION):
+            if version not in range(1, SCHEMA_VERSION + 1):
                 raise GameError(
                     f"{self.path}: expected format {SCHEMA_VERSION}, got {version}; made by another version of Keima"
                 )
@@ -349,11 +356,11 @@ def _thinking_of(text: str) -> tuple[Thinking, Thinking] | None:
     return Thinking(*first), Thinking(*second)
 
 
-def line_digest(game: Game, actions: Iterable[int], opening: int) -> str:
+def line_digest(game: Game, actions: Iterable[int], opening: int, start_text: str = "") -> str:
     """A digest of a game's moves: equal for games that are the same from the end of their openings, however these
     came there.
     """
-    state, rest = game.new_state(), list(actions)
+    state, rest = game.text_to_position(start_text) if start_text else game.new_state(), list(actions)
     for action in rest[:opening]:
         game.kernels.play(state, action)
     return hashlib.blake2b(state.tobytes() + repr(rest[opening:]).encode(), digest_size=8).hexdigest()

@@ -20,11 +20,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from keima.agent.system.interrupts import stopped_in_order
 from keima.agent.system.processes import available_cores
 from keima.games.contract import DRAW, FIRST_WINS, SECOND_WINS, Game, GameError
-from keima.games.position import Position, position_after
 from keima.selfplay.tournament.arena import DEFAULT_CACHE_MB, DEFAULT_TABLES
 from keima.selfplay.tournament.driver import Driver, Finished
 from keima.selfplay.tournament.lineup import Entrant, choose_backends, enter, start_engines
-from keima.selfplay.tournament.openings import DEFAULT_PLIES, BookOpenings, Openings, RandomOpenings, check_plies
+from keima.selfplay.tournament.openings import (
+    DEFAULT_PLIES,
+    BookOpenings,
+    Opening,
+    Openings,
+    RandomOpenings,
+    actions_of,
+    begun,
+    check_plies,
+    start_text_of,
+)
 from keima.selfplay.tournament.ratings import check_anchors
 from keima.selfplay.tournament.referee import Referee
 from keima.selfplay.tournament.schedule import (
@@ -232,10 +241,11 @@ class Tournament:
 
     def _stored(self, finished: Finished) -> StoredGame:
         played, pairing = finished.played, finished.pairing
-        position = Position(self._game)
+        start = start_text_of(pairing.opening)
+        position = begun(self._game, (start,) if start else ())
         for action in played.actions:
             position.play(action)
-        opening = len(pairing.opening)
+        opening = len(actions_of(pairing.opening))
         return StoredGame(
             first=self._players[pairing.first].id,
             second=self._players[pairing.second].id,
@@ -244,7 +254,8 @@ class Tournament:
             outcome=played.outcome,
             reason=played.reason,
             resigned=played.resigned,
-            line=line_digest(self._game, played.actions, opening),
+            line=line_digest(self._game, played.actions, opening, start),
+            position=start,
             seed=played.task.seed,
             verdict=played.verdict,
             thinking=played.thinking if any(side.moves for side in played.thinking) else None,
@@ -378,13 +389,17 @@ def _sprt_schedule(settings: Settings, openings: Openings, results: Sequence[Res
 def _results(store: Store, players: Sequence[StoredPlayer]) -> list[Result]:
     """The games between these players, who have numbers in this order."""
     number = {player.id: i for i, player in enumerate(players)}
-    openings: dict[tuple[str, ...], tuple[int, ...]] = {}
+    openings: dict[tuple[str, ...], Opening] = {}
     results = []
     for game in store.games():
         if game.first in number and game.second in number:
-            moves = game.moves[: game.opening]
+            moves = (game.position, *game.moves[: game.opening])
             if moves not in openings:
-                openings[moves] = tuple(position_after(store.game, list(moves)).actions)
+                position = begun(store.game, (game.position,) if game.position else ())
+                for move in moves[1:]:
+                    position.play_text(move)
+                start = (position.start_text,) if position.start_text else ()
+                openings[moves] = (*start, *position.actions)
             results.append(Result(Pairing(number[game.first], number[game.second], openings[moves]), game.outcome))
     return results
 

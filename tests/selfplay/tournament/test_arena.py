@@ -344,7 +344,7 @@ def test_turns_with_playouts_get_shorter_where_playouts_take_long(monkeypatch):
 
 def test_what_is_no_opening():
     arena = Arena(games.load("tictactoe"), [PlayoutContestant(2)])
-    with pytest.raises(GameError, match="action 4 is not legal there"):
+    with pytest.raises(GameError, match="action 4 is not legal here"):
         arena.begin(GameTask(0, (0, 0), (4, 4), 0))
     with pytest.raises(GameError, match="the game is over after it"):
         arena.begin(GameTask(0, (0, 0), (0, 3, 1, 4, 2), 0))

@@ -6,7 +6,7 @@ import pytest
 from keima import games
 from keima.games.contract import DRAW, GameError
 from keima.games.position import Position, position_after
-from keima.selfplay.tournament.openings import BookOpenings, RandomOpenings, is_decided, parse_opening
+from keima.selfplay.tournament.openings import BookOpenings, RandomOpenings, begun, is_decided, parse_opening
 
 
 @pytest.mark.parametrize(("name", "plies"), [("connect4", 0), ("connect4", 1), ("connect4", 8), ("othello:6", 4)])
@@ -84,7 +84,7 @@ def test_a_book(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("4 4\n4 9\n", "line 2: illegal move '9'"),
+        ("4 4\n4 9\n", "line 2: '4 9': expected a position or moves; move 2: illegal move '9'"),
         ("# nothing\n", "expected an opening a line, got none"),
         ("1 2 1 2 1 2 1\n", "line 1: the game is over after these moves"),
     ],
@@ -102,3 +102,21 @@ def test_a_book_that_is_not_there_or_no_text(tmp_path):
     (tmp_path / "book.bin").write_bytes(np.arange(256, dtype=np.uint8).tobytes())
     with pytest.raises(GameError, match="it is not text"):
         BookOpenings(games.load("connect4"), tmp_path / "book.bin")
+
+
+def test_a_books_line_may_be_a_position(tmp_path):
+    game = games.load("connect4")
+    path = tmp_path / "book.txt"
+    text = "......./......./......./......./...O.../..XX... O"
+    path.write_text(f"44\n{text}\n")
+    book = BookOpenings(game, path)
+    assert (book[0], book[1]) == ((3, 3), (text,))
+    position = begun(game, (text, 1))
+    assert (position.start_text, position.actions) == (text, [1])
+    assert begun(game, (3, 3)).actions == [3, 3]
+    path.write_text("......./X X\n")
+    with pytest.raises(GameError, match=r"line 1: position .*: expected 6 rows"):
+        BookOpenings(game, path)
+    path.write_text("......./......./......./......./XXXX.../OOO.... O\n")
+    with pytest.raises(GameError, match="line 1"):
+        BookOpenings(game, path)

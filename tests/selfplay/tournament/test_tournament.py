@@ -12,7 +12,7 @@ import pytest
 
 from keima import games
 from keima.games.contract import FIRST_WINS, SECOND_WINS, GameError
-from keima.games.position import position_after
+from keima.games.position import Position, position_after
 from keima.selfplay import commands
 from keima.selfplay.tournament.report import parse_anchors, standings
 from keima.selfplay.tournament.store import Store
@@ -310,6 +310,25 @@ def test_games_that_repeat_are_counted(tmp_path):
     assert found.tally.repeated == 6
     assert found.notes[0].startswith("6 of 8 games repeat another one")
     assert "more plies of opening" in found.notes[1]
+
+
+def test_a_book_of_positions_from_both_sides_and_gone_on_with(tmp_path):
+    book, text = tmp_path / "book.txt", "XO./.../... X"
+    book.write_text(f"{text}\nb2 a1\n")
+    for games_a_pair in (4, 8):  # the second time the first games are known
+        _, stored = play(
+            tmp_path / "t.sqlite", "tictactoe", ["random", "rollout:5"], games=games_a_pair, book=str(book), seed=1
+        )
+        assert len(stored) == games_a_pair
+        assert sum(game.position == text for game in stored) == games_a_pair // 2
+        sides = {game.first for game in stored if game.position}
+        assert len(sides) == 2
+    for game in stored:
+        tictactoe = games.load("tictactoe")
+        position = Position.from_text(tictactoe, game.position) if game.position else Position(tictactoe)
+        for move in game.moves:
+            position.play_text(move)
+        assert position.outcome == game.outcome
 
 
 def test_two_files_are_put_together(tmp_path):
