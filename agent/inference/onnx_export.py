@@ -94,9 +94,7 @@ def export(checkpoint: Checkpoint) -> Exported:
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise GameError(
-            f"export needs {' and '.join(missing)}, which is not installed: pip install 'keima[export]'"
-        )
+        raise GameError(f"export needs {' and '.join(missing)}, which is not installed: pip install 'keima[export]'")
     if 4 * checkpoint.network.num_parameters > MAX_BYTES:
         raise GameError(f"export: expected at most {MAX_BYTES / 1e9:.1f} GB of weights: ONNX has room for no more")
     data = to_onnx(checkpoint)

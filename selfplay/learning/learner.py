@@ -158,8 +158,8 @@ class Learner:
         if self.muon is not None:
             self.muon.param_groups[0]["lr"] = options.muon_rate * self._rate_fraction
         torch._foreach_copy_(self._buffers_before, self._buffers)
-        tensors = {name: self._on_device(array) for name, array in batch._asdict().items()}
-        planes = tensors["planes"].contiguous(memory_format=torch.channels_last)
+        tensors = self.targets(batch)
+        planes = self._on_device(batch.planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._fast_bfloat16):
             if self.teacher is not None:
                 mix_in_answers(tensors, self.teacher, planes)
@@ -193,9 +193,23 @@ class Learner:
     def predict(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The EMA network's probabilities of win, draw and loss [n, 3], and of the legal actions [n, A]."""
         outputs: Outputs = self.ema_network(self._on_device(batch.planes))
-        legal = self._on_device(batch.legal)
-        policies = torch.softmax(outputs.policy.masked_fill(~legal, -1e9), 1)
+        policies = torch.softmax(outputs.policy.masked_fill(~self.targets(batch)["legal"], -1e9), 1)
         return torch.softmax(outputs.value, 1).cpu().numpy(), policies.cpu().numpy()
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """What the network learns from a batch, on the device, where policies [n, A] and legal moves become dense."""
+        own = {name: self._on_device(array) for name, array in batch._asdict().items() if name != "planes"}
+        actions, opponent_actions = own.pop("actions"), own.pop("opponent_actions")
+        own["legal"] = self._dense(actions, torch.ones_like(actions, dtype=torch.bool))
+        own["policy"] = self._dense(actions, own.pop("probabilities"))
+        own["opponent_policy"] = self._dense(opponent_actions, own.pop("opponent_probabilities"))
+        return own
+
+    def _dense(self, actions: Tensor, entries: Tensor) -> Tensor:
+        """Rows [n, A] with the entries [n, L] at their actions, 0 elsewhere; negative actions are none."""
+        count = self.game.num_actions
+        rows = entries.new_zeros(len(actions), count + 1)  # the last column takes what is of no action
+        return rows.scatter_(1, torch.where(actions < 0, count, actions.long()), entries)[:, :count]
 
     def _on_device(self, array: NDArray[Any]) -> Tensor:
         """For a GPU by way of pinned memory, from which it copies while the host goes on."""

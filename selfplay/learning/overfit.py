@@ -158,7 +158,7 @@ def positions_to_learn(game: Game, seed: int) -> tuple[Batch, int]:
         rows.add(state.tobytes())
     kept = np.array(list(chosen.values()))
     batch = Batch(*(array[kept] for array in batch))
-    return batch._replace(policy=_searched(game, np.array([states[i] for i in kept]), seed)), lookalikes
+    return batch.with_policy(_searched(game, np.array([states[i] for i in kept]), seed)), lookalikes
 
 
 def _state_at(game: Game, actions: NDArray[np.int32], start: int, ply: int) -> State:

@@ -120,7 +120,8 @@ class RunMonitor:
             self._losses = []
         if self._last_batch is not None:
             outcomes, policies = self._learner.predict(self._last_batch)
-            self._recent_batch = recent_batch(outcomes, self._last_batch.outcome, policies, self._last_batch.legal)
+            legal = self._last_batch.legal(policies.shape[1])
+            self._recent_batch = recent_batch(outcomes, self._last_batch.outcome, policies, legal)
             self._calibration = calibration(outcomes, self._last_batch.outcome)
 
     def saved(self, evaluations: int) -> None:

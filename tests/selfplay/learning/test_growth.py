@@ -197,18 +197,18 @@ def test_steps_may_bring_the_growth_too():
 def test_the_teachers_answers_are_half_of_the_targets():
     game, batch = games.load("tictactoe"), batches(1)[0]
     teacher = used_network(game).eval()
-    before = batch.policy.copy()
-    targets = {name: torch.from_numpy(array) for name, array in batch._asdict().items()}
-    mix_in_answers(targets, teacher, targets["planes"])
-    outputs = teacher(targets["planes"])
+    targets, planes = make_learner().targets(batch), torch.from_numpy(batch.planes)
+    before = targets["policy"].clone().numpy()
+    mix_in_answers(targets, teacher, planes)
+    outputs = teacher(planes)
     logits = outputs.policy.detach().numpy().astype(float)
-    for i in range(len(batch.policy)):
-        answers = np.exp(logits[i]) * batch.legal[i]
+    for i in range(len(planes)):
+        answers = np.exp(logits[i]) * batch.legal(game.num_actions)[i]
         expected = (1 - TEACHER_SHARE) * before[i] + TEACHER_SHARE * answers / answers.sum()
         np.testing.assert_allclose(targets["policy"][i], expected, atol=1e-5)
     outcome = torch.softmax(outputs.value, 1).detach().numpy()
     np.testing.assert_allclose(targets["outcome"], 0.5 * batch.outcome + 0.5 * outcome, atol=1e-5)
-    np.testing.assert_array_equal(batch.policy, before)  # the batch is as it was
+    np.testing.assert_array_equal(batch.policy(game.num_actions), before)  # the batch is as it was
 
 
 @pytest.mark.parametrize("muon_rate", [0.0, 0.05])

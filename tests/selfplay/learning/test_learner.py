@@ -63,8 +63,8 @@ def distinct_positions(name, size):
     return Batch(*(array[np.sort(first)[:size]] for array in batch))
 
 
-def tensors_of(batch):
-    return {name: torch.from_numpy(array) for name, array in batch._asdict().items()}
+def dense(learner, batch):
+    return {name: tensor.numpy() for name, tensor in learner.targets(batch).items()}
 
 
 def state_of(learner):
@@ -112,7 +112,10 @@ def test_the_averaged_network_learns_too():
     for _ in range(100):
         learner.train(batch)
     outcomes, policies = learner.predict(batch)
-    kl = (batch.policy * (np.log(np.maximum(batch.policy, 1e-30)) - np.log(policies + 1e-30))).sum(1)
+    kl = (
+        dense(learner, batch)["policy"]
+        * (np.log(np.maximum(dense(learner, batch)["policy"], 1e-30)) - np.log(policies + 1e-30))
+    ).sum(1)
     assert kl.mean() < 0.1
     assert (outcomes.argmax(1) == batch.outcome.argmax(1)).mean() > 0.9
 
@@ -132,32 +135,33 @@ def test_one_seed_one_training():
 # --- losses
 
 
-def random_outputs(batch, seed=0):
+def random_outputs(learner, batch, seed=0):
     random = torch.Generator().manual_seed(seed)
     return Outputs(
-        torch.randn(batch.policy.shape, generator=random).requires_grad_(),
+        torch.randn((len(batch.planes), learner.game.num_actions), generator=random).requires_grad_(),
         torch.randn(batch.outcome.shape, generator=random).requires_grad_(),
         torch.rand(batch.ownership.shape, generator=random) * 2 - 1,
         torch.randn(batch.score.shape, generator=random),
         torch.rand(batch.score.shape, generator=random) + 0.01,
-        torch.randn(batch.policy.shape, generator=random),
-        torch.randn(batch.policy.shape, generator=random),
+        torch.randn((len(batch.planes), learner.game.num_actions), generator=random),
+        torch.randn((len(batch.planes), learner.game.num_actions), generator=random),
     )
 
 
 def test_losses_by_hand():
     learner = make_learner("othello:4")
     batch = batches_of("othello:4", 1, replies=True)[0]
-    assert batch.opponent_policy.any(1).any()
-    assert not batch.opponent_policy.any(1).all()
-    outputs = random_outputs(batch)
-    parts = learner._losses(outputs, tensors_of(batch))
+    known = dense(learner, batch)
+    assert known["opponent_policy"].any(1).any()
+    assert not known["opponent_policy"].any(1).all()
+    outputs = random_outputs(learner, batch)
+    parts = learner._losses(outputs, learner.targets(batch))
     policy = value = ownership = score = reply = soft_policy = 0.0
     for i in range(32):
-        legal = np.flatnonzero(batch.legal[i])
+        legal = np.flatnonzero(known["legal"][i])
         logits = outputs.policy.detach().numpy()[i, legal].astype(float)
         own = np.exp(logits) / np.exp(logits).sum()
-        policy += sum(t * math.log(t / p) for t, p in zip(batch.policy[i, legal], own, strict=True) if t > 0)
+        policy += sum(t * math.log(t / p) for t, p in zip(known["policy"][i, legal], own, strict=True) if t > 0)
         wdl = np.exp(outputs.value.detach().numpy()[i].astype(float))
         value -= float((batch.outcome[i] * np.log(wdl / wdl.sum())).sum())
         ownership += float(((outputs.ownership[i].numpy() - batch.ownership[i]) ** 2).mean())
@@ -167,8 +171,8 @@ def test_losses_by_hand():
         score -= math.log(2 * math.sinh(h)) - float(np.logaddexp.reduce([x, -x, h, -h]))
         foreseen = np.exp(outputs.reply[i].numpy().astype(float))
         foreseen /= foreseen.sum()  # over all actions
-        reply += sum(t * math.log(t / p) for t, p in zip(batch.opponent_policy[i], foreseen, strict=True) if t > 0)
-        soft = batch.policy[i, legal].astype(float) ** 0.25
+        reply += sum(t * math.log(t / p) for t, p in zip(known["opponent_policy"][i], foreseen, strict=True) if t > 0)
+        soft = known["policy"][i, legal].astype(float) ** 0.25
         own = np.exp(outputs.soft_policy[i].numpy()[legal].astype(float))
         pairs = zip(soft / soft.sum(), own / own.sum(), strict=True)
         soft_policy += sum(t * math.log(t / p) for t, p in pairs if t > 0)
@@ -180,26 +184,32 @@ def test_losses_by_hand():
 def test_policy_loss_is_zero_where_the_network_says_the_target():
     learner = make_learner("connect4")
     batch = batches_of("connect4", 1)[0]
-    outputs = random_outputs(batch)
-    said = torch.softmax(outputs.policy.masked_fill(~torch.from_numpy(batch.legal), -math.inf), 1).detach().numpy()
-    parts = learner._losses(outputs, tensors_of(batch._replace(policy=said)))
+    outputs = random_outputs(learner, batch)
+    said = (
+        torch.softmax(outputs.policy.masked_fill(~torch.from_numpy(dense(learner, batch)["legal"]), -math.inf), 1)
+        .detach()
+        .numpy()
+    )
+    parts = learner._losses(outputs, learner.targets(batch.with_policy(said)))
     assert parts["policy"].item() == pytest.approx(0, abs=1e-6)
-    one_hot = np.eye(7, dtype=np.float32)[batch.policy.argmax(1)]
+    one_hot = np.eye(7, dtype=np.float32)[dense(learner, batch)["policy"].argmax(1)]
     sure = outputs._replace(policy=torch.from_numpy(one_hot * 100))
-    assert learner._losses(sure, tensors_of(batch._replace(policy=one_hot)))["policy"].item() == pytest.approx(0)
+    assert learner._losses(sure, learner.targets(batch.with_policy(one_hot)))["policy"].item() == pytest.approx(0)
 
 
 def test_illegal_moves_have_no_part_in_the_policy():
     learner = make_learner("othello:4")
     batch = batches_of("othello:4", 1)[0]
-    outputs = random_outputs(batch)
-    learner._losses(outputs, tensors_of(batch))["policy"].backward()
-    assert not outputs.policy.grad[~torch.from_numpy(batch.legal)].any()
-    several = torch.from_numpy(batch.legal & (batch.legal.sum(1, keepdims=True) > 1))
+    outputs = random_outputs(learner, batch)
+    learner._losses(outputs, learner.targets(batch))["policy"].backward()
+    assert not outputs.policy.grad[~torch.from_numpy(dense(learner, batch)["legal"])].any()
+    several = torch.from_numpy(
+        dense(learner, batch)["legal"] & (dense(learner, batch)["legal"].sum(1, keepdims=True) > 1)
+    )
     assert outputs.policy.grad[several].abs().min() > 0
-    raised = outputs.policy.detach().masked_fill(~torch.from_numpy(batch.legal), 50.0)
-    before = learner._losses(outputs, tensors_of(batch))["policy"]
-    after = learner._losses(outputs._replace(policy=raised), tensors_of(batch))["policy"]
+    raised = outputs.policy.detach().masked_fill(~torch.from_numpy(dense(learner, batch)["legal"]), 50.0)
+    before = learner._losses(outputs, learner.targets(batch))["policy"]
+    after = learner._losses(outputs._replace(policy=raised), learner.targets(batch))["policy"]
     assert after.item() == pytest.approx(before.item())
 
 
@@ -239,7 +249,7 @@ def test_the_heads_that_teach_learn(name):
     total = losses[-1].policy + 1.5 * losses[-1].value + 0.15 * losses[-1].opponent_policy + 2 * losses[-1].soft_policy
     total += 1.5 * losses[-1].ownership + 0.1 * losses[-1].score
     assert losses[-1].total == pytest.approx(total, rel=1e-4)
-    assert learner.predict(batch)[1].shape == batch.policy.shape
+    assert learner.predict(batch)[1].shape == (len(batch.planes), learner.game.num_actions)
 
 
 def test_a_softened_policy_by_hand():
@@ -357,7 +367,7 @@ def test_the_average_is_the_moving_average_of_the_steps():
     assert not any(parameter.requires_grad for parameter in learner.ema_network.parameters())
 
 
-@pytest.mark.parametrize("field", ["planes", "policy", "outcome"])
+@pytest.mark.parametrize("field", ["planes", "probabilities", "outcome"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_batch_with_nan_changes_no_weight(field, value):
     learner = make_learner()
@@ -386,13 +396,13 @@ def test_judge_gives_the_averaged_networks_probabilities():
     assert outcomes.dtype == policies.dtype == np.float32
     np.testing.assert_allclose(outcomes.sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(policies.sum(1), 1, atol=1e-5)
-    assert not policies[~batch.legal].any()
+    assert not policies[~dense(learner, batch)["legal"]].any()
     with torch.no_grad():
         outputs = learner.ema_network(torch.from_numpy(batch.planes))
     np.testing.assert_allclose(outcomes, torch.softmax(outputs.value, 1), atol=1e-5)
     logits = outputs.policy.numpy()
     for i in range(32):
-        own = np.exp(logits[i]) * batch.legal[i]
+        own = np.exp(logits[i]) * dense(learner, batch)["legal"][i]
         np.testing.assert_allclose(policies[i], own / own.sum(), atol=1e-5)
     before = state_of(learner)
     learner.predict(batch)

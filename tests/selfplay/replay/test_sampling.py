@@ -10,7 +10,7 @@ from keima import games
 from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS
 from keima.selfplay.actors.generation import SelfPlay
 from keima.selfplay.config.schema import SearchConfig, SelfplayConfig
-from keima.selfplay.replay.sampling import Sampler, half_to_float, turn
+from keima.selfplay.replay.sampling import NO_ACTION, Sampler, half_to_float
 from keima.selfplay.replay.segment import HAS_POLICY_TARGET, RANDOM_OPENING, Segment
 from keima.selfplay.replay.window import WHOLE_WEIGHT, ReplayWindow
 from tests.selfplay.naive import LinearEvaluator, games_of, naive_sample
@@ -83,13 +83,13 @@ def test_every_sample_is_its_slow_twin(name, value_mix, decay, score_weight):
             game, taken_apart[index], own_ply, symmetries[turned], value_mix, decay, score_weight
         )
         np.testing.assert_array_equal(batch.planes[i], planes)
-        np.testing.assert_allclose(batch.policy[i], policy, atol=1e-6)
-        np.testing.assert_array_equal(batch.legal[i], legal)
+        np.testing.assert_allclose(batch.policy(game.num_actions)[i], policy, atol=1e-6)
+        np.testing.assert_array_equal(batch.legal(game.num_actions)[i], legal)
         np.testing.assert_allclose(batch.outcome[i], outcome, atol=1e-6)
         np.testing.assert_array_equal(batch.ownership[i], owners)
         assert batch.score[i] == pytest.approx(points)
-        np.testing.assert_allclose(batch.opponent_policy[i], reply, atol=1e-6)
-    known = batch.opponent_policy.any(1)
+        np.testing.assert_allclose(batch.opponent_policy(game.num_actions)[i], reply, atol=1e-6)
+    known = batch.opponent_policy(game.num_actions).any(1)
     assert known.any()
     assert not known.all()
 
@@ -98,18 +98,18 @@ def test_every_sample_is_its_slow_twin(name, value_mix, decay, score_weight):
 def test_targets_are_distributions_over_what_is_legal(name):
     game, segment = play(name)
     batch = Sampler(game, seed=1, value_mix=0.3).draw(window_of(segment), step=0, size=300)
-    np.testing.assert_allclose(batch.policy.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(batch.policy(game.num_actions).sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(batch.outcome.sum(1), 1, atol=1e-6)
-    assert (batch.policy >= 0).all()
+    assert (batch.policy(game.num_actions) >= 0).all()
     assert (batch.outcome >= 0).all()
-    assert not batch.policy[~batch.legal].any()
-    assert batch.legal.any(1).all()
+    assert not batch.policy(game.num_actions)[~batch.legal(game.num_actions)].any()
+    assert batch.legal(game.num_actions).any(1).all()
     if not game.has_ownership:
         assert not batch.ownership.any()
     if not game.has_score:
         assert not batch.score.any()
-    for array, dtype in zip(batch, (np.float32, np.float32, np.bool_, *[np.float32] * 4), strict=True):
-        assert array.dtype == dtype
+    for name, array in batch._asdict().items():
+        assert array.dtype == (np.int32 if name.endswith("actions") else np.float32)
         assert array.flags.c_contiguous
 
 
@@ -131,8 +131,9 @@ def test_a_turned_sample_is_the_sample_of_the_turned_game(name):
         sampler = Sampler(game, seed=1)
         by_symmetry = sampler.fill(window_of(segment), plies, np.full(len(plies), number))
         replayed = sampler.fill(window_of(turned), plies, np.zeros(len(plies), np.int64))
-        for field in ("planes", "legal", "ownership", "score", "outcome"):
+        for field in ("planes", "ownership", "score", "outcome"):
             np.testing.assert_array_equal(getattr(by_symmetry, field), getattr(replayed, field))
+        np.testing.assert_array_equal(by_symmetry.legal(game.num_actions), replayed.legal(game.num_actions))
         compared += 1
     assert compared >= 2
 
@@ -376,8 +377,8 @@ def test_the_policy_target_sits_on_its_actions():
     segment = segment_of(game, [0, 1, 0, 1, 0, 1, 0])
     segment = dataclasses.replace(segment, policies=np.tile(np.array([1, 2, 4, 0, 0, 8, 1], np.float16) / 16, 7))
     batch = Sampler(game, seed=0).fill(window_of(segment), np.array([3, 3]), np.array([0, 1]))
-    np.testing.assert_array_equal(batch.policy[0] * 16, [1, 2, 4, 0, 0, 8, 1])
-    np.testing.assert_array_equal(batch.policy[1] * 16, [1, 8, 0, 0, 4, 2, 1])
+    np.testing.assert_array_equal(batch.policy(game.num_actions)[0] * 16, [1, 2, 4, 0, 0, 8, 1])
+    np.testing.assert_array_equal(batch.policy(game.num_actions)[1] * 16, [1, 8, 0, 0, 4, 2, 1])
 
 
 def test_the_reply_is_the_next_plys_target():
@@ -391,8 +392,10 @@ def test_the_reply_is_the_next_plys_target():
     expected = np.zeros((7, 7))
     for ply in (0, 1, 3, 4, 5):  # not before the random move, nor after the last one
         expected[ply, 6 - (ply + 1) if mirrored[ply] else ply + 1] = 1
-    np.testing.assert_array_equal(batch.opponent_policy, expected)
-    np.testing.assert_array_equal(Sampler(game, seed=0).fill(window_of(segment), plies, mirrored).opponent_policy, 0)
+    np.testing.assert_array_equal(batch.opponent_policy(game.num_actions), expected)
+    without = Sampler(game, seed=0).fill(window_of(segment), plies, mirrored)
+    assert not without.opponent_policy(7).any()
+    assert (without.opponent_actions == NO_ACTION).all()
 
 
 TWICE = '''
@@ -445,7 +448,7 @@ def test_a_second_move_of_the_same_side_is_no_reply(tmp_path):
     game = games.load(str(tmp_path / "twice.py"))
     window = window_of(segment_of(game, list(range(8))))
     batch = Sampler(game, seed=0, replies=True).fill(window, np.arange(8), np.zeros(8, np.int64))
-    assert batch.opponent_policy.any(1).tolist() == [True, False] * 3 + [True, False]  # A BB AA BB A
+    assert batch.opponent_policy(game.num_actions).any(1).tolist() == [True, False] * 3 + [True, False]  # A BB AA BB A
 
 
 def test_a_target_that_float16_rounded_is_made_whole():
@@ -456,8 +459,8 @@ def test_a_target_that_float16_rounded_is_made_whole():
         window_of(dataclasses.replace(segment, policies=np.tile(rough, 7))), np.array([2]), np.array([0])
     )
     exact = rough.astype(np.float64)
-    np.testing.assert_allclose(batch.policy[0], exact / exact.sum(), rtol=1e-6)
-    assert batch.policy[0, 4] > 0
+    np.testing.assert_allclose(batch.policy(game.num_actions)[0], exact / exact.sum(), rtol=1e-6)
+    assert batch.policy(game.num_actions)[0, 4] > 0
 
 
 def test_random_openings_are_replayed_but_not_drawn():
@@ -480,9 +483,3 @@ def test_half_to_float_is_numpys_for_every_half():
     assert len(halves) == 31 * 1024
     found = [half_to_float(int(bits)) for bits in halves]
     np.testing.assert_array_equal(found, halves.view(np.float16).astype(np.float64))
-
-
-def test_turn_is_the_contracts_definition():
-    row = np.array([10.0, 11, 12, 13], np.float32)
-    turn(row, np.array([2, 0, 3, 1]))
-    assert row.tolist() == [12, 10, 13, 11]
