@@ -1,4 +1,4 @@
-"""When a player passes and when it resigns, in games that end by agreement after passes: Go.
+"""When a player passes, in games that end by agreement after passes: Go.
 
 A search under rules by which every stone on the board counts knows how to win, but not when to stop: all moves of a won
 game are as good, in its own territory, too. The policy chooses among moves that change nothing. Where area counts:
@@ -44,49 +44,10 @@ AGREED_OWNER = 0.5
 needs no move."""
 SURE_VALUE = 0.8
 """And the search as sure as this who wins; in [-1, 1]."""
-HOPELESS_MOVES = 3
-"""So many moves of one's own in a row are hopeless before a game is given up."""
-
-
-class ResignationPolicy:
-    """What a player remembers of a game that goes badly."""
-
-    def __init__(self, threshold: float) -> None:
-        """threshold: the probability of winning below which a position is hopeless; 0 never gives up."""
-        self._hopeless_value = 2 * threshold - 1
-        self._threshold = threshold
-        self._actions: list[int] = []
-        self._values: dict[int, float] = {}  # of positions in which one had to move, by their plies
-        self._asked = self._actions, self._values  # the same with the position that was asked about last
-
-    @property
-    def has_end(self) -> bool:
-        return self._threshold > 0
-
-    def is_over(self, position: Position, value: float | None) -> bool:
-        """Whether this position, of this value in [-1, 1] for the side to move, is one hopeless move too many.
-
-        It becomes one of them by `count`: who only looks at a position has not moved in it.
-        """
-        self._asked = self._actions, self._values
-        if not self._threshold or value is None:
-            return False
-        actions = position.actions
-        follows = actions[: len(self._actions)] == self._actions  # else another game, or moves taken back
-        values = {**(self._values if follows else {}), len(actions): value}
-        self._asked = actions.copy(), values
-        movers = [*position.movers(), position.player]
-        own = [ply for ply in sorted(values) if movers[ply] == position.player]
-        last = own[-HOPELESS_MOVES:]
-        return len(last) == HOPELESS_MOVES and all(values[ply] < self._hopeless_value for ply in last)
-
-    def count(self) -> None:
-        """A move is made in the position that `is_over` was asked about last."""
-        self._actions, self._values = self._asked
 
 
 class PassPolicy:
-    """When to pass; see the module's docstring. `None` from `pass_policy_of` for games without such manners."""
+    """When to pass; see the module's docstring. `None` from `pass_policy_of` for other games."""
 
     def __init__(self, game: Any, territory: Territory | None) -> None:
         """territory: who judges what is settled; without, only what is certain counts."""

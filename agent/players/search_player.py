@@ -20,7 +20,8 @@ from keima.agent.contracts.thinking import (
     Thinker,
 )
 from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, win_draw_loss
-from keima.agent.players.pass_policy import ResignationPolicy, pass_policy_of
+from keima.agent.players.pass_policy import pass_policy_of
+from keima.agent.players.resignation_policy import ResignationPolicy
 from keima.games.contract import ONGOING, Game
 from keima.games.position import Position
 
