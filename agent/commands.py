@@ -187,38 +187,11 @@ def gtp(
         seed: Seeds players that use chance.
         gtp_version: The answer to the command `version`; Lizzie refuses what is below 0.15, as Leela Zero counts.
     """
-    from keima.agent.contracts.player import Player
-    from keima.agent.contracts.player_spec import parse
-    from keima.agent.contracts.thinking import Limit, Thinker
     from keima.agent.go.rules import match_game
-    from keima.agent.players.factory import default_player, make_player
-    from keima.agent.players.search_player import SearchPlayer
     from keima.agent.protocols.gtp.engine import GtpEngine, serve
     from keima.agent.protocols.gtp.input_lines import StreamLines
-    from keima.agent.protocols.gtp.move_commands import RESIGN_BELOW
+    from keima.agent.protocols.gtp.player import MatchPlayers
     from keima.games import load
-    from keima.games.contract import Game
-    from keima.games.position import Position
-
-    chosen = _only_one_of(model, opponent)
-    # What was asked for holds whatever the time settings allow; without it they alone say how long a move takes.
-    asked: dict[str, Any] = {"simulations": simulations, "seconds": seconds}
-    if chosen is not None:
-        asked |= parse(chosen).options
-
-    def player_for(game: Game) -> Player:
-        limits: dict[str, Any] = {"simulations": simulations, "seconds": seconds}
-        if chosen is not None:
-            player = make_player(chosen, game, **limits, seed=seed)
-        else:
-            player, introduction = default_player(game, **limits, seed=seed)
-            log(introduction)
-        if isinstance(player, SearchPlayer) and game.name == "go" and "resign" not in asked:
-            player.resign_below(RESIGN_BELOW)
-        if isinstance(player, Thinker):  # what compiles on first use does so before a clock runs
-            player.think(Position(game), Limit(simulations=1))
-            player.forget()
-        return player
 
     def log(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -227,12 +200,19 @@ def gtp(
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    loaded = match_game(load(game), game)
-    limits: dict[str, Any] = {"simulations": asked["simulations"], "seconds": asked["seconds"]}
-    engine = GtpEngine(loaded, player_for, **limits, log=log, version=gtp_version)
+    players = MatchPlayers(_only_one_of(model, opponent), simulations, seconds, seed, log)
+    engine = GtpEngine(
+        match_game(load(game), game),
+        players.player_for,
+        simulations=players.simulations,
+        seconds=players.seconds,
+        log=log,
+        version=gtp_version,
+    )
     try:
         if sys.stdin is not None:
-            serve(engine, StreamLines(sys.stdin.buffer), write)
+            with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
+                serve(engine, StreamLines(unbuffered), write)
     finally:
         engine.close()
 

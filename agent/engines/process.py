@@ -10,15 +10,17 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
 from typing import IO
 
 from keima.agent.engines import EngineError, Fault, program_and_arguments
+from keima.agent.system.line_stream import lines_of
 
 MAX_LINE = 1 << 20
 """Bytes of a line on stdout; what is longer is cut."""
 MAX_WAITING_LINES = 10_000
 """Lines on stdout that are kept while nobody asks; after that the engine has to wait."""
+MAX_COMPLAINT = 500
+"""Bytes of a line on stderr; what is longer is cut."""
 KEPT_COMPLAINTS = 20
 """Lines of stderr that are kept."""
 EXIT_S = 1.0
@@ -199,8 +201,8 @@ def _read_lines(stream: IO[bytes], lines: "queue.Queue[str | None]", closing: th
                 return
 
     with stream:
-        for line in _split(stream, MAX_LINE):
-            put(line)
+        for line in lines_of(stream, MAX_LINE):
+            put(_text(line))
             if closing.is_set():
                 return
     put(None)
@@ -208,21 +210,11 @@ def _read_lines(stream: IO[bytes], lines: "queue.Queue[str | None]", closing: th
 
 def _read_complaints(stream: IO[bytes], complaints: deque[str]) -> None:
     with stream:
-        for line in _split(stream, 500):
-            complaints.append(line)
+        complaints.extend(map(_text, lines_of(stream, MAX_COMPLAINT)))
 
 
-def _split(stream: IO[bytes], max_line: int) -> Iterator[str]:
-    """The lines of an unbuffered stream, each cut at `max_line` bytes; memory stays bounded whatever it holds."""
-    line = b""
-    while chunk := stream.read(1 << 16):
-        *ended, rest = chunk.split(b"\n")
-        for part in ended:
-            yield (line + part)[:max_line].decode(errors="replace").rstrip("\r")
-            line = b""
-        line = (line + rest)[:max_line]
-    if line:
-        yield line.decode(errors="replace").rstrip("\r")
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")
 
 
 def _signal_name(number: int) -> str:

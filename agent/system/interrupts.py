@@ -7,6 +7,7 @@ import termios
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 """The exit code of what was interrupted, as shells give it."""
@@ -75,7 +76,7 @@ def _leave_it_to_the_watcher(number: int, frame: FrameType | None) -> None:
     """Handles SIGINT: only what Python handles is written to the pipe."""
 
 
-def _watch(reader: int, modes: list | None) -> None:
+def _watch(reader: int, modes: list[Any] | None) -> None:
     """Ends the process when the number of SIGINT is read; returns on `_NO_SIGNAL`."""
     while (number := os.read(reader, 1)) != _NO_SIGNAL:
         if number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _leave_it_to_the_watcher:
@@ -86,7 +87,7 @@ def _watch(reader: int, modes: list | None) -> None:
             os._exit(INTERRUPTED)
 
 
-def _terminal_modes() -> list | None:
+def _terminal_modes() -> list[Any] | None:
     """How the terminal on stdin treats what is typed; None where there is none."""
     try:
         return termios.tcgetattr(0)
@@ -94,7 +95,7 @@ def _terminal_modes() -> list | None:
         return None
 
 
-def _restore_terminal(modes: list | None) -> None:
+def _restore_terminal(modes: list[Any] | None) -> None:
     """Undoes what editing a line does to the terminal: no echo, no line by line."""
     with contextlib.suppress(OSError, termios.error):
         # Not from the background, where the terminal is someone else's and setting it would stop the process.

@@ -131,6 +131,26 @@ def test_play_takes_the_newest_net_under_runs(checkpoint):
     assert done.stdout.count("X plays") == 2
 
 
+def test_gtp_ends_at_quit_though_its_input_stays_open(tmp_path):
+    """As under a GUI or a match runner, which wait for the engine to end before they close its input."""
+    process = subprocess.Popen(
+        [KEIMA, "gtp", "tictactoe", "--opponent", "rollout:10"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        process.stdin.write(b"1 name\ngenmove b\n2 quit\n")
+        process.stdin.flush()
+        assert process.wait(HANGS_S) == 0
+        assert process.stderr.read() == b""
+        assert process.stdout.read().endswith(b"=2\n\n")
+
+
 def test_gtp_with_a_net(checkpoint):
     typed = "1 name\ngenmove b\n\nshowboard\nquit\nname\n"
     done = keima("gtp", "connect4", "--model", checkpoint, "--simulations", 0, folder=checkpoint.parent, typed=typed)

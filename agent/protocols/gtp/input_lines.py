@@ -2,7 +2,9 @@
 
 import queue
 import threading
-from typing import BinaryIO, Protocol
+from typing import Protocol
+
+from keima.agent.system.line_stream import RawStream, lines_of
 
 MAX_LINE = 1 << 16
 """Bytes of a line; what is longer is cut. No command comes near it."""
@@ -24,10 +26,13 @@ class Lines(Protocol):
 
 
 class StreamLines:
-    """The lines of a stream of bytes."""
+    """The lines of a stream of bytes, without their ends."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Begins to read, in a thread that does not keep the interpreter from ending."""
+    def __init__(self, stream: RawStream) -> None:
+        """Begins to read, in a thread that does not keep the interpreter from ending.
+
+        `stream`: not a buffered one, whose lock the thread would still hold when the interpreter ends, which aborts it.
+        """
         self._queue: queue.Queue[str | None] = queue.Queue(MAX_WAITING)
         self._peeked: list[str | None] = []
         threading.Thread(target=self._read, args=(stream,), name="gtp input", daemon=True).start()
@@ -43,12 +48,9 @@ class StreamLines:
     def is_ready(self) -> bool:
         return bool(self._peeked) or not self._queue.empty()
 
-    def _read(self, stream: BinaryIO) -> None:
+    def _read(self, stream: RawStream) -> None:
         try:
-            while line := stream.readline(MAX_LINE):
-                cut = line
-                while cut and not cut.endswith(b"\n"):  # the rest of a line that is too long
-                    cut = stream.readline(MAX_LINE)
+            for line in lines_of(stream, MAX_LINE):
                 # Bytes that are no text are the protocol's business, which drops or refuses them.
                 self._queue.put(line.decode(errors="replace"))
         except (OSError, ValueError):  # closed under way

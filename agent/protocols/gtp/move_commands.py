@@ -14,9 +14,6 @@ from keima.agent.protocols.gtp.syntax import GtpError
 from keima.games.contract import ONGOING, Game, GameError
 from keima.games.position import Position
 
-RESIGN_BELOW = 0.03
-"""The winning probability below which Go is given up, where the player was told nothing of it."""
-
 
 class Mover:
     """Has the table's player move."""

@@ -13,6 +13,8 @@ from keima.games.contract import GameError
 
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 COLOUR_NAMES = ("black", "white")
+MAX_KOMI = 1000
+"""Points; more than any board has, so that with either of the ends everything is decided."""
 INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -57,6 +59,8 @@ def komi_of(text: str) -> float:
         raise GtpError("komi not a float") from None
     if not math.isfinite(value):
         raise GtpError("komi not a float")
+    if abs(value) > MAX_KOMI:
+        raise GtpError(f"expected a komi from {-MAX_KOMI} to {MAX_KOMI}, got {text[:40]}")
     return value
 
 

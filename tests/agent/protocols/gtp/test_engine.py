@@ -70,6 +70,10 @@ def test_connect4():
         =
         > komi lots
         ? komi not a float
+        > komi 1e9
+        ? expected a komi from -1000 to 1000, got 1e9
+        > komi -1000.5
+        ? expected a komi from -1000 to 1000, got -1000.5
         > play black 4
         =
         > PLAY black 4
