@@ -26,8 +26,8 @@ from keima.selfplay.experiments.trial import Measurement, Result, Trial, measure
 class Ablation:
     """The trials of an ablation; see `keima.selfplay.experiments.sweep.TrialSource`.
 
-    Seed by seed, every variant with each: what drifts on the machine meanwhile meets all of them alike, and an
-    ablation that is not yet done compares all variants.
+    All variants are trained with one seed before the next seed begins. So whatever drifts on the machine meanwhile
+    affects all variants alike, and an ablation that is not yet done compares all variants.
     """
 
     def __init__(self, folder: Path, config: SweepConfig) -> None:
@@ -143,7 +143,7 @@ ELO = Unit(factor=1, digits=0, is_relative=True, against_base=f"Elo against {BAS
 
 
 def shares_of(results: Sequence[Result], simulations: Sequence[int]) -> Figures:
-    """What trials that did not fail have measured themselves."""
+    """The strengths that trials which did not fail have measured themselves."""
     return {n: {r.trial: _share(r.measured(n)) for r in results} for n in simulations}
 
 
@@ -232,7 +232,7 @@ def difference(measured: Sequence[Estimate], base: Sequence[Estimate], spread: f
 
 
 def student_quantile(freedom: int) -> float:
-    """What Student's t stays within, either side of 0, in 95 % of cases; `freedom` degrees of freedom, at least 1."""
+    """The 97.5 % quantile of Student's t with `freedom` degrees of freedom, at least 1."""
     low, high = 0.0, math.pi / 2  # of atan(t / sqrt(freedom))
     for _ in range(60):
         middle = (low + high) / 2

@@ -366,7 +366,7 @@ def _option(config: TrainConfig, key: str) -> Any:
 
 
 def _remove_large_files(folder: Path) -> None:
-    """Leaves of a trial that is done its net, its config and what it reported."""
+    """Deletes all files of a finished trial but its net, its config and its reports."""
     for name in ("games", "weights", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / STATE_FILE).unlink(missing_ok=True)

@@ -252,7 +252,7 @@ def run_trial(folder: Path) -> bool:
 
 
 def _end_with(stdin: int) -> None:
-    """Ends the process when `stdin` does: the sweep that holds its other end is gone, and a trial loses nothing."""
+    """Ends the process when `stdin` ends: the sweep that holds its other end is gone, and the trial loses nothing."""
     while os.read(stdin, 1):
         pass
     os._exit(INTERRUPTED)

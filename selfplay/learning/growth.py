@@ -23,9 +23,10 @@ TEACHER_SHARE = 0.5
 
 
 def grow(network: Network, game: Game, config: NetworkConfig, seed: int) -> Network:
-    """A network of this config, no size of it smaller, that says what `network` says.
+    """A network of this config, in no size smaller than `network`, that answers what `network` answers.
 
-    Heads that only teach may be left out or begin anew. The same seed makes the same one. In training mode, on the CPU.
+    Heads that only teach may be left out or begin anew. The same seed makes the same network. It is in training mode,
+    on the CPU.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

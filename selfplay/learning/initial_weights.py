@@ -24,8 +24,8 @@ keima.selfplay.learning.growth."""
 def grown_for_start(config: TrainConfig) -> TrainConfig:
     """The config for a run that begins with `config.start_from`.
 
-    Where that net is too large for the network that the run would begin with, but not for what this grows to, the run
-    begins with the grown one and grows no more. Raises GameError where there is no such net.
+    Where that net is larger than the network that the run would begin with, but not larger than what that grows to, the
+    run begins with the grown network and grows no more. Raises GameError where there is no such net.
     """
     if not (config.start_from and config.growth.at_progress):
         return config
@@ -38,7 +38,7 @@ def grown_for_start(config: TrainConfig) -> TrainConfig:
 
 
 def load_start(config: TrainConfig) -> Checkpoint | None:
-    """The net that a new run with this config begins with; None where it begins with none.
+    """The net that a new run with this config begins with; None where it begins with random weights.
 
     Raises GameError where it is no net of the game, or its network cannot become the config's.
     """
@@ -60,7 +60,7 @@ def keep_start(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def kept_start(config: TrainConfig, folder: Path) -> Checkpoint | None:
-    """The net that the run in `folder` began with; None where it began with none. Raises CheckpointError."""
+    """The net that the run in `folder` began with; None where it began with random weights. Raises CheckpointError."""
     return load_checkpoint(folder / START_FILE, load(config.game)) if config.start_from else None
 
 
@@ -71,13 +71,13 @@ def in_words(checkpoint: Checkpoint, config: TrainConfig) -> str:
 
 
 def lies_in(config: TrainConfig, folder: Path) -> bool:
-    """Whether the net a run is to begin with is in this folder, which is to be deleted."""
+    """Whether the net that a run is to begin with lies in this folder, which is to be deleted."""
     path = resolve(Path(config.start_from).expanduser()).resolve()
     return bool(config.start_from) and path.is_relative_to(folder.resolve())
 
 
 def _too_small(network: NetworkConfig, found: NetworkConfig) -> str | None:
-    """The first size in which a network cannot hold the net that was found; None where it can."""
+    """The first size in which a network is too small for the net that was found; None where it is large enough."""
     return next((name for name in GROWING if getattr(network, name) < getattr(found, name)), None)
 
 

@@ -76,7 +76,7 @@ class Learner:
         """The fraction of the run's minutes that had passed when the segment came in whose steps are being made."""
 
     def _take_over(self, network: Network, ema_network: Network) -> None:
-        """Goes on with these networks, and an optimizer that knows nothing of them yet."""
+        """Continues with these networks and a fresh optimizer."""
         # Channels last and bfloat16 arithmetic (the weights stay float32) train 3.3 times as fast on a Zen 5 core.
         self.network, self.ema_network = (
             model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -105,7 +105,7 @@ class Learner:
         self._copies, self._copied_values = _unzipped(p for p in pairs if not p[0].is_floating_point())
 
     def begin_with(self, network: Network) -> None:
-        """Takes over a trained network's weights, before the first step; it becomes one of this config by growth."""
+        """Takes over a trained network's weights, before the first step; growth makes it a network of this config."""
         self._take_over(*(grow(network, self.game, self.config.network, self.config.seed) for _ in range(2)))
 
     def warm_up(self) -> None:
@@ -131,13 +131,16 @@ class Learner:
 
     @property
     def _rate_fraction(self) -> float:
-        """Which share of the learning rates the next step has."""
+        """The fraction of the learning rates that the next step has."""
         since = self.step if self.grown_at == _NEVER else self.step - self.grown_at
         options = self.config.learner
         return min(1.0, (since + 1) / max(options.warmup_steps, 1)) * scheduled(options, self.progress)
 
     def begin_segment(self, progress: float) -> bool:
-        """To be told before the steps that a segment allows: when it came in. True where the network grows with it."""
+        """Call this before the steps that a segment allows; True where the network grows with it.
+
+        progress: the fraction of the run's minutes that had passed when the segment came in.
+        """
         self.segment_progress = progress
         growth = self.config.growth
         if not growth.at_progress or self.grown_at != _NEVER or self.progress < growth.at_progress:
@@ -274,7 +277,7 @@ class Learner:
         write_tensors(path, tensors, {"format": STATE_FORMAT, **values, "progress": progress})
 
     def load_state(self, path: Path) -> dict[str, Any]:
-        """Takes a saved state over and returns the run's progress. Raises CheckpointError."""
+        """Restores a saved state and returns the run's progress. Raises CheckpointError."""
         tensors, metadata = read_tensors(path)
         # As states have them that were saved under the names of before.
         tensors = {re.sub(r"^averaged\.", "ema.", name): tensor for name, tensor in tensors.items()}
@@ -335,17 +338,18 @@ class Learner:
 
 
 def scheduled(options: LearnerConfig, share: float) -> float:
-    """What the schedule leaves of the learning rate when a run has come so far, `share` from 0 to 1."""
+    """The factor that a schedule puts on the learning rate when the run's progress is `share`, 0 to 1."""
     left = {"constant": 1.0, "linear": 1.0 - share, "cosine": 0.5 + 0.5 * math.cos(math.pi * share)}[options.schedule]
     return options.final_learning_rate_fraction + (1.0 - options.final_learning_rate_fraction) * left
 
 
 def softened(policy: Tensor) -> Tensor:
-    """Policies [n, A] at temperature 4, p^(1/4) made to sum to 1: lesser moves weigh more, those at 0 still nothing.
+    """Policies [n, A] at temperature 4: p^(1/4), made to sum to 1. Lesser moves weigh more; moves at 0 stay at 0.
 
-    KataGo's soft policy target (KataGoMethods, "Auxiliary Soft Policy Target"). A small error of a logit shows 1 / 16
-    as large in this divergence as in the policy's own, which is why KataGo weighs it by 8. While errors are large it is
-    not so much smaller (after a minute of Connect Four 0.4 of the policy's): 2 makes it count about as much.
+    KataGo's soft policy target (KataGoMethods, "Auxiliary Soft Policy Target"). A small error of a logit is 1 / 16 as
+    large in this divergence as in the policy's own, which is why KataGo weighs it by 8. While errors are large the
+    difference is smaller (after a minute of Connect Four it is 0.4 of the policy's): a weight of 2 makes it count about
+    as much.
     """
     weights = policy.pow(0.25)
     return weights / weights.sum(1, keepdim=True)

@@ -45,7 +45,7 @@ LEARNER = LearnerConfig(learning_rate=5e-3, warmup_steps=20, weight_decay=0.0)
 
 @dataclass(frozen=True)
 class Overfit:
-    """What became of it. Losses are in nats, on the batch that was trained on."""
+    """The result of learning by heart. Losses are in nats, on the batch that was trained on."""
 
     positions: int
     lookalikes: int
@@ -79,9 +79,9 @@ class Overfit:
 def overfit(
     game: Game, seed: int = 0, *, seconds: float = SECONDS, tell: Callable[[str], None] = lambda stage: None
 ) -> Overfit:
-    """Trains on a fixed batch until it is known by heart, for at most MAX_STEPS steps and `seconds`.
+    """Trains on a fixed batch until the network knows it by heart, for at most MAX_STEPS steps and `seconds`.
 
-    tell: is told what is being done. The losses of a batch without positions are NaN.
+    tell: called with a line on what is being done. The losses of a batch without positions are NaN.
     """
     start_s = time.monotonic()
     tell("playing games to learn from")
@@ -128,9 +128,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def positions_to_learn(game: Game, seed: int) -> tuple[Batch, int]:
-    """Up to POSITIONS samples of positions whose planes all differ, and how many were left out for looking alike.
+    """Up to POSITIONS samples of positions whose planes all differ, and how many were left out because they look alike.
 
-    Policy targets come of a search with random playouts, value targets of the games' ends.
+    Policy targets are those of a search with random playouts, value targets those of the games' ends.
     """
     play = SelfPlay(
         game, SearchConfig(simulations=8), SelfplayConfig(parallel_games=16, opening_random_fraction=0.0), seed

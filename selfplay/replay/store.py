@@ -39,9 +39,9 @@ class _StoredSegment:
 class ReplayStore:
     """A run's games on disk. One process may have a folder open at a time.
 
-    After each append the oldest segments go until at most `max_disk_bytes` remain, or until one more would cut into
-    the training window: so the folder holds at most `max_disk_bytes` and one segment more while it is written, and
-    fewer positions than the window and one segment. (Files set aside as damaged are left for a person to look at.)
+    After each append the oldest segments are deleted until at most `max_disk_bytes` remain, or until one more would cut
+    into the training window. So the folder holds at most `max_disk_bytes` and the segment being written, and fewer
+    positions than the window and one segment. (Damaged files are set aside for a person to look at, and not counted.)
     """
 
     def __init__(
@@ -54,12 +54,11 @@ class ReplayStore:
         window: Callable[[int], int],
         other_boards: Collection[str] = (),
     ) -> None:
-        """Opens a folder, new or of an earlier run, after whatever ended that one.
+        """Opens a folder, new or of an earlier run, however that run ended.
 
-        game, rules_version: the label and rules version every segment must have; or one of `other_boards`' labels.
-        window: total positions -> positions training needs; see `window_size`.
-        Raises GameError where the folder holds another game's segments, or an earlier version's. Damage is no error:
-        see `messages`.
+        game, rules_version: the label and rules version that every segment must have; or one of `also`'s labels.
+        window: total positions -> positions that training needs; see `window_size`. Raises GameError where the folder
+        holds another game's segments, or an earlier version's. Damage is no error: see `messages`.
         """
         self.folder = folder
         self.game = game

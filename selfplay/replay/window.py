@@ -12,9 +12,9 @@ WHOLE_WEIGHT = 1 << 16
 
 
 def sample_weights(segment: Segment, surprise_fraction: float) -> NDArray[np.int64]:
-    """How often each training position of a segment is to be drawn, against WHOLE_WEIGHT; int64 [T].
+    """How often each training position of a segment is to be drawn, relative to WHOLE_WEIGHT; int64 [T].
 
-    A game's weight is as many times WHOLE_WEIGHT as it has training positions; `surprise_fraction` of it is spread in
+    A game's weight is WHOLE_WEIGHT times its number of training positions. `surprise_fraction` of it is spread in
     proportion to the positions' surprises and the rest evenly (policy surprise weighting, KataGo's methods).
     """
     training = segment.flags & HAS_POLICY_TARGET != 0
@@ -30,9 +30,9 @@ def sample_weights(segment: Segment, surprise_fraction: float) -> NDArray[np.int
 class WindowArrays(NamedTuple):
     """The window as flat arrays, for compiled code: start from `training_plies`, and from `first_game` for games.
 
-    What lies before `first_game`, and before its first ply, has left the window and waits to be overwritten. A
-    snapshot: later appends and drops do not change what it shows. Dimensions: G games, P plies, L legal actions,
-    T training positions.
+    Entries before `first_game`, and before its first ply, have left the window and wait to be overwritten. This is a
+    snapshot: later appends and drops do not change what it shows. Dimensions: G games, P plies, L legal actions, T
+    training positions.
     """
 
     game_starts: NDArray[np.int64]  # [G] index of the game's first ply
@@ -100,7 +100,9 @@ class ReplayWindow:
     """
 
     def __init__(self, surprise_fraction: float = 0.0) -> None:
-        """surprise_fraction: how much of the positions' weights follows their surprises; see `sample_weights`."""
+        """surprise_fraction: the fraction of the positions' weights that follows their surprises; see
+        `sample_weights`.
+        """
         self._surprise_share = surprise_fraction
         self._games = _Columns(game_starts=np.int64, game_lengths=np.int32, outcomes=np.int8)
         kept = {n: ARRAYS[n] for n in ("actions", "legal_counts", "root_values", "surprises", "flags", "proven")}

@@ -75,7 +75,7 @@ def _changes(before: TrainConfig, after: TrainConfig) -> dict[str, tuple[object,
 
 
 def _check(key: str, config: TrainConfig, given: str, folder: Path) -> None:
-    """Raises GameError where a run cannot change this option."""
+    """Raises GameError where this option cannot be changed in a run."""
     reason = _KEPT.get(key) or _KEPT.get(key.partition(".")[0])
     if key == "run.minutes":
         raise GameError(f"{given}: to go on for longer, give --minutes, which counts from now")

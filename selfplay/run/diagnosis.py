@@ -65,7 +65,7 @@ def recent_games(arrays: WindowArrays, last: int = 500) -> RecentGames:
 
 @dataclass(frozen=True)
 class Resignations:
-    """How often a side was given up wrongly, in a window's games that were searched on all the same to see that."""
+    """How often a side was given up wrongly, counted in a window's games that were searched in full all the same."""
 
     number: int
     """Such games in which a side was given up."""
@@ -74,7 +74,7 @@ class Resignations:
 
 
 def resignations(arrays: WindowArrays) -> Resignations:
-    """Counts them in a whole replay window (selfplay.decided_value, decided_check_fraction)."""
+    """Counts them in a replay window; see `selfplay.decided_value` and `selfplay.decided_check_share`."""
     if arrays.num_games == 0:
         return Resignations(0, math.nan)
     first_ply = int(arrays.game_starts[arrays.first_game])
@@ -98,7 +98,7 @@ def _target_entropy(arrays: WindowArrays, first_ply: int) -> float:
 
 @dataclass(frozen=True)
 class RecentBatch:
-    """What the network in training says of recent training positions."""
+    """What the network in training answers on recent training positions."""
 
     value_spread: float
     """Standard deviation of the values, which are in [-1, 1]."""
@@ -159,7 +159,7 @@ class WaitMeter:
             self._waited_s += self._clock() - max(start, self._since)
 
     def take_share(self) -> float:
-        """The share of time waited since the last call, 0 to 1."""
+        """The fraction of the time since the last call that was spent waiting, 0 to 1."""
         now = self._clock()
         share = self._waited_s / (now - self._since) if now > self._since else 0.0
         self._since, self._waited_s = now, 0.0
@@ -234,7 +234,7 @@ _MOST_RESTARTS = 3
 
 
 def diagnose(health: Health, config: TrainConfig) -> list[Diagnosis]:
-    """What is wrong, the worst first; nothing while it is too early to tell."""
+    """The warnings that the figures justify, the worst first; none while it is too early to tell."""
     checks = (
         _loss_not_finite,
         _replay_damaged,

@@ -47,7 +47,7 @@ TELL_AGAIN_S = 600.0
 
 
 class RunMonitor:
-    """A run's figures from this start on. The panel and the actors join with `shown`."""
+    """Shows and records a run's figures from this start on. `shown` adds the panel and the actors."""
 
     def __init__(
         self,
@@ -109,12 +109,12 @@ class RunMonitor:
             self._panel.message(text)
 
     def stepped(self, losses: Losses, batch: Batch) -> None:
-        """A training step was made."""
+        """Notes that a training step was made."""
         self._losses.append(losses)
         self._last_batch = batch
 
     def segment_finished(self) -> None:
-        """All steps that the newest segment allows are made."""
+        """Notes that all steps that the newest segment allows are made."""
         if self._losses:
             self._last_losses = _mean(self._losses)
             self._losses = []
@@ -125,7 +125,9 @@ class RunMonitor:
             self._calibration = calibration(outcomes, self._last_batch.outcome)
 
     def saved(self, evaluations: int) -> None:
-        """The state is on disk: a line of progress.jsonl speaks of it. evaluations: in all starts of the run."""
+        """Notes that the state is on disk, and writes the line of progress.jsonl that reports it. evaluations: in
+        all starts of the run.
+        """
         self._resignations = resignations(self._window.views())
         state = self._state
         self._telemetry.progress(
@@ -142,9 +144,9 @@ class RunMonitor:
         )
 
     def measure(self, newest: Segment | None) -> None:
-        """Measures how strong the acting network is, seconds of work, and notes it in the run's state.
+        """Measures how strong the acting network is, which takes seconds, and notes it in the run's state.
 
-        newest: the segment from which a game is shown. What breaks this off leaves the state as it was.
+        newest: the segment from which a game is shown. Where this is broken off, the state stays as it was.
         """
         self.show("measuring the strength")
         strength = self._meter.measure(make_evaluator(self._game, self._learner.acting_network))
@@ -158,7 +160,7 @@ class RunMonitor:
         self.log(f"step {step}, {state.games} games: {strength.text}")
 
     def grown(self) -> None:
-        """The network has grown."""
+        """Notes that the network has grown."""
         text = f"the network grows to {in_words(self._learner.network)}"
         if self._learner.teacher is not None:
             text += f"; for {self._config.growth.distill_steps} steps the smaller one teaches it, and plays"
@@ -166,7 +168,7 @@ class RunMonitor:
         self._telemetry.text("growth", text, self._learner.step)
 
     def settings_changed(self, changes: list[str]) -> None:
-        """What was changed at this start of the run, a line each."""
+        """Notes what was changed at this start of the run, a line each."""
         for line in changes:
             self.log(line)
             self._telemetry.text("settings", line, self._learner.step)

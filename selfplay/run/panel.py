@@ -62,7 +62,9 @@ class Progress:
 
 
 class Panel:
-    """Shows a run's `Progress` while its `with` block lasts; the terminal is as before after it, however it ends."""
+    """Shows a run's `Progress` while its `with` block lasts, and restores the terminal afterwards, however the block
+    ends.
+    """
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Console(file=sys.stdout)
@@ -141,7 +143,9 @@ class _View:
 
 
 def panel_lines(progress: Progress, width: int, height: int, ascii_only: bool = False) -> list[Text]:
-    """The panel's content: at most `height` lines (at least one) of at most `width` cells, what matters most kept."""
+    """The panel's content: at most `height` lines (at least one) of at most `width` cells; what matters least is
+    left out.
+    """
     separator = _ASCII_SEPARATOR if ascii_only else _SEPARATOR
 
     def row(label: str, items: Iterable[str], style: str = "") -> Text:

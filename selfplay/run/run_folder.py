@@ -44,7 +44,7 @@ _UNFINISHED = ".*.writing"
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is a run's folder: one with a run's config that a run has been begun in."""
+    """Whether this is a run's folder: it holds a run's config, and a run has been begun in it."""
     try:
         values = parse_toml("", read_text(folder / CONFIG_FILE))
     except ConfigError:
@@ -58,8 +58,8 @@ def is_run(folder: Path) -> bool:
 def delete_run(folder: Path) -> None:
     """Deletes a run to make room for another.
 
-    Raises GameError, before anything is deleted, for a folder that is none, a run that is being trained, and one that
-    has something in it which no run makes.
+    Raises GameError, before anything is deleted, where the folder is no run's, where the run is being trained, and
+    where the folder holds a file that no run makes.
     """
     if not is_run(folder):
         raise GameError(f"{folder}: expected a run's folder, but it is none; nothing was deleted")

@@ -40,9 +40,9 @@ class RunState:
         return cls(60 * config.run.minutes, *ratio(config))
 
     def load(self, saved: dict[str, Any], step: int) -> None:
-        """Takes over what `as_saved` returned in an earlier start. step: the learner's.
+        """Restores what `as_saved` returned in an earlier start. step: the learner's.
 
-        Raises KeyError, TypeError or ValueError for what it never returned.
+        Raises KeyError, TypeError or ValueError for anything else.
         """
         self.games, self.positions = int(saved["games"]), int(saved["positions"])
         self.next_segment, self.elapsed_s = int(saved["next_segment"]), float(saved["elapsed_s"])
@@ -81,11 +81,13 @@ class RunState:
         return min(1.0, self.elapsed_s / self.budget_s)
 
     def replay_ratio(self, step: int) -> float:
-        """Samples trained on for each position, since it was last changed how many are due. step: the learner's."""
+        """Samples trained on for each position, counted from the last change of the number that is due. step: the
+        learner's.
+        """
         positions, steps = self.counted_from
         return (step - steps) * self.batch_size / max(self.positions - positions, 1)
 
 
 def ratio(config: TrainConfig) -> tuple[float, int]:
-    """The samples that are due of each position, and how many are a step."""
+    """The samples that are due for each position, and the number of samples in a step."""
     return config.replay.samples_per_position, fixed(config.learner.batch_size)

@@ -17,8 +17,8 @@ from keima.selfplay.run.training_run import TrainingRun
 def train(config: TrainConfig, folder: Path, minutes: float | None = None, *, replace: bool = False) -> bool:
     """Starts a run in `folder`; see `TrainingRun.go` for what is returned.
 
-    minutes: in place of the config's. replace: whether the run that is in `folder` is deleted first; otherwise there
-    must be none. Raises GameError for what cannot begin, before anything is lost.
+    minutes: in place of the config's. replace: whether a run that is in `folder` is deleted first; otherwise the folder
+    must hold none. Raises GameError where the run cannot begin, before anything is deleted.
     """
     if minutes is not None:
         config = config.model_copy(update={"run": config.run.model_copy(update={"minutes": minutes})})
@@ -40,10 +40,10 @@ def train(config: TrainConfig, folder: Path, minutes: float | None = None, *, re
 
 
 def resume(folder: Path, minutes: float | None = None, settings: Sequence[str] = ()) -> bool:
-    """Goes on with the run in `folder` to the end of its minutes, or for `minutes` more.
+    """Continues the run in `folder` to the end of its minutes, or for `minutes` more.
 
-    settings: changes from now on, `section.key=value`. Raises GameError, before anything is changed, for what a run
-    keeps; see keima.selfplay.run.changed_settings.
+    settings: changes from now on, `section.key=value`. Raises GameError, before anything is changed, for settings that
+    a run must keep; see keima.selfplay.run.changed_settings.
     """
     if not (folder / CONFIG_FILE).is_file():
         raise GameError(f"{folder}: expected a run's folder, but it has no {CONFIG_FILE}")

@@ -48,10 +48,7 @@ class StrengthMeter:
     """Measures networks of one game."""
 
     def __init__(self, game: Game, simulations: int, before: Mapping[str, float] | None = None) -> None:
-        """simulations: a move, beside the raw policy's figures; 0 measures only these.
-
-        before: the figures of the run's last measurement, which is gone on from.
-        """
+        """simulations: a move, measured beside the raw policy; 0 measures the raw policy alone."""
         self.game = game
         self.simulations = simulations
         self._opponent = 0  # of OPPONENTS
@@ -64,7 +61,7 @@ class StrengthMeter:
             self._positions = read_positions(file, game)
 
     def measure(self, evaluate: Evaluate) -> Strength:
-        """Seconds of work: a few tens of thousands of evaluations."""
+        """Measures a network; takes seconds, a few tens of thousands of evaluations."""
         if self._positions:
             return self._on_positions(evaluate)
         if self.game.max_plies <= EXHAUSTIBLE_PLIES:

@@ -32,14 +32,16 @@ _RATE_S = 5.0
 
 
 class Telemetry:
-    """A run's TensorBoard events and progress file; both go on where an earlier start of the run left them.
+    """A run's TensorBoard events and progress file; both continue where an earlier start of the run stopped.
 
-    What is told is on disk when the call returns, whatever happens to the process then. Raises StorageFull (see
+    What is reported is on disk when the call returns, whatever happens to the process then. Raises StorageFull (see
     keima.agent.system.storage) on a full disk.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        """step: the training steps made; what an earlier start wrote of later ones, which were not saved, goes."""
+        """step: the training steps made. What an earlier start reported of later steps, which were not saved, is
+        removed.
+        """
         events = folder / "tensorboard"
         events.mkdir(exist_ok=True)
         # TensorBoard reads the files in the order of their names.
@@ -103,8 +105,8 @@ class Rates:
     def update(self, evaluations: int, simulations: int, cache_hits: int, positions: int, waited_s: float) -> None:
         """Takes the totals so far; waited_s: the mean actor's.
 
-        Actors tell of their work once a second, and games come in segments: less than _RATE_S would show how these
-        happen to fall.
+        Actors report their work once a second, and games come in segments. A rate over less than _RATE_S would show how
+        these happen to fall.
         """
         passed = self._clock() - self._updated
         if passed < _RATE_S:
@@ -169,11 +171,11 @@ def figures(health: Health, losses: Losses, measured: tuple[float, list[float]])
 def calibration(
     predicted: NDArray[np.floating], targets: NDArray[np.floating], num_bins: int = 10
 ) -> tuple[float, list[float]]:
-    """How far values are off where the network says them.
+    """How well predicted values agree with what happened.
 
-    predicted, targets: probabilities of win, draw and loss [n, 3]. Returns the mean over positions of
-    |mean target - mean prediction| of the bin their predicted value is in, and the mean target value of each bin
-    (NaN for empty ones), from values of -1 to values of 1.
+    predicted, targets: probabilities of win, draw and loss [n, 3]. Positions are put into bins by their predicted
+    value. Returns the mean over positions of |mean target - mean prediction| of the position's bin, and the mean target
+    value of each bin (NaN for empty ones), from values of -1 to values of 1.
     """
     value, wanted = predicted[:, 0] - predicted[:, 2], targets[:, 0] - targets[:, 2]
     bins = np.clip(((value + 1) / 2 * num_bins).astype(int), 0, num_bins - 1)

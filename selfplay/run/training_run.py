@@ -56,11 +56,11 @@ FIRST_MEASURED_MINUTES = 1.0
 
 
 class AlreadyTrained(GameError):  # noqa: N818 (what happened, in the user's words)
-    """A run has had all its time or steps. The message says how it gets more."""
+    """A run has used all its time or steps. The message says how it gets more."""
 
 
 class _Interrupted(BaseException):
-    """Raised by the first Ctrl-C where work may be broken off; elsewhere it is only noted."""
+    """Raised by the first Ctrl-C where work may be broken off; elsewhere Ctrl-C is only noted."""
 
 
 class TrainingRun:
