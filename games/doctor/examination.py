@@ -73,7 +73,7 @@ def _run_stage(
                     moves = value["moves"]
                     report.add(Finding(**value | {"moves": None if moves is None else tuple(moves)}))
                 elif kind == "said":
-                    report.said[value[0]] = value[1]
+                    report.say(*value)
                 elif kind == "not plain":
                     is_plain = False
                     report.add(_not_plain(value))

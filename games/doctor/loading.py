@@ -25,6 +25,8 @@ from keima.games.parameters import parse_parameters
 
 TRIES = 1000
 """Values from a parameter's bound inward that are tried where the bound is refused, as by what another parameter is."""
+VARIANT_POSITIONS = 100
+"""Positions of the one game that is played with a parameter's bound."""
 ARGUMENTS = {
     "reset": "state, parameters",
     "legal_actions": "state, actions",
@@ -288,7 +290,7 @@ def _played(variant: Game, what: str, seed: int, interpreted: bool) -> Iterator[
     if not found:
         subject = Subject(variant, interpreted=interpreted)
         try:
-            walk(subject, 1, 100, seed)
+            walk(subject, 1, VARIANT_POSITIONS, seed)
             check_reset(subject)
             check_encoding(subject)
         except Stopped:

@@ -1,6 +1,7 @@
 """What the doctor found: findings, gathered and put into words."""
 
 import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,8 +26,8 @@ CHECKS = {
     "notation": "moves to text and back",
     "board": "the board as people see it",
     "encoding": "every cell written, 0 to 1",
-    "distinctness": "distinct positions look distinct",
     "point of view": "planes are seen by the side to move",
+    "distinctness": "distinct positions look distinct",
     "symmetries": "a permuted game stays the same game",
     "targets": "ownership and score fit the outcome",
     "compiled as written": "compiled code does what the Python says",
@@ -62,6 +63,10 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     """By check, what it has looked at; checks that were not run or not finished are not in it."""
+    judged: set[tuple[str, str]] = field(default_factory=set)
+    """Checks and their questions that a stage has judged."""
+    unjudged: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By check and question, why no stage could judge it."""
     statistics: dict[str, Any] = field(default_factory=dict)
     """Of random games; empty where they could not be played."""
     speed: dict[str, float] = field(default_factory=dict)
@@ -86,6 +91,21 @@ class Report:
                 return
         self.findings.append(finding)
 
+    def say(self, check: str, text: str, judged: Iterable[str] = (), unjudged: Mapping[str, str] | None = None) -> None:
+        """Adds what a check has looked at in a stage, the questions that it has judged there, and why not others.
+
+        Where another stage has judged what this one could not, it keeps its word.
+        """
+        self.judged |= {(check, question) for question in judged}
+        open_ones = {(check, question): why for question, why in (unjudged or {}).items()}
+        if check not in self.said or not open_ones or not open_ones.keys() <= self.judged:
+            self.said[check] = text
+        self.unjudged = {asked: why for asked, why in (self.unjudged | open_ones).items() if asked not in self.judged}
+
+    def open_questions(self, check: str) -> str:
+        """What the check could not judge and why, in words; empty where there is nothing."""
+        return "; ".join(f"{question}: {why}" for (of, question), why in self.unjudged.items() if of == check)
+
     def as_json(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
@@ -95,6 +115,7 @@ class Report:
             "notes": self.count(NOTE),
             "checks": {name: self.status(name) for name in CHECKS if self.status(name)},
             "said": self.said,
+            "not_judged": {name: self.open_questions(name) for name in CHECKS if self.open_questions(name)},
             "findings": [asdict(finding) for finding in self.findings],
             "random_games": self.statistics,
             "nanoseconds_a_call": self.speed,
@@ -102,13 +123,14 @@ class Report:
         }
 
     def status(self, check: str) -> str:
-        """The worst that a check has found, "ok", "not run", or nothing for one that is told of by findings alone."""
+        """The worst that a check has found, "ok", "unknown" where it could not judge all that it asks, "not run", or
+        nothing for one that is told of by findings alone."""
         severities = [finding.severity for finding in self.findings if finding.check == check]
         for severity in (ERROR, WARNING):
             if severity in severities:
                 return severity
         if check in self.said:
-            return "ok"
+            return "unknown" if self.open_questions(check) else "ok"
         return "" if check in ONLY_WHEN_WRONG else "not run"
 
 
@@ -118,8 +140,14 @@ def in_words(report: Report) -> str:
     for check, about in CHECKS.items():
         status = report.status(check)
         if status:
-            said = report.said.get(check, about) if status == "ok" else about
+            said = report.said.get(check, about) if status in ("ok", "unknown") else about
             lines.append(f"{status:<8} {check:<20} {said}")
+            lines += textwrap.wrap(
+                f"not judged: {report.open_questions(check)}" if status == "unknown" else "",
+                WIDTH,
+                initial_indent=" " * 30,
+                subsequent_indent=" " * 32,
+            )
     for finding in report.findings:
         lines += ["", *_finding_in_words(finding)]
     if report.statistics:

@@ -4,13 +4,31 @@ Each reports what is wrong and returns what it has looked at.
 """
 
 import contextlib
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keima.games.compilation import OPTIONAL_KERNELS
-from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError
+from keima.games.contract import DRAW, FIRST_WINS, ONGOING, PLAYER, SECOND_WINS, GameError, State
+from keima.games.doctor.exchange import NEARLY_ALL, decided, exchange_of, share
 from keima.games.doctor.report import ERROR, WARNING
-from keima.games.doctor.subject import MANY, MIN_DECIDED, MIN_MOVES, RUBBISH, Sample, Stopped, Subject
+from keima.games.doctor.subject import (
+    MANY,
+    MIN_DECIDED,
+    MIN_MOVES,
+    OUTCOME_REMEDY,
+    RUBBISH,
+    Sample,
+    Stopped,
+    Subject,
+    views,
+)
+
+WHOSE_CODES = "whose view the codes take"
+WHOSE_BOARD = "whose view the board takes"
+WHOSE_TARGETS = "whose view ownership and score take"
+"""Questions of the checks."""
 
 
 def check_reset(subject: Subject) -> str:
@@ -63,33 +81,66 @@ def check_play(subject: Subject) -> str:
 
 def check_outcome(subject: Subject) -> str:
     """Whose point of view the outcome has, as far as random games tell."""
-    decided = [
-        (s.outcome, subject.samples[s.parent]) for s in subject.samples if s.outcome in (FIRST_WINS, SECOND_WINS)
-    ]
-    winners = {outcome for outcome, _ in decided}
-    if len(decided) >= MIN_DECIDED and len(winners) == 1:
+    ends = [(s.outcome, subject.samples[s.parent]) for s in subject.samples if s.outcome in (FIRST_WINS, SECOND_WINS)]
+    winners = {outcome for outcome, _ in ends}
+    if len(ends) >= MIN_DECIDED and len(winners) == 1:
         who, other = ("first", "second") if FIRST_WINS in winners else ("second", "first")
         subject.report(
             WARNING,
             "outcome",
             "one winner",
-            found=f"the {who} player wins each of {len(decided)} decided games, the {other} none",
+            found=f"the {who} player wins each of {len(ends)} decided games, the {other} none",
             expected="random games that either side wins",
-            remedy="codes are absolute (0: the first player won, 1: the second), never 'the side to move' or 'mine'; "
-            f"look for a way in which the {other} player's win is missed",
+            remedy=f"{OUTCOME_REMEDY}; or look for a way in which the {other} player's win is missed",
         )
-    lost = sum(outcome != parent.state[PLAYER] for outcome, parent in decided)
-    if len(decided) >= MIN_DECIDED and lost == len(decided):
+    lost = sum(outcome != parent.state[PLAYER] for outcome, parent in ends)
+    if len(ends) >= MIN_DECIDED and lost == len(ends):
         subject.report(
             WARNING,
             "outcome",
             "the mover loses",
-            found=f"whoever makes the last move loses, in each of {len(decided)} decided games",
+            found=f"whoever makes the last move loses, in each of {len(ends)} decided games",
             expected="a last move that wins, or now this and now that, unless the game is played to be avoided",
             remedy="after play, state[PLAYER] is the opponent of who has just moved: that one is 1 - state[PLAYER]",
         )
+    _check_whose_outcome(subject)
     drawn = sum(s.outcome == DRAW for s in subject.samples)
-    return f"{len(decided)} ends with a winner, {drawn} drawn ones{'' if drawn else ' (none was met)'}"
+    return f"{len(ends)} ends with a winner, {drawn} drawn ones{'' if drawn else ' (none was met)'}"
+
+
+def _check_whose_outcome(subject: Subject) -> None:
+    """What outcome says of ends with the other side to move, where the same side has won."""
+    exchange = exchange_of(subject)
+    if exchange.why_not:
+        subject.judge("outcome", WHOSE_CODES, exchange.why_not)
+        return
+    ends = decided(subject)
+    answers = exchange.answers([sample for sample, _ in ends], subject.outcome)
+    if len(answers) < MIN_MOVES:
+        subject.judge("outcome", WHOSE_CODES, f"only {len(answers)} ends with a winner, {MIN_MOVES} would tell")
+        return
+    subject.judge("outcome", WHOSE_CODES)
+    turns = share([code == 1 - sample.outcome for sample, code in answers])
+    keeps = share([code == sample.outcome for sample, code in answers])
+    # Who completes a line, or cannot move, is always or never the side to move: outcome may well be read off it.
+    to_move = share([sample.outcome == int(sample.state[PLAYER]) for sample, _ in ends])
+    last = share([sample.outcome == mover for sample, mover in ends])
+    if not all(1 - NEARLY_ALL < told < NEARLY_ALL for told in (to_move, last)):
+        return
+    if exchange.sees_the_mover and turns >= NEARLY_ALL:
+        reason = f"the other winner in {turns:.0%} of {len(answers)} ends when nothing but the side to move is changed"
+    elif not exchange.sees_the_mover and keeps >= NEARLY_ALL and exchange.board_turns:
+        reason = "the same winner whoever is to move, though the row is kept as the side to move sees it"
+    else:
+        return
+    subject.report(
+        ERROR,
+        "outcome",
+        "mover",
+        found=f"outcome is seen by a side, not absolute: it says {reason}",
+        expected="the winner's number: 0 where the first player has won, 1 where the second has",
+        remedy=OUTCOME_REMEDY,
+    )
 
 
 def check_cloning(subject: Subject) -> str:
@@ -195,11 +246,15 @@ def _check_reading(subject: Subject, sample: Sample, action: int, text: str) -> 
             return
 
 
+BOARD_REMEDY = "take state[PLAYER] out of board; only encode shows the side to move's view"
+
+
 def check_board(subject: Subject) -> str:
     """The board as people see it."""
     game = subject.game
     indices = subject.shallow_first(MANY // 2)
     swapped = pieces = 0
+    nearer: list[list[bool]] = []
     for _, sample in subject.visit(indices):
         state = sample.state.copy()
         board = np.asarray(game.board(state))
@@ -242,6 +297,9 @@ def check_board(subject: Subject) -> str:
                 stood = before > 0
                 pieces += int(stood.sum())
                 swapped += int((stood & (board == 3 - before)).sum())
+            same = np.count_nonzero(board != before)
+            turned = [np.count_nonzero(board.reshape(-1)[view] != before.reshape(-1)) for view in views(game)[1:]]
+            nearer.append([bool(count < same) for count in turned])
     if pieces >= 10 * MIN_MOVES and swapped > 0.6 * pieces:  # moves that turn pieces over do so to fewer
         subject.report(
             ERROR,
@@ -249,9 +307,41 @@ def check_board(subject: Subject) -> str:
             "point of view",
             found=f"{swapped / pieces:.0%} of the pieces on the board change sides with every move",
             expected="the board drawn from the first player's side, whoever is to move",
-            remedy="take state[PLAYER] out of board; only encode shows the side to move's view",
+            remedy=BOARD_REMEDY,
         )
+    elif len(nearer) >= MIN_MOVES and np.mean(nearer, axis=0).max() > NEARLY_ALL:
+        subject.report(
+            ERROR,
+            "board",
+            "point of view",
+            found=f"the board is turned with every move: turned back, fewer of its cells differ from those before the "
+            f"move in {np.mean(nearer, axis=0).max():.0%} of {len(nearer)} moves",
+            expected="the board drawn from the first player's side, whoever is to move",
+            remedy=BOARD_REMEDY,
+        )
+    else:
+        _check_whose_board(subject)
     return f"{len(indices)} boards drawn"
+
+
+def _check_whose_board(subject: Subject) -> None:
+    """That the board stays as it is when nothing but the side to move changes."""
+    exchange = exchange_of(subject)
+    if not subject.judge("board", WHOSE_BOARD, exchange.why_not) or not exchange.sees_the_mover:
+        return
+    changed = exchange.boards_changed
+    if exchange.board_turns:
+        subject.here = (exchange.pairs[changed.index(True)].sample, ())
+        subject.report(
+            ERROR,
+            "board",
+            "point of view",
+            found=f"board draws {sum(changed)} of {len(changed)} positions otherwise when nothing but the side to move "
+            "is changed",
+            expected="the board drawn from the first player's side, whoever is to move",
+            remedy=BOARD_REMEDY,
+        )
+        subject.here = None
 
 
 def check_targets(subject: Subject) -> str:
@@ -260,6 +350,7 @@ def check_targets(subject: Subject) -> str:
     if not game.has_ownership and not game.has_score:
         return "the game offers no ownership and no score"
     indices = subject.shallow_first(MANY, ongoing=False)
+    _check_whose_targets(subject)
     agree = against = 0
     for _, sample in subject.visit(indices):
         with contextlib.suppress(Stopped):
@@ -283,7 +374,7 @@ def check_targets(subject: Subject) -> str:
                 agree, against = agree + (total * sign > 0), against + (total * sign < 0)
             if game.has_score:
                 _check_score(subject, sample, sign)
-    if agree + against >= MIN_MOVES and against > agree:
+    if agree + against >= MIN_MOVES and against > agree and ("targets", "ownership mover") not in subject.findings:
         subject.report(
             WARNING,
             "targets",
@@ -294,6 +385,43 @@ def check_targets(subject: Subject) -> str:
         )
     which = [n for n, has in zip(OPTIONAL_KERNELS, (game.has_ownership, game.has_score), strict=True) if has]
     return f"{' and '.join(which)} of {len(indices)} finished games"
+
+
+def _check_whose_targets(subject: Subject) -> None:
+    """That ownership and score stay as they are when nothing but the side to move changes."""
+    game, exchange = subject.game, exchange_of(subject)
+    if not subject.judge("targets", WHOSE_TARGETS, exchange.why_not):
+        return
+    asked: dict[str, Callable[[State], NDArray[np.int64]]] = {}
+    if game.has_ownership:
+        asked["ownership"] = lambda state: subject.owners(state, 0).astype(np.int64)
+    if game.has_score:
+        asked["score"] = lambda state: np.array([subject.score(state)])
+    over = [subject.samples[i] for i in subject.shallow_first(MANY // 4, ongoing=False)]
+    for name, ask in asked.items():
+        pairs = []
+        for sample, other in exchange.answers(over, ask):
+            own = ask(sample.state)
+            if own.any():
+                pairs.append((own, other))
+        if len(pairs) < MIN_MOVES:
+            subject.judge(
+                "targets", WHOSE_TARGETS, f"{name} is 0 in all but {len(pairs)} of {len(over)} finished games"
+            )
+            continue
+        turns = share([np.array_equal(other, -own) for own, other in pairs])
+        keeps = share([np.array_equal(other, own) for own, other in pairs])
+        wrong = turns if exchange.sees_the_mover else keeps if exchange.board_turns else 0.0
+        if wrong >= NEARLY_ALL:
+            subject.report(
+                ERROR,
+                "targets",
+                f"{name} mover",
+                found=f"{name} is seen by the side to move: it {'changes' if exchange.sees_the_mover else 'keeps'} its "
+                f"sign in {wrong:.0%} of {len(pairs)} finished games when nothing but the side to move is changed",
+                expected="the first player's view, whoever is to move",
+                remedy=f"take state[PLAYER] out of {name}: the first player's counts +, the second's -",
+            )
 
 
 def _check_score(subject: Subject, sample: Sample, sign: int) -> None:
@@ -307,7 +435,7 @@ def _check_score(subject: Subject, sample: Sample, sign: int) -> None:
             expected=f"at most max_score = {subject.game.max_score} in absolute value",
             remedy="say the largest score there can be in max_score",
         )
-    if np.sign(score) != sign:
+    if np.sign(score) != sign and not {("outcome", "mover"), ("targets", "score mover")} & set(subject.findings):
         result = {1: "the first player won", -1: "the second player won", 0: "the game was drawn"}[sign]
         subject.report(
             WARNING,

@@ -36,6 +36,13 @@ MIN_MOVES = 8
 """Moves of a side from which on what they have in common is no chance."""
 KERNEL_SECONDS = 20.0
 """Processor time after which an uncompiled kernel's call is taken for endless."""
+QUIET_SECONDS = 1.0
+"""The same in positions that the rules may not be able to reach."""
+OUTCOME_REMEDY = (
+    "codes are absolute, never 'mine' or 'the last mover's': return who has won, FIRST_WINS (0) or SECOND_WINS (1), "
+    "whoever is to move; where outcome knows only that the side to move has won, return state[PLAYER], where it has "
+    "lost 1 - state[PLAYER]"
+)
 
 
 class Stopped(Exception):  # noqa: N818 (the finding was reported where it was made; what was under way ends)
@@ -99,6 +106,10 @@ class Subject:
         self.findings: dict[tuple[str, str], Finding] = {}
         self.samples: list[Sample] = []
         self.random_games: list[RandomGame] = []
+        self.open_questions: dict[tuple[str, str], str] = {}
+        """By check and question, why it could not be judged."""
+        self.judged: set[tuple[str, str]] = set()
+        """Checks and their questions that were judged."""
         self.here: tuple[int, tuple[int, ...]] | None = None
         """Where the examination is: a sample, and actions played after it."""
         height, width = game.shape
@@ -153,6 +164,27 @@ class Subject:
         """Reports a finding after which the position is of no more use; to be raised."""
         self.report(severity, check, kind, found=found, expected=expected, remedy=remedy)
         return Stopped(f"{check}: {found}")
+
+    def judge(self, check: str, question: str, why_not: str = "") -> bool:
+        """Notes that a check has judged one of its questions, or why it could not; returns whether it has.
+
+        What is open after one stage may be judged in another.
+        """
+        if why_not:
+            self.open_questions[check, question] = why_not
+        else:
+            self.judged.add((check, question))
+        return not why_not
+
+    @contextlib.contextmanager
+    def quietly(self) -> Iterator[None]:
+        """What is found meanwhile is forgotten: of positions that the rules may not be able to reach."""
+        findings, here, seconds = dict(self.findings), self.here, self._seconds
+        self._seconds = min(seconds, QUIET_SECONDS)
+        try:
+            yield
+        finally:
+            self.findings, self.here, self._seconds = findings, here, seconds
 
     def moves_text(self, index: int, further: Sequence[int] = ()) -> list[str]:
         """The moves from the start to a sample and on, in the game's notation; `#7` for an action that has none."""
@@ -398,6 +430,15 @@ class Subject:
             self.here = (index, ())
             yield index, self.samples[index]
         self.here = None
+
+
+def views(game: Game) -> list[NDArray[np.int64]]:
+    """The ways a board can be turned: view.flat[c] = board.flat[views[k][c]], the first of them as it is."""
+    cells = np.arange(game.shape[0] * game.shape[1]).reshape(game.shape)
+    turned = [cells, cells[::-1, ::-1], cells[::-1], cells[:, ::-1]]
+    if game.shape[0] == game.shape[1]:
+        turned += [view.T for view in turned]
+    return [view.reshape(-1) for view in turned]
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -6,7 +6,8 @@ plain Python; COMPILED, where what plain Python did is done again and compared. 
 
     {"begin": "encoding"}            what is under way: told of when the process dies or hangs
     {"finding": {...}}               the fields of keima.games.doctor.report.Finding
-    {"said": ["encoding", "..."]}    what a check has looked at, once it is through
+    {"said": ["encoding", "..."]}    what a check has looked at, once it is through; also the questions that it has
+                                     judged, a list, and those that it could not with the reason, an object
     {"refused": "..."}               the game's name or parameters are bad input
     {"not plain": "..."}             why the kernels do not run as plain Python
     {"statistics": {...}}, {"speed": {...}}, {"done": true}
@@ -36,7 +37,9 @@ from keima.games.doctor.loading import (
     facts_in_words,
     load_game,
 )
-from keima.games.doctor.planes import check_distinctness, check_encoding, check_point_of_view, check_symmetries
+from keima.games.doctor.lookalikes import check_distinctness
+from keima.games.doctor.planes import check_encoding
+from keima.games.doctor.point_of_view import check_point_of_view
 from keima.games.doctor.report import ERROR, Finding
 from keima.games.doctor.rules import (
     check_board,
@@ -48,6 +51,7 @@ from keima.games.doctor.rules import (
     check_targets,
 )
 from keima.games.doctor.subject import NotPlain, Stopped, Subject, explain
+from keima.games.doctor.symmetries import check_symmetries
 from keima.games.doctor.walk import walk
 
 INTERPRETED, CHECKED, COMPILED = "interpreted", "checked", "compiled"
@@ -67,8 +71,8 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "notation": check_notation,
     "board": check_board,
     "encoding": check_encoding,
-    "distinctness": check_distinctness,
     "point of view": check_point_of_view,
+    "distinctness": check_distinctness,
     "symmetries": check_symmetries,
     "targets": check_targets,
 }
@@ -143,7 +147,9 @@ def run_checks(subject: Subject, num_games: int, num_positions: int, seed: int, 
             _report_exception(subject, name, error)
             continue
         if not any(checked == name and finding.severity == ERROR for (checked, _), finding in subject.findings.items()):
-            tell("said", [name, said])
+            judged = [question for checked, question in subject.judged if checked == name]
+            unjudged = {q: why for (checked, q), why in subject.open_questions.items() if checked == name}
+            tell("said", [name, said, judged, unjudged])
     if not any(check in ("memory", "purity", "exceptions", "endless loops") for check, _ in subject.findings):
         tell("said", ["memory", "every index within its array"])
         tell("said", ["purity", "only play and reset write to the row"])
