@@ -292,7 +292,7 @@ def _played(variant: Game, what: str, seed: int, interpreted: bool) -> Iterator[
         try:
             walk(subject, 1, VARIANT_POSITIONS, seed)
             check_reset(subject)
-            check_encoding(subject)
+            check_encoding(subject, VARIANT_POSITIONS)
         except Stopped:
             pass
         except NotPlain:

@@ -9,9 +9,9 @@ from keima.games.doctor.report import ERROR, NOTE, WARNING
 from keima.games.doctor.subject import MANY, RUBBISH, Stopped, Subject
 
 
-def check_encoding(subject: Subject) -> str:
-    """That encode writes every cell with a number from 0 to 1."""
-    indices = subject.shallow_first(MANY)
+def check_encoding(subject: Subject, count: int = MANY) -> str:
+    """That encode writes every cell with a number from 0 to 1, in up to `count` positions."""
+    indices = subject.shallow_first(count)
     smallest, largest = np.inf, -np.inf
     always: NDArray[np.float32] | None = None
     varies = np.zeros((subject.game.num_planes, *subject.game.shape), bool)

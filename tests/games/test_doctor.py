@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numba.core.config
 import pytest
 
-import keima.games.go
 from keima import games
 from keima.games.contract import GameError
 from keima.games.doctor import examination, loading, worker
@@ -23,6 +22,7 @@ from keima.games.doctor.report import CHECKS, ERROR, NOTE, ONLY_WHEN_WRONG, WARN
 from keima.games.doctor.subject import Subject
 from tests.paths import DATA
 
+GAMES = Path(games.__file__).parent
 CLAIM, SOW = ((DATA / name).read_text() for name in ("claim.py", "sow.py"))
 
 # Sow with a row that is kept as the side to move sees it: its pits first, the opponent's behind them.
@@ -107,16 +107,22 @@ def write(tmp_path):
             del sys.modules[name]
 
 
+GO_PARTS = [f"keima.games.{path.stem}" for path in Path(games.__file__).parent.glob("go_*.py")] + [
+    "keima.games.ladders"
+]
+
+
 @pytest.fixture
 def uncompiled(monkeypatch, write):
-    """Games that are loaded meanwhile keep their kernels as plain Python functions.
-
-    Files that Go takes kernels from were loaded before and are compiled: loaded here, they would stay plain.
-    """
-    assert keima.games.go.__name__ in sys.modules
+    """Games that are loaded meanwhile keep their kernels as plain Python functions; so do the files of Go's parts,
+    which are loaded anew."""
     monkeypatch.setattr(numba.core.config, "DISABLE_JIT", 1)
     monkeypatch.setattr(worker, "CAREFUL_POSITIONS", 500)
-    return write
+    compiled = {name: sys.modules.pop(name) for name in GO_PARTS if name in sys.modules}
+    yield write
+    for name in GO_PARTS:
+        sys.modules.pop(name, None)
+    sys.modules.update(compiled)
 
 
 def stage(text: str, folder: Path, which: str = worker.INTERPRETED) -> Report:
@@ -151,7 +157,7 @@ def matching(report: Report, check: str, severity: str, pattern: str) -> list[Fi
 def test_nothing_is_wrong_with_shipped_games(name, tmp_path, uncompiled, monkeypatch):
     monkeypatch.setattr(loading, "VARIANT_POSITIONS", 20)
     size = ":5" if name == "go" else ""  # uncompiled, it is slow
-    report = stage(str(Path(games.__file__).parent / f"{name}.py{size}"), tmp_path)
+    report = stage(str(GAMES / f"{name}.py{size}"), tmp_path)
     assert [f for f in report.findings if f.severity != NOTE] == []
     assert not [
         check
