@@ -1,7 +1,7 @@
 """Sow: a small Kalah, three pits a side; a last seed in one's own store moves again; whoever has more seeds wins.
 
-Pits and stores hold numbers, so no piece on the board is a player's. State: [side to move, moves played], then the first
-player's pits and store and the second player's.
+Pits and stores hold numbers, so no piece on the board is a player's. State: [side to move, moves played], then the
+first player's pits and store and the second player's.
 """
 
 from dataclasses import dataclass
