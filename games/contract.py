@@ -122,6 +122,11 @@ class Game:
     """What `board`'s codes are printed as; the text drawing of the board uses these."""
     rows_from_top: ClassVar[bool] = False
     """Whether row 1 is the top row (Othello, Hex) or the bottom row (chess, Go, Gomoku)."""
+    board_colour: ClassVar[str] = ""
+    """What the board is drawn in where there are colours: `green`, `wood`, `pale`, `blue` with holes; by default what
+    suits the players' names."""
+    has_crossings: ClassVar[bool] = False
+    """Whether pieces stand on the crossings of lines, as in Go, rather than in cells."""
     column_letters: ClassVar[str] = string.ascii_lowercase
     """What the columns are called from left to right (Go leaves out the i)."""
     score_per_point: ClassVar[int] = 1

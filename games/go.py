@@ -112,6 +112,7 @@ class Go(Game):
     limit: int = parameter(0, "moves after which the game ends; 0: three for each point", 0, 10_000)
 
     players = ("Black", "White")
+    has_crossings = True
     column_letters = "abcdefghjklmnopqrst"
     num_planes = NUM_PLANES
     policy_planes = 1

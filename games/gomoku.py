@@ -33,6 +33,7 @@ class Gomoku(Game):
     win: int = parameter(5, "stones in a row that win", 3, 19)
 
     players = ("Black", "White")
+    has_crossings = True
     num_planes = 2
     policy_planes = 1
 

@@ -36,6 +36,7 @@ class Othello(Game):
     size: int = parameter(8, "rows and columns, an even number", 4, 16)
 
     players = ("Black", "White")
+    board_colour = "green"
     rows_from_top = True
     num_planes = 2
     policy_planes = 1

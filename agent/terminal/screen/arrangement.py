@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from keima.agent.terminal.screen.cell_positions import fitting
+from keima.agent.terminal.screen.cell_positions import MOVES_WIDTH, board_size
+from keima.agent.terminal.screen.move_cells import draws_itself
 from keima.games.contract import Game
 
 SMALLEST = (26, 6)
@@ -38,8 +39,8 @@ class Arrangement:
 
 def arrange(game: Game | None, width: int, height: int) -> Arrangement:
     """What stands where in a window of so many columns and lines. `game`: None while it is being loaded."""
-    smallest = None if game is None else fitting(game, 10_000, game.shape[0] + 1)
-    board = (0, 0) if smallest is None else smallest.size
+    sizes = () if game is None else (board_size(game, 10_000, 10_000, largest) for largest in (1, 2))
+    board = next((size for size in sizes if size is not None), (0, 0))
     needed = max(board[0], SMALLEST[0]), max(board[1] + OTHER_LINES, SMALLEST[1])
     is_too_small = width < needed[0] or height < needed[1]
     lines = height - OTHER_LINES
@@ -47,8 +48,9 @@ def arrange(game: Game | None, width: int, height: int) -> Arrangement:
         return Arrangement(needed, is_too_small)
     if width >= needed[0] + NARROW_SIDE_WIDTH:
         least = SIDE_WIDTH if width >= max(needed[0] + SIDE_WIDTH, ROOMY) else NARROW_SIDE_WIDTH
-        drawn = fitting(game, width - least, lines)
-        unused = 0 if drawn is None else width - drawn.size[0] - MARGIN
+        drawn = board_size(game, width - least, lines)
+        wanted = MOVES_WIDTH if draws_itself(game) else 0
+        unused = 0 if drawn is None else width - max(drawn[0], wanted) - MARGIN
         return Arrangement(needed, False, BESIDE, max(least, min(unused, WIDEST_SIDE)))
-    above = fitting(game, width, lines - LINES_BELOW)
-    return Arrangement(needed, False) if above is None else Arrangement(needed, False, BELOW, 0, above.size[1])
+    above = board_size(game, width, lines - LINES_BELOW)
+    return Arrangement(needed, False) if above is None else Arrangement(needed, False, BELOW, 0, above[1])

@@ -1,6 +1,6 @@
 """The board on the screen: as large as fits, with a cursor for arrow keys and mouse, and moves chosen by cells."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 from textual import events
 from textual.message import Message
@@ -8,7 +8,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from keima.agent.terminal.screen.cell_positions import Geometry, fitting
-from keima.agent.terminal.screen.move_cells import LegalMoves, plays_columns
+from keima.agent.terminal.screen.move_cells import LegalMoves, MoveCells, plays_columns
 from keima.agent.terminal.screen.painting import Marks, Painter
 from keima.games.contract import Game, State
 
@@ -37,7 +37,10 @@ class Board(Widget):
         self._by_columns = plays_columns(game)
         self._state: State = game.new_state()
         self._legal: LegalMoves | None = None  # None while nobody at the screen may move
-        self._marks = Marks()
+        self._moves: LegalMoves | None = None  # of the position shown
+        self._last: frozenset[int] = frozenset()
+        self._shares: Mapping[int, float] = {}
+        self._beside: list[str] = []
         self._cursor: int | None = None
         self._selected: int | None = None
         self._strips: list[Strip] | None = None  # None: to be drawn anew
@@ -45,12 +48,21 @@ class Board(Widget):
 
     # --- what is shown
 
-    def show(self, state: State, legal: LegalMoves | None, last: frozenset[int], heat: dict[int, float]) -> None:
-        """Shows a position. `legal`: the moves that may be pointed at, None for none; `last`: the last move's cells."""
-        if legal is None or self._legal is None or (state != self._state).any():
+    def show(self, moves: LegalMoves, last: MoveCells | None, shares: Mapping[int, float], *, may_point: bool) -> None:
+        """Shows a position with its legal `moves`.
+
+        `last`: the cells of the move before; `shares`: the heat map, each action's share of 1, empty for none;
+        `may_point`: whether the moves may be pointed at.
+        """
+        legal = moves if may_point else None
+        if legal is None or self._legal is None or (moves.state != self._state).any():
             self._selected = None
-        self._state, self._legal = state, legal
-        self._marks = Marks(last=last, heat=heat)
+        self._state, self._legal, self._shares, self._moves = moves.state, legal, shares, moves
+        self._last = frozenset(cell for cell in (last.source, last.target) if cell is not None) if last else frozenset()
+        beside = self.game.beside(self._state)
+        if len(beside) != len(self._beside):
+            self._geometry = None
+        self._beside = beside
         self._redraw()
 
     @property
@@ -71,7 +83,7 @@ class Board(Widget):
     def geometry(self) -> Geometry | None:
         """How the board is laid out in the widget's size; None where it does not fit."""
         if self._geometry is None and self.size.width:
-            self._geometry = fitting(self.game, self.size.width, self.size.height)
+            self._geometry = fitting(self.game, self.size.width, self.size.height - len(self._beside))
         return self._geometry
 
     def _redraw(self) -> None:
@@ -88,6 +100,19 @@ class Board(Widget):
             return frozenset(targets) if len(targets) < empty else frozenset()
         return frozenset(targets)
 
+    def _heat(self) -> dict[int, float]:
+        """Each cell's share of the heat: where moves go, or first which piece is taken."""
+        heat: dict[int, float] = {}
+        if self._moves is None:
+            return heat
+        for action, share in self._shares.items():
+            cells = self._moves.cells[action]
+            is_from_there = cells.source == self._selected
+            cell = cells.target if is_from_there else cells.source if self._selected is None else None
+            if cell is not None:
+                heat[cell] = heat.get(cell, 0.0) + share
+        return heat
+
     def render_line(self, y: int) -> Strip:
         """A line of the widget, the board in its middle."""
         geometry = self.geometry
@@ -95,8 +120,9 @@ class Board(Widget):
             return Strip.blank(self.size.width, self.rich_style)
         if self._strips is None:
             cursor = self._cursor if self._legal is not None else None
-            marks = replace(self._marks, cursor=cursor, selected=self._selected, hints=self._hints())
-            self._strips = self._painter.paint(self.game.board(self._state), geometry, marks)
+            marks = Marks(cursor, self._selected, self._last, self._hints(), self._heat())
+            self._strips = self._painter.paint(self._state, geometry, marks)
+            self._strips += [self._painter.line(f"{text:^{geometry.size[0]}}") for text in self._beside]
         left, top = self._offset(geometry)
         if not 0 <= y - top < len(self._strips):
             return Strip.blank(self.size.width, self.rich_style)
@@ -104,7 +130,7 @@ class Board(Widget):
         return strip.extend_cell_length(self.size.width).crop(0, self.size.width).apply_style(self.rich_style)
 
     def _offset(self, geometry: Geometry) -> tuple[int, int]:
-        width, height = geometry.size
+        width, height = geometry.size[0], geometry.size[1] + len(self._beside)
         return max((self.size.width - width) // 2, 0), max((self.size.height - height) // 2, 0)
 
     # --- pointing

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-from keima.agent.terminal.screen.move_cells import labels, row_shift
+from keima.agent.terminal.screen.move_cells import draws_itself, labels, row_shift, shows_texts
 from keima.games.contract import Game
 
 LARGEST = 8
 """Lines that a cell has at most."""
+LEAST_WITH_TEXTS = 2
+"""Lines that a cell has at least where a text stands in it, which two characters would not hold with a space."""
+LINES_OF_MOVES = 3
+"""Lines below a game's own drawing, for its moves."""
+MOVES_WIDTH = 44
+"""Columns that these get where there is room."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,23 @@ def label_width(game: Game) -> int:
     return longest + 1 if longest else 0
 
 
+def board_size(game: Game, width: int, height: int, largest: int = LARGEST) -> tuple[int, int] | None:
+    """Columns and lines that a game's board takes of so many, what stands below it included; None where it does not
+    fit."""
+    if draws_itself(game):
+        lines = game.render(game.new_state()).splitlines()
+        size = max(map(len, lines), default=0), len(lines) + LINES_OF_MOVES
+        return size if size[0] <= width and size[1] <= height else None
+    below = len(game.beside(game.new_state()))
+    geometry = fitting(game, width, height - below, largest)
+    return None if geometry is None else (geometry.size[0], geometry.size[1] + below)
+
+
 def fitting(game: Game, width: int, height: int, largest: int = LARGEST) -> Geometry | None:
     """The largest geometry for so many characters and lines; None where even the smallest does not fit."""
     rows, columns = game.shape
     shift, beside = row_shift(game), label_width(game)
-    for lines in range(largest, 0, -1):
+    for lines in range(largest, LEAST_WITH_TEXTS - 1 if shows_texts(game) else 0, -1):
         geometry = Geometry(rows, columns, lines, shift, beside)
         if geometry.size[0] <= width and geometry.size[1] <= height:
             return geometry

@@ -18,6 +18,7 @@ from keima.agent.terminal.opponent import Adviser
 from keima.agent.terminal.screen.arrangement import BELOW, BESIDE, INSTEAD, Arrangement
 from keima.agent.terminal.screen.board import Board
 from keima.agent.terminal.screen.move_cells import LegalMoves
+from keima.agent.terminal.screen.own_drawing import board_widget
 from keima.agent.terminal.screen.panels import (
     Graph,
     candidates_text,
@@ -72,7 +73,7 @@ class GameView(Horizontal):
         self._coloured = coloured
         self._post = post
         self._start_text = start_text
-        self._board = Board(game, coloured=coloured)
+        self._board = board_widget(game, coloured=coloured)
         self._scheduler: Scheduler | None = None  # until `begin`
         self._controller: Controller | None = None  # likewise
         self._heat = NO_HEAT
@@ -357,28 +358,13 @@ class GameView(Horizontal):
 
     def _show_board(self) -> None:
         session = self.scheduler.session
-        last: frozenset[int] = frozenset()
+        last = None
         if (made := session.last_move()) is not None:
             before, action = made
-            cells = LegalMoves(before.game, before.state, only=action).cells[action]
-            last = frozenset(cell for cell in (cells.source, cells.target) if cell is not None)
-        self._board.show(session.shown.state, self._pointable(), last, self._heat_of_cells())
-
-    def _heat_of_cells(self) -> dict[int, float]:
-        """Each cell's share of the visits or of the policy: where moves go, or first which piece is taken."""
-        shown = self.scheduler.session.shown
-        info = self.scheduler.info_of(shown)
-        if self._heat == NO_HEAT or info is None or shown.is_over:
-            return {}
-        legal, selected = self._legal_here(), self._board.selected
-        heat: dict[int, float] = {}
-        for action, share in _shares(info, self._heat).items():
-            cells = legal.cells[action]
-            is_from_there = cells.source == selected
-            cell = cells.target if is_from_there else cells.source if selected is None else None
-            if cell is not None:
-                heat[cell] = heat.get(cell, 0.0) + share
-        return heat
+            last = LegalMoves(before.game, before.state, only=action).cells[action]
+        info = self.scheduler.info_of(session.shown)
+        shares = {} if self._heat == NO_HEAT or info is None or session.shown.is_over else _shares(info, self._heat)
+        self._board.show(self._legal_here(), last, shares, may_point=self._pointable() is not None)
 
     def _show_side(self) -> None:
         scheduler, session, coloured = self.scheduler, self.scheduler.session, self._coloured

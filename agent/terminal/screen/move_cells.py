@@ -1,8 +1,8 @@
-"""Where things are on a board, read off a game's own notation and drawing: labels, shifted rows, the cells of a move.
+"""The cells of moves and what is printed beside a board, read off a game's own notation and drawing.
 
-Nothing here knows a game. A move's cells are those that its text names, as `c4`, `a2a3` or `Nf3`; where it names
-none or only where it goes, what its playing changes on the board says the rest, so Connect Four's `4` is the cell
-where the stone lands.
+Nothing here knows a game. A move's cells are those that `Game.action_cells` says, where a game has it. Otherwise they
+are those that its text names, as `c4`, `a2a3` or `Nf3`; where it names none or only where it goes, what its playing
+changes on the board says the rest, so Connect Four's `4` is the cell where the stone lands.
 
 Cells are numbered row by row from the top left corner of the drawn board, [H * W].
 """
@@ -30,7 +30,7 @@ class Labels:
 @functools.cache
 def plays_columns(game: Game) -> bool:
     """Whether a move is a column, as in Connect Four: no more actions than columns, each named as its column."""
-    if game.num_actions != game.shape[1]:
+    if game.num_actions != game.shape[1] or type(game).action_cells is not Game.action_cells:
         return False
     state = game.new_state()
     return all(game.action_to_text(state, a).lower() in _column_names(a) for a in map(int, game.legal(state)))
@@ -48,6 +48,8 @@ def labels(game: Game) -> Labels:
     if plays_columns(game):
         state = game.new_state()
         return Labels(tuple(game.action_to_text(state, column) for column in range(width)), ("",) * height)
+    if type(game).column_labels is not Game.column_labels:
+        return Labels(tuple(game.column_labels), tuple(str(game.row_label(row)) for row in range(height)))
     names = [[game.cell_to_text(row * width + column) for column in range(width)] for row in range(height)]
     rows = [_common_ending(row) for row in names]
     return Labels(tuple(name.removesuffix(rows[0]) for name in names[0]), tuple(rows))
@@ -62,8 +64,28 @@ def _common_ending(texts: list[str]) -> str:
 
 
 @functools.cache
+def shows_texts(game: Game) -> bool:
+    """Whether cells hold texts of the game's own, as a number of seeds, rather than pieces."""
+    return type(game).cell_texts is not Game.cell_texts
+
+
+@functools.cache
+def draws_itself(game: Game) -> bool:
+    """Whether the game is to be shown as it draws itself: its `render` is its own and shows other things than rows of
+    pieces, and nothing else says where its moves are."""
+    says_cells = type(game).action_cells is not Game.action_cells or shows_texts(game)
+    return type(game).render is not Game.render and not says_cells and _starts_of_rows(game) is None
+
+
+@functools.cache
 def row_shift(game: Game) -> int:
     """By how many half cells each row stands to the right of the one above it: 1 where `render` draws it so (Hex)."""
+    steps = set(np.diff(_starts_of_rows(game) or ()).tolist())
+    return int(steps == {1})  # pieces are printed two characters apart
+
+
+def _starts_of_rows(game: Game) -> list[int] | None:
+    """Where the rows of the first position begin in the lines of `render`; None where they are not found there."""
     state = game.new_state()
     lines = game.render(state).splitlines()
     starts = []
@@ -72,10 +94,9 @@ def row_shift(game: Game) -> int:
         while lines and not lines[0].endswith(row):
             lines.pop(0)
         if not lines:
-            return 0
+            return None
         starts.append(len(lines.pop(0)) - len(row))
-    steps = set(np.diff(starts).tolist())
-    return int(steps == {1})  # pieces are printed two characters apart
+    return starts
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,9 @@ class LegalMoves:
         return [action for action, cells in self.cells.items() if cells.target is None]
 
     def _cells_of(self, action: int, names: dict[str, int]) -> MoveCells:
+        said = self.game.action_cells(self.state, action)
+        if said is not None:
+            return MoveCells(said[0] if len(said) > 1 else None, said[-1] if said else None)
         named = _cells_named(self.game.action_to_text(self.state, action), names)
         if len(named) >= 2:
             return MoveCells(named[0], named[1])

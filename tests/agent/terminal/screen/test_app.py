@@ -296,13 +296,13 @@ def test_the_panel_shows_candidates_the_graph_and_heat():
             assert judgements[1].loss > judgements[1].win  # as the first player sees it
             candidates = table.query_one("#candidates")
             await until(pilot, lambda: re.search(r"^b3 +12 +75%  +25%  c3", str(candidates.content), re.MULTILINE))
-            await until(pilot, lambda: table.board._marks.heat == {})
+            await until(pilot, lambda: table.board._heat() == {})
             await pilot.press("f3")
-            await until(pilot, lambda: table.board._marks.heat.get(1) == pytest.approx(12 / (12 + 6 * 4)))
+            await until(pilot, lambda: table.board._heat().get(1) == pytest.approx(12 / (12 + 6 * 4)))
             await pilot.press("f3")
-            await until(pilot, lambda: table.board._marks.heat.get(1) == 0.25)
+            await until(pilot, lambda: table.board._heat().get(1) == 0.25)
             await pilot.press("f3")
-            await until(pilot, lambda: table.board._marks.heat == {})
+            await until(pilot, lambda: table.board._heat() == {})
             await pilot.press("f2")
             await until(pilot, lambda: not table.query_one(Graph).display)
 
@@ -553,7 +553,7 @@ def test_without_colours(monkeypatch):
         async with table_of("tictactoe") as (pilot, table):
             await type_line(pilot, "b2")
             await pilot.press("f2", "f3")
-            await until(pilot, lambda: table.board._marks.heat)
+            await until(pilot, lambda: table.board._heat())
             board = table.board
             for y in range(board.size.height):
                 for segment in board.render_line(y):

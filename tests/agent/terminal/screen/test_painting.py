@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from keima.agent.terminal.screen.cell_positions import fitting
-from keima.agent.terminal.screen.painting import Marks, Painter, contrasting, disc, mixed
+from keima.agent.terminal.screen.cell_positions import Geometry, fitting
+from keima.agent.terminal.screen.painting import (
+    GREEN,
+    Marks,
+    Painter,
+    Palette,
+    contrasting,
+    crossing_glyphs,
+    disc,
+    mixed,
+    star_points,
+)
 from keima.games import load, names
 from keima.games.position import position_after
 
@@ -25,7 +35,7 @@ def test_every_game_at_every_size(name, height, coloured):
     assert geometry.height == height
     heat = {0: 0.999, 1: 0.004, 2: 0.25}
     marks = Marks(cursor=3, selected=4, last=frozenset({5}), hints=frozenset({6, 7}), heat=heat)
-    strips = Painter(game, coloured=coloured).paint(game.board(game.new_state()), geometry, marks)
+    strips = Painter(game, coloured=coloured).paint(game.new_state(), geometry, marks)
     assert len(strips) == geometry.size[1]
     for strip in strips:
         assert strip.cell_length <= geometry.size[0]
@@ -60,20 +70,18 @@ def test_without_colours_there_are_letters():
     position = position_after("tictactoe", ["b2", "a3"])
     geometry = fitting(position.game, 20, 4, largest=1)
     painter = Painter(position.game, coloured=False)
-    strips = painter.paint(position.game.board(position.state), geometry, Marks())
+    strips = painter.paint(position.state, geometry, Marks())
     assert text_of(strips) == "3 O . .\n2 . X .\n1 . . .\n  a b c"
     assert all(s.style is None or s.style.color is None for strip in strips for s in strip)
     large = fitting(position.game, 40, 7, largest=2)
-    strips = painter.paint(
-        position.game.board(position.state), large, Marks(cursor=4, last=frozenset({0}), heat={8: 0.5})
-    )
+    strips = painter.paint(position.state, large, Marks(cursor=4, last=frozenset({0}), heat={8: 0.5}))
     assert text_of(strips).replace(" ", "") == "3O*..\n\n2.[X].\n\n1..50\n\nabc"
 
 
 def test_rows_of_hex_are_shifted():
     game = load("hex:3")
     geometry = fitting(game, 40, 4, largest=1)
-    strips = Painter(game, coloured=False).paint(game.board(game.new_state()), geometry, Marks())
+    strips = Painter(game, coloured=False).paint(game.new_state(), geometry, Marks())
     assert text_of(strips) == "1 . . .\n2  . . .\n3   . . .\n    a b c"
 
 
@@ -83,6 +91,9 @@ def test_pieces_of_several_kinds_are_letters_on_discs():
         __module__ = type(load("tictactoe")).__module__  # where its kernels are
         players = ("White", "Black")
         pieces = ".KQkq"
+
+        def board(self, state):
+            return state if state.ndim == 2 else super().board(state)
 
     game = Chess()
     board = np.array([[1, 2, 3], [4, 0, 0], [0, 0, 0]])
@@ -105,3 +116,40 @@ def test_discs():
 def test_colours():
     assert mixed((0, 0, 0), (200, 100, 50), 0.5) == (100, 50, 25)
     assert contrasting((255, 255, 255)) < (128, 128, 128) < contrasting((0, 0, 0))
+
+
+@pytest.mark.parametrize(("height", "line"), [(1, "┌─┬─┬─┬─┬─┬─┬─┬─┐"), (3, "┌─────┬─────┬─────┬─────┬─────┬")])
+def test_go_has_lines_and_stones_on_crossings(height, line):
+    position = position_after("go:9", ["a9", "e5"])
+    game = position.game
+    geometry = fitting(game, 100, 100, largest=height)
+    empty = text_of(Painter(game).paint(game.new_state(), geometry, Marks()))
+    assert line in empty
+    assert empty.count("•") == len(star_points(9, 9)) == 5
+    drawn = text_of(Painter(game).paint(position.state, geometry, Marks()))
+    assert drawn.count("•") == 4  # the middle is covered
+    assert "┌" not in drawn
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5])
+def test_lines_end_at_the_edges_and_meet_in_between(height):
+    geometry = Geometry(9, 9, height, 0, 0)
+    middle, across = (height - 1) // 2, height - 1
+    top_left, inside, bottom_right = (crossing_glyphs(cell, geometry, False) for cell in (0, 40, 80))
+    assert all(line >= middle and x >= across for line, x in top_left if top_left[line, x][0] != " ")
+    assert all(line <= middle and x <= across for line, x in bottom_right if bottom_right[line, x][0] != " ")
+    assert {x for line, x in inside if line == middle} == set(range(2 * height))
+    assert {line for line, x in inside if x == across} == set(range(height))
+
+
+def test_star_points():
+    assert star_points(5, 5) == set()
+    assert star_points(9, 9) == {(2, 2), (2, 6), (6, 2), (6, 6), (4, 4)}
+    assert len(star_points(13, 13)) == 5
+    assert len(star_points(19, 19)) == 9
+
+
+def test_a_board_has_the_colour_that_its_game_asks_for():
+    assert Palette.of(load("othello")).cells == GREEN
+    assert len(set(Palette.of(load("go:9")).cells)) == 1
+    assert Palette.of(load("connect4")).hole is not None
