@@ -1,7 +1,7 @@
 """The command line itself: the app that commands join, exit codes, and how bad input is told.
 
 `keima games`, `play` and the others that need no more than a player are in agent/commands.py, those that train, measure
-and rate in selfplay/commands.py, where a command line begins. Each command imports what it needs when it runs, which
+and rate in selfplay/commands/, where a command line begins. Each command imports what it needs when it runs, which
 is why `keima --help` answers at once. The help is drawn from the docstrings.
 
 Exit codes: 0; 1 where the doctor found errors; 2 for bad usage, bad input and closed pipes, with one line on stderr;

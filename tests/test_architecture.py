@@ -23,7 +23,7 @@ ROOMS = [
     *("agent.engines", "agent.players", "agent.records", "agent.analysis", "agent.protocols.gtp"),
     *("agent.terminal", "agent.terminal.screen", "agent"),
     *("selfplay.config", "selfplay.replay", "selfplay.actors", "selfplay.learning", "selfplay.tournament"),
-    *("selfplay.run", "selfplay.bench", "selfplay.experiments", "selfplay"),
+    *("selfplay.run", "selfplay.bench", "selfplay.experiments", "selfplay.commands", "selfplay"),
 ]
 """Each room may import itself and those before it. A floor's own files, as agent/commands.py, come after its rooms."""
 TOP = "selfplay.commands"  # where a command line begins

@@ -28,7 +28,9 @@ from keima.games.contract import Game, GameError
 
 FORMAT = 1
 MODEL_FILE = "model.safetensors"
-"""The newest averaged network in a run's folder; what actors play with and what a user is pointed to."""
+"""The newest EMA network in a run's folder; what actors play with and what a user is pointed to."""
+STUB = 0.05
+"""The newest net is passed over where an older one has learnt from so many times as many games (1 / STUB)."""
 
 
 MAX_NAME = 200
@@ -233,16 +235,32 @@ def latest_checkpoint(game: Game, runs: Path = Path("runs")) -> Path | None:
     """The newest model of a game among the runs' folders; None where there is none.
 
     It has the game's parameters. Where there is no such model, not even a shipped one, it may have any parameters, if
-    the game's network does not depend on the board's size.
+    the game's network does not depend on the board's size. Runs that were begun and soon stopped are passed over.
     """
-    of_other_parameters = None
+    return latest_of_runs(game, runs)[0]
+
+
+def latest_of_runs(game: Game, runs: Path = Path("runs")) -> tuple[Path | None, list[Path]]:
+    """What `latest_checkpoint` finds, and the newer models that are passed over as stubs.
+
+    A stub has been trained on less than STUB of the games that an older one of its kind has been trained on.
+    """
+    own: list[tuple[Path, int]] = []
+    others: list[tuple[Path, int]] = []
     for path in sorted(runs.glob(f"*/{MODEL_FILE}"), key=lambda p: p.stat().st_mtime, reverse=True):
         try:
-            label = read_metadata(path).game
+            metadata = read_metadata(path)
         except CheckpointError:
             continue
-        if label == game.label:
-            return path
-        if label.partition(":")[0] == game.name:
-            of_other_parameters = of_other_parameters or path
-    return of_other_parameters if game.policy_planes and shipped_for(game) is None else None
+        if metadata.game == game.label:
+            own.append((path, metadata.games))
+        elif metadata.game.partition(":")[0] == game.name:
+            others.append((path, metadata.games))
+    found = own or (others if game.policy_planes and shipped_for(game) is None else [])
+    enough = STUB * max((games for _, games in found), default=0)
+    passed_over: list[Path] = []
+    for path, games in found:
+        if games >= enough:
+            return path, passed_over
+        passed_over.append(path)
+    return None, passed_over

@@ -113,13 +113,14 @@ def default_player(
     """The newest net of this game under ./runs, else the shipped one, else random playouts; with a line on which."""
     reason = f"no net of {game.name} under runs/"
     if any_model_under_runs():
-        from keima.agent.nets.checkpoint import latest_checkpoint
+        from keima.agent.nets.checkpoint import latest_of_runs
 
-        path = latest_checkpoint(game)
+        path, passed_over = latest_of_runs(game)
         if path is not None:
             try:
                 player = make_player(str(path), game, simulations=simulations, seconds=seconds, seed=seed)
-                return player, f"Opponent: {path} ({player.name})."
+                stubs = f"; newer, but hardly trained: {', '.join(map(str, passed_over))}" if passed_over else ""
+                return player, f"Opponent: {path} ({player.name}{stubs})."
             except GameError as error:
                 reason = str(error)
     if shipped_net(game) is not None:

@@ -56,8 +56,8 @@ def _placed(own: Tensor, fresh: Tensor, *, pooled: bool) -> Tensor:
     outputs, inputs = own.shape[:2]
     placed[:outputs] = 0
     if pooled:
-        wide = placed[:outputs].unflatten(1, (3, -1))
-        wide[:, :, : inputs // 3] = own.unflatten(1, (3, -1))
+        wide = placed[:outputs].view(outputs, 3, -1, *own.shape[2:])
+        wide[:, :, : inputs // 3] = own.reshape(outputs, 3, -1, *own.shape[2:])
     else:
         placed[:outputs, :inputs] = own
     return placed

@@ -157,7 +157,7 @@ def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
         if _checksum(info, arrays) != checksum:
             raise DamagedSegment("its checksum does not fit its content")
         segment = Segment(
-            **{name: arrays[name] for name in ARRAYS},  # type: ignore[arg-type]
+            **{name: arrays[name] for name in ARRAYS},
             actor=info.actor,
             weights_version=info.weights_version,
             game=info.game,

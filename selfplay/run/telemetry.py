@@ -55,13 +55,13 @@ class Telemetry:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Figures by name, `group/name`; those that are not finite are left out."""
-        found = [scalar(name, value).value[0] for name, value in values.items() if math.isfinite(value)]
+        found = [scalar(name, value).value[0] for name, value in values.items() if math.isfinite(value)]  # type: ignore[no-untyped-call]
         self._write_event(Event(step=step, summary=Summary(value=found)))
 
     def text(self, name: str, text: str, step: int) -> None:
         """A text, kept as it is laid out."""
         laid_out = "\n".join("    " + line for line in text.splitlines())
-        self._write_event(Event(step=step, summary=as_summary(name, laid_out)))
+        self._write_event(Event(step=step, summary=as_summary(name, laid_out)))  # type: ignore[no-untyped-call]
 
     def progress(self, values: dict[str, Any]) -> None:
         """Appends a line to the progress file."""

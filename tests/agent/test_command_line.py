@@ -82,7 +82,7 @@ def test_version(capsys):
         ("gtp connect4 --opponent rolout", "did you mean rollout?"),
         ("train", "expected a game or a config file, or --resume RUN"),
         ("train connect4 --minutes 0", "--minutes: expected a number from 0.0001 to 1000000, got '0'"),
-        ("train connect4 --resume x", "--resume goes on with the run's own settings"),
+        ("train connect4 --resume x", "--resume goes on with the run as it was begun"),
         ("train connect4 --set game=othello", "the argument connect4 and --set game=othello say the same"),
         ("train connect4 --set seed=1 --seed 2", "--seed 2 and --set seed=1 say the same: expected one of them"),
         ("train connect4 --set run.minutes=1 --minutes 2", "--minutes 2.0 and --set run.minutes=1 say the same"),

@@ -21,6 +21,7 @@ from keima.agent.nets.checkpoint import (
     CheckpointError,
     Metadata,
     latest_checkpoint,
+    latest_of_runs,
     load_checkpoint,
     read_metadata,
     read_tensors,
@@ -185,6 +186,20 @@ def test_latest_checkpoint_is_of_these_parameters_where_there_is_one(tmp_path, m
     assert load_checkpoint(found, games.load("go:6")).game == games.load("go:6")
     monkeypatch.setattr("keima.agent.nets.checkpoint.shipped_for", lambda game: Path("shipped"))
     assert latest_checkpoint(games.load("go:6"), tmp_path) is None  # for that one is better
+
+
+def test_a_run_that_was_hardly_begun_is_passed_over(tmp_path):
+    trained = {"long": 1000, "stub": 12, "short": 60, "stub-2": 0}
+    for age, (run, count) in enumerate(trained.items()):
+        (tmp_path / run).mkdir()
+        saved(tmp_path / run / MODEL_FILE, "tictactoe", games=count)
+        os.utime(tmp_path / run / MODEL_FILE, (1000 + age, 1000 + age))
+    game = games.load("tictactoe")
+    assert latest_of_runs(game, tmp_path) == (tmp_path / "short" / MODEL_FILE, [tmp_path / "stub-2" / MODEL_FILE])
+    (tmp_path / "short" / MODEL_FILE).unlink()
+    assert latest_checkpoint(game, tmp_path) == tmp_path / "long" / MODEL_FILE
+    (tmp_path / "long" / MODEL_FILE).unlink()
+    assert latest_checkpoint(game, tmp_path) == tmp_path / "stub" / MODEL_FILE
 
 
 # --- damaged files
