@@ -10,8 +10,10 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keima.games.contract import GameError
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from keima.agent.inference.evaluator import Evaluator
     from keima.agent.nets.network import Network
     from keima.selfplay.actors.generation import SelfPlay
+    from keima.selfplay.replay.segment import Segment
+
 LOOK_SECONDS = 0.005
 """How often an actor that waits for weights looks for them."""
 
@@ -89,7 +93,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
     import torch
 
     from keima.agent.inference.factory import make_evaluator
-    from keima.agent.nets.checkpoint import CheckpointError, load_checkpoint
+    from keima.agent.nets.checkpoint import load_checkpoint
     from keima.selfplay.actors.generation import SelfPlay
     from keima.selfplay.config.loader import load_config
     from keima.selfplay.config.schema import fixed
@@ -102,64 +106,111 @@ def _play(task: ActorTask, connection: Connection) -> None:
         _Group(SelfPlay(game, config.search, config.selfplay, (*task.seed, number) if number else task.seed))
         for number, game in enumerate(board_mix.games)
     ]
-    group = groups[0]
     connection.send(Heartbeat())
-    last_beat, waited_s, told = time.monotonic(), 0.0, (0, 0, 0, 0)
-
-    def beat() -> None:
-        nonlocal last_beat, waited_s, told
-        if time.monotonic() - last_beat > HEARTBEAT_SECONDS:
-            all_games = [one.games for one in groups]
-            done = (
-                sum(games.evaluations for games in all_games),
-                sum(games.simulations for games in all_games),
-                sum(games.cache_hits for games in all_games),
-                sum(games.moves for games in all_games),
-            )
-            new = [now - before for now, before in zip(done, told, strict=True)]
-            connection.send(Heartbeat(new[0], new[1], new[2], new[3], waited_s))
-            last_beat, waited_s, told = time.monotonic(), 0.0, done
-
-    def wait_for(wanted: int) -> None:
-        nonlocal waited_s
-        before = time.monotonic()
-        while newest_version(task.weights) < wanted:
-            time.sleep(LOOK_SECONDS)
-            now = time.monotonic()
-            waited_s, before = waited_s + now - before, now
-            beat()
-
-    lockstep = task.first_version is not None
-    version = task.first_version if task.first_version is not None else newest_version(task.weights)
-    wait_for(version)
-    network = load_checkpoint(weights_path(task.weights, version), board_mix.games[0]).network
-    segments, next_update_s = 0, time.monotonic()
+    reporter = _Reporter(connection, groups)
+    weights = _Weights(task, reporter, lambda path: load_checkpoint(path, board_mix.games[0]).network)
+    group, segments = groups[0], 0
     while True:
-        now = time.monotonic()
-        if not lockstep and now >= next_update_s and (newest := newest_version(task.weights)) > version:
-            with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
-                network = load_checkpoint(weights_path(task.weights, newest), board_mix.games[0]).network
-                version = newest
-                group.take_over(network, version)
-                next_update_s = time.monotonic() + (time.monotonic() - now) / UPDATE_SHARE
+        before = time.monotonic()
+        is_new = weights.take_newest()
         if group.evaluator is None:
-            evaluator = make_evaluator(group.games.game, network, task.backend, fixed(config.selfplay.parallel_games))
-            group.evaluator, group.version = evaluator, version
-        elif group.version != version:
-            group.take_over(network, version)
+            group.evaluator = make_evaluator(
+                group.games.game, weights.network, task.backend, fixed(config.selfplay.parallel_games)
+            )
+            group.version = weights.version
+        elif group.version != weights.version:
+            group.take_over(weights.network, weights.version)
+        if is_new:
+            weights.taken_over(time.monotonic() - before)
         group.games.step(group.evaluator)
-        beat()
+        reporter.beat()
         if group.games.finished_positions < config.selfplay.segment_positions:
             continue
-        segment = group.games.take_finished(task.actor, version)
+        segment = group.games.take_finished(task.actor, weights.version)
         group.positions += segment.num_positions
-        before = time.monotonic()
-        connection.send(segment)
-        waited_s += time.monotonic() - before
+        reporter.hand_over(segment)
         segments += 1
-        if lockstep and segments > 1:
+        if segments > 1:
             # One segment behind: while this actor plays, the learner works on the segment before.
-            version += 1
-            wait_for(version)
-            network = load_checkpoint(weights_path(task.weights, version), board_mix.games[0]).network
+            weights.go_on_in_lockstep()
         group = groups[board_mix.furthest_behind([one.positions for one in groups])]
+
+
+class _Reporter:
+    """Tells the run what an actor does."""
+
+    def __init__(self, connection: Connection, groups: "list[_Group]") -> None:
+        self._connection = connection
+        self._groups = groups
+        self._last_beat_s = time.monotonic()
+        self._told = Heartbeat()
+        self.waited_s = 0.0
+        """Seconds that the actor has waited for the run so far."""
+
+    def beat(self) -> None:
+        """Sends a heartbeat where one is due."""
+        if time.monotonic() - self._last_beat_s <= HEARTBEAT_SECONDS:
+            return
+        all_games = [group.games for group in self._groups]
+        done = Heartbeat(
+            evaluations=sum(games.evaluations for games in all_games),
+            simulations=sum(games.simulations for games in all_games),
+            cache_hits=sum(games.cache_hits for games in all_games),
+            moves=sum(games.moves for games in all_games),
+            waited_s=self.waited_s,
+        )
+        self._connection.send(done.since(self._told))
+        self._last_beat_s, self._told = time.monotonic(), done
+
+    def hand_over(self, segment: "Segment") -> None:
+        before = time.monotonic()
+        self._connection.send(segment)
+        self.waited_s += time.monotonic() - before
+
+
+class _Weights:
+    """The weights that an actor plays with: the newest there are, or in lockstep those whose turn it is."""
+
+    def __init__(self, task: ActorTask, reporter: _Reporter, load: "Callable[[Path], Network]") -> None:
+        """Waits for the first ones. load: reads a file of weights, or raises CheckpointError."""
+        self._folder = task.weights
+        self._in_lockstep = task.first_version is not None
+        self._reporter = reporter
+        self._load = load
+        self.version = newest_version(task.weights) if task.first_version is None else task.first_version
+        self._wait()
+        self.network = load(weights_path(task.weights, self.version))
+        self._next_update_s = time.monotonic()
+
+    def take_newest(self) -> bool:
+        """Loads the newest weights, unless it plays in lockstep or did so a moment ago; returns whether it did."""
+        from keima.agent.nets.checkpoint import CheckpointError
+
+        now = time.monotonic()
+        if self._in_lockstep or now < self._next_update_s or (newest := newest_version(self._folder)) <= self.version:
+            return False
+        with contextlib.suppress(CheckpointError):  # deleted since, for there are newer ones
+            self.network = self._load(weights_path(self._folder, newest))
+            self.version = newest
+            return True
+        return False
+
+    def taken_over(self, seconds: float) -> None:
+        """That took so long, which is to be no more than UPDATE_SHARE of the time."""
+        self._next_update_s = time.monotonic() + seconds / UPDATE_SHARE
+
+    def go_on_in_lockstep(self) -> None:
+        """Waits for the next version and goes over to it; does nothing where there is no lockstep."""
+        if self._in_lockstep:
+            self.version += 1
+            self._wait()
+            self.network = self._load(weights_path(self._folder, self.version))
+
+    def _wait(self) -> None:
+        before = time.monotonic()
+        while newest_version(self._folder) < self.version:
+            time.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            self._reporter.waited_s += now - before
+            before = now
+            self._reporter.beat()

@@ -82,13 +82,7 @@ def measure(
     if profile is not None:
         profile.mkdir(parents=True, exist_ok=True)  # or fails, before anything is measured
     facts = machine()  # first, for the load there was before
-    game = load(config.game)
-    if model is not None:
-        checkpoint = load_checkpoint(find_checkpoint(model, game), game)
-        network, weights = checkpoint.network, str(checkpoint.path)
-        config = config.model_copy(update={"network": network.config})
-    else:
-        network, weights = random_network(game, config), "random"
+    game, network, weights, config = _what_is_measured(config, model)
     rounds = 2 if quick else ROUNDS
     tell("starting self-play; the first time, compiling")
     bench = _Measurement(game, config, network, seconds, rounds, tell)
@@ -126,6 +120,16 @@ def measure(
         start_up_warm=warm,
         start_up_cold=cold,
     )
+
+
+def _what_is_measured(config: TrainConfig, model: str | None) -> tuple[Game, Network, str, TrainConfig]:
+    """The game, the network, where its weights are from, and the config with that network's sizes."""
+    game = load(config.game)
+    if model is None:
+        return game, random_network(game, config), "random", config
+    checkpoint = load_checkpoint(find_checkpoint(model, game), game)
+    config = config.model_copy(update={"network": checkpoint.network.config})
+    return game, checkpoint.network, str(checkpoint.path), config
 
 
 def _settings(config: TrainConfig) -> dict[str, float]:

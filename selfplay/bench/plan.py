@@ -145,15 +145,7 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
     pace = pace_of(config, measured, rates[used_actors])
     learner = learner_rate(measured, used_actors, used_batch)
     positions = pace.positions_after(config.run.minutes)
-    window = config.replay.window(int(positions))
-    bytes_left = MEMORY_SHARE * measured.memory_bytes
-    bytes_left -= used_actors * (measured.actor_peak_bytes or 0) + (measured.learner_peak_bytes or 0)
-    most = max(LEAST_WINDOW, int(bytes_left / measured.window_bytes_a_position))
-    # Halved until what it has grown to by the end fits.
-    window_min = config.replay.window_min
-    while window > most and window_min > LEAST_WINDOW:
-        window_min = max(LEAST_WINDOW, window_min // 2)
-        window = config.replay.model_copy(update={"window_min": window_min}).window(int(positions))
+    window_min, why_window = _window(config, measured, int(positions), used_actors)
     choices = [
         Choice("selfplay.actors", actors, _why_actors(measured, rates, actors), config.selfplay.actors),
         Choice(
@@ -172,9 +164,7 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
         Choice(
             "replay.window_min",
             window_min,
-            f"grown to {window:,} positions by the end, {window * measured.window_bytes_a_position / 1e6:,.0f} MB at "
-            f"most; {MEMORY_SHARE:.0%} of {measured.memory_bytes / 1e9:.0f} GB less the processes leave room for "
-            f"{most:,}",
+            why_window,
             config.replay.window_min,
         ),
     ]
@@ -197,6 +187,23 @@ def decide(game: Game, config: TrainConfig, measured: Measured, curves: tuple[Cu
         curve=curve.measured if curve is not None else "",
         forecasts=forecasts(curve, pace) if curve is not None else [],
         notes=[*_notes(game, used, curve, curves), *_busy(measured)],
+    )
+
+
+def _window(config: TrainConfig, measured: Measured, positions: int, actors: int) -> tuple[int, str]:
+    """replay.window_min that fits into memory when the run has so many positions at its end, and why."""
+    window = config.replay.window(positions)
+    bytes_left = MEMORY_SHARE * measured.memory_bytes
+    bytes_left -= actors * (measured.actor_peak_bytes or 0) + (measured.learner_peak_bytes or 0)
+    most = max(LEAST_WINDOW, int(bytes_left / measured.window_bytes_a_position))
+    # Halved until what it has grown to by the end fits.
+    window_min = config.replay.window_min
+    while window > most and window_min > LEAST_WINDOW:
+        window_min = max(LEAST_WINDOW, window_min // 2)
+        window = config.replay.model_copy(update={"window_min": window_min}).window(positions)
+    return window_min, (
+        f"grown to {window:,} positions by the end, {window * measured.window_bytes_a_position / 1e6:,.0f} MB at most; "
+        f"{MEMORY_SHARE:.0%} of {measured.memory_bytes / 1e9:.0f} GB less the processes leave room for {most:,}"
     )
 
 
