@@ -32,11 +32,13 @@ SIGNATURES = {
     "encode": types.void(_STATE, _PLANES),
     "ownership": types.void(_STATE, types.int8[::1]),
     "score": types.int64(_STATE),
+    "legal_or_over": types.int64(_STATE, _ACTIONS),
+    "position_hash": types.int64(_STATE),
 }
-OPTIONAL_KERNELS = ("ownership", "score")
+OPTIONAL_KERNELS = ("ownership", "score", "legal_or_over", "position_hash")
 
 # First-class function types: what compiled code that takes a game's kernels writes in its signature.
-RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, OWNERSHIP, SCORE = (
+RESET, LEGAL_ACTIONS, PLAY, OUTCOME, ENCODE, OWNERSHIP, SCORE, _, _ = (
     types.FunctionType(signature) for signature in SIGNATURES.values()
 )
 
@@ -87,12 +89,22 @@ def _no_score(state: State) -> int:
     return 0
 
 
-_DEFAULTS = {"ownership": _no_ownership, "score": _no_score}
+@kernel
+def _no_legal_or_over(state: State, actions: NDArray[np.int32]) -> int:
+    return 0
+
+
+_DEFAULTS = {
+    "ownership": _no_ownership,
+    "score": _no_score,
+    "legal_or_over": _no_legal_or_over,
+    "position_hash": _no_score,
+}
 """What stands for the optional kernels that a game does not have."""
 
 
 class Kernels(NamedTuple):
-    """A game's compiled rules, in the order of `SIGNATURES`."""
+    """A game's compiled rules, in the order of `SIGNATURES`, and which of those that the search may use are there."""
 
     reset: KernelFunction
     legal_actions: KernelFunction
@@ -101,6 +113,16 @@ class Kernels(NamedTuple):
     encode: KernelFunction
     ownership: KernelFunction
     score: KernelFunction
+    legal_or_over: KernelFunction
+    position_hash: KernelFunction
+    has_legal_or_over: bool
+    has_position_hash: bool
+
+
+KERNELS_TYPE = types.NamedTuple(
+    (*(types.FunctionType(signature) for signature in SIGNATURES.values()), types.boolean, types.boolean), Kernels
+)
+"""The numba type of a game's `kernels`, which compiled code calls by address."""
 
 
 def kernels_of(module: ModuleType) -> Kernels:
@@ -114,7 +136,10 @@ def kernels_of(module: ModuleType) -> Kernels:
         if missing:
             raise GameError(f"{module.__file__}: expected a @kernel named {missing[0]}, found none")
         functions = {name: getattr(module, name, _DEFAULTS.get(name)) for name in SIGNATURES}
-        cached = Kernels(*(_first_class(module.__file__, name, function) for name, function in functions.items()))
+        cached = Kernels(
+            *(_first_class(module.__file__, name, function) for name, function in functions.items()),
+            *(hasattr(module, name) for name in ("legal_or_over", "position_hash")),
+        )
         module.__dict__["_keima_kernels"] = cached
     return cached
 

@@ -110,3 +110,9 @@ def encode(state, planes):
             bit = column * STRIDE + ROWS - 1 - row
             planes[0, row, column] = mine >> bit & 1
             planes[1, row, column] = theirs >> bit & 1
+
+
+@kernel
+def position_hash(state):
+    # A column of h stones alone is 2^h - 1, and with the mover's stones among them added less than 2^(h + 1) - 1.
+    return state[STONES + state[PLAYER]] + (state[STONES] | state[STONES + 1])

@@ -18,6 +18,13 @@ and, where a game has them to offer as training targets, read off a finished gam
     ownership(state, owners)              owners[cell] = +1 first player's, -1 second's, 0 nobody's
     score(state) -> points                the first player's points less the second's, see `Game.score_per_point`
 
+and, where that is less work for the search than what stands in brackets:
+
+    legal_or_over(state, actions) -> n    as legal_actions, but -1 - code where the game is over with that code
+                                          (outcome, then legal_actions: where both find the same, as mate does)
+    position_hash(state) -> number        an int64 for the evaluation cache: the same where planes and legal actions
+                                          are, another where one of them differs (a look at every cell of every plane)
+
 Actions are numbered the way `encode` draws the board: where a game shows the second player a turned board, the
 second player's actions are turned with it. A game has at most `max_legal` legal actions in a position and ends
 after at most `max_plies` moves. A side without a move passes by an action; the same side may move twice in a row.

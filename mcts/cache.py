@@ -1,9 +1,9 @@
 """Evaluations kept for positions that are seen again, in another tree or another game.
 
 A table of fixed size in which every position has one place: a newer one takes the place of an older. What is looked
-up is what the network sees, its planes, together with the legal actions; so a hit is right whatever else a game keeps
-in its state rows, and transpositions are hits. Positions are told apart by 64 bits: among 10^12 look-ups in a table
-of 10^6 entries a wrong hit has a chance of 5 %.
+up is what the network sees, its planes, together with the legal actions, or the game's own hash of these. So a hit is
+right whatever else a game keeps in its state rows, and transpositions are hits. Positions are told apart by 64 bits:
+among 10^12 look-ups in a table of 10^6 entries a wrong hit has a chance of 5 %.
 
 Dimensions: E entries (a power of two; 0 switches the cache off), L most legal actions.
 """
@@ -65,6 +65,12 @@ def position_key(cache, planes, edges, node):
     for k in range(node["num_edges"]):
         key += mix(_ACTIONS + np.uint64(edges[node["first_edge"] + k]["action"]))
     return max(mix(key), _FIRST_KEY)
+
+
+@search_kernel
+def hashed_key(cache, position_hash):
+    """The key of a position, of the game's own hash of it."""
+    return max(mix(mix(cache.generation[0]) + np.uint64(position_hash)), _FIRST_KEY)
 
 
 @search_kernel

@@ -8,14 +8,9 @@ all arrays until it returns, so it is compiled without: what would allocate does
 from collections.abc import Callable
 from typing import Any
 
-from numba.core import types
 from numba.core.dispatcher import Dispatcher
 
-from keima.games.compilation import SIGNATURES, Kernels, compiled_for
-
-KERNELS_TYPE = types.NamedTuple(tuple(types.FunctionType(signature) for signature in SIGNATURES.values()), Kernels)
-"""The numba type of a game's `kernels`, which compiled code calls by address."""
-
+from keima.games.compilation import compiled_for
 
 _OPTIONS = {"_nrt": False, "no_cfunc_wrapper": True}
 """numba's "no run-time", an option since its first days; and no code for calls by address, which nobody makes."""

@@ -13,7 +13,7 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from keima.games.contract import Game
-from keima.mcts.cache import NOT_FOUND, find, keep, position_key, recall
+from keima.mcts.cache import NOT_FOUND, find, hashed_key, keep, position_key, recall
 from keima.mcts.compiled import inlined
 from keima.mcts.simulation import BLOCKED, expand, is_finished, simulate
 from keima.mcts.tree import ROOT
@@ -60,7 +60,10 @@ def find_leaf(kernels, tree, settings, cache, inputs, row, scratch, tally):
         if len(cache.keys) == 0:
             return leaf, np.uint64(0)
         tally[LOOK_UPS] += 1
-        key = position_key(cache, inputs.plane_bits[row], tree.edges, tree.nodes[leaf])
+        if kernels.has_position_hash:
+            key = hashed_key(cache, kernels.position_hash(scratch.states[0]))
+        else:
+            key = position_key(cache, inputs.plane_bits[row], tree.edges, tree.nodes[leaf])
         place = find(cache, key)
         if place == NOT_FOUND:
             return leaf, key

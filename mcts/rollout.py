@@ -4,8 +4,9 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
+from keima.games.compilation import KERNELS_TYPE
 from keima.games.contract import ONGOING, PLAYER, Game
-from keima.mcts.compiled import KERNELS_TYPE, compiled, search_kernel
+from keima.mcts.compiled import compiled, search_kernel
 from keima.mcts.leaf_loop import SIMULATIONS
 from keima.mcts.random import next_below, seeded
 from keima.mcts.selection import result_value

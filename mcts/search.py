@@ -23,9 +23,10 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
+from keima.games.compilation import KERNELS_TYPE
 from keima.games.contract import ONGOING, Game, GameError
 from keima.mcts.cache import CACHE_TYPE, allocate_cache
-from keima.mcts.compiled import KERNELS_TYPE, compiled
+from keima.mcts.compiled import compiled
 from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, NO_LEAF, allocate_inputs, find_leaf, take_answer
 from keima.mcts.random import seeded
 from keima.mcts.selection import (

@@ -43,12 +43,16 @@ def add_node(kernels, tree, state, parent, parent_edge, actions):
     index = header["num_nodes"]
     if index == len(tree.nodes):
         return OUT_OF_STORAGE
-    result = kernels.outcome(state)
     count = 0
-    if result == ONGOING:
-        count = kernels.legal_actions(state, actions)
-        if header["num_edges"] + count > len(edges):
-            return OUT_OF_STORAGE
+    if kernels.has_legal_or_over:
+        found = kernels.legal_or_over(state, actions)
+        result, count = (ONGOING, found) if found >= 0 else (-1 - found, 0)
+    else:
+        result = kernels.outcome(state)
+        if result == ONGOING:
+            count = kernels.legal_actions(state, actions)
+    if header["num_edges"] + count > len(edges):
+        return OUT_OF_STORAGE
     node = tree.nodes[index]
     node["value_sum"] = 0.0
     node["value"] = 0.0

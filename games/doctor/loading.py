@@ -35,6 +35,8 @@ ARGUMENTS = {
     "encode": "state, planes",
     "ownership": "state, owners",
     "score": "state",
+    "legal_or_over": "state, actions",
+    "position_hash": "state",
 }
 
 

@@ -23,6 +23,8 @@ CHECKS = {
     "exceptions": "kernels raise nothing",
     "endless loops": "kernels return",
     "cloning": "a position is its row",
+    "legal or over": "legal_or_over says what outcome and legal_actions say",
+    "hash": "position_hash tells apart what planes and legal moves do",
     "notation": "moves to text and back",
     "board": "the board as people see it",
     "encoding": "every cell written, 0 to 1",

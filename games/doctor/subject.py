@@ -45,6 +45,15 @@ OUTCOME_REMEDY = (
 )
 
 
+_CHECK_OF = {
+    "outcome": "outcome",
+    "legal_actions": "legal moves",
+    "legal_or_over": "legal or over",
+    "position_hash": "hash",
+}
+"""The check that tells of what a kernel returns, where that is no number."""
+
+
 class Stopped(Exception):  # noqa: N818 (the finding was reported where it was made; what was under way ends)
     """A kernel did something after which nothing more can be learnt from this position."""
 
@@ -247,6 +256,16 @@ class Subject:
             )
         return self._actions.array[:count].copy()
 
+    def legal_or_over(self, state: State) -> tuple[int, NDArray[np.int32]]:
+        """What legal_or_over returns, and the actions it lists."""
+        self._actions.array[:] = RUBBISH[0]
+        count = self._whole("legal_or_over", self._ask("legal_or_over", state, self._actions.array))
+        return count, self._actions.array[: max(count, 0)].copy()
+
+    def position_hash(self, state: State) -> int:
+        """The game's own hash of the position."""
+        return self._whole("position_hash", self._ask("position_hash", state))
+
     def play(self, state: State, action: int) -> State:
         """A new row: the position after the action."""
         self._row.array[:] = state
@@ -304,7 +323,7 @@ class Subject:
         if not isinstance(value, (int, np.integer, np.bool_)):
             raise self.stop(
                 ERROR,
-                "outcome" if name == "outcome" else "legal moves" if name == "legal_actions" else "targets",
+                _CHECK_OF.get(name, "targets"),
                 f"{name} type",
                 found=f"{name} returns {value!r}",
                 expected="a whole number" if value is not None else "a whole number on every path, not nothing",

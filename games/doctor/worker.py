@@ -44,6 +44,8 @@ from keima.games.doctor.report import ERROR, Finding
 from keima.games.doctor.rules import (
     check_board,
     check_cloning,
+    check_hash,
+    check_legal_or_over,
     check_notation,
     check_outcome,
     check_play,
@@ -68,6 +70,8 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "play": check_play,
     "outcome": check_outcome,
     "cloning": check_cloning,
+    "legal or over": check_legal_or_over,
+    "hash": check_hash,
     "notation": check_notation,
     "board": check_board,
     "encoding": check_encoding,

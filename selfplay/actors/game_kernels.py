@@ -13,9 +13,10 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
+from keima.games.compilation import KERNELS_TYPE
 from keima.games.contract import ONGOING
 from keima.mcts.cache import CACHE_TYPE
-from keima.mcts.compiled import KERNELS_TYPE, compiled, inner_kernel
+from keima.mcts.compiled import compiled, inner_kernel
 from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, NO_LEAF, find_leaf, take_answer
 from keima.mcts.random import next_below, next_exponential, next_uniform
 from keima.mcts.selection import (

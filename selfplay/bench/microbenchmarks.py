@@ -9,9 +9,10 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
+from keima.games.compilation import KERNELS_TYPE
 from keima.games.contract import ONGOING, Game
 from keima.mcts.cache import CACHE_TYPE, EvaluationCache, find, keep, position_key, recall
-from keima.mcts.compiled import KERNELS_TYPE, compiled
+from keima.mcts.compiled import compiled
 from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, LeafInputs
 from keima.mcts.simulation import copy_row
 from keima.mcts.tree import FOREST_TYPE, SCRATCH_TYPE, Forest, allocate_scratch

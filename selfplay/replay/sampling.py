@@ -13,9 +13,8 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from keima.games.compilation import compiled_for
+from keima.games.compilation import KERNELS_TYPE, compiled_for
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game, kernel
-from keima.mcts.compiled import KERNELS_TYPE
 from keima.mcts.selection import result_value, saturated_score
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.replay.segment import HAS_POLICY_TARGET

@@ -229,6 +229,6 @@ def test_the_same_games_without_the_compiler():
 
 
 def test_kernels_called_in_python_and_their_order(game):
-    assert game.kernels._fields == tuple(SIGNATURES)
+    assert game.kernels._fields[: len(SIGNATURES)] == tuple(SIGNATURES)
     position = Position(game)
     assert position.legal_actions() == game.legal(game.new_state()).tolist()

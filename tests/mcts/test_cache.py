@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keima import games
-from keima.mcts.cache import NOT_FOUND, allocate_cache, find, keep, position_key, recall
+from keima.mcts.cache import NOT_FOUND, allocate_cache, find, hashed_key, keep, position_key, recall
 from keima.mcts.random import seeded
 from keima.mcts.simulation import add_node
 from keima.mcts.tree import NO_PARENT, Tree, allocate
@@ -127,3 +127,16 @@ def test_the_table_takes_no_more_than_it_may(max_bytes, entries):
     cache = allocate_cache(max_bytes, 7)  # 40 bytes an entry
     assert len(cache.keys) == len(cache.values) == len(cache.logits) == entries
     assert cache.nbytes <= max_bytes + 8
+
+
+def test_a_games_own_hash_finds_what_the_planes_would():
+    game = games.load("connect4")
+    positions, cache = Positions(game), allocate_cache(10**6, game.max_legal)
+    of_planes, of_hash = {}, {}
+    for state in random_states(game, 3000):
+        known = of_planes.setdefault(int(positions.key(cache, state)), state.tobytes())
+        own = hashed_key(cache, game.kernels.position_hash(state))
+        assert of_hash.setdefault(int(own), known) == known
+    assert len(of_planes) == len(of_hash)
+    cache.generation[0] += np.uint64(1)
+    assert int(hashed_key(cache, game.kernels.position_hash(game.new_state()))) not in of_hash

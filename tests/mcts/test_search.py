@@ -12,6 +12,7 @@ from keima.mcts.rollout import RolloutEvaluator
 from keima.mcts.search import C_PUCT_OF_PLAYOUTS, Search, SearchSettings, choose_actions
 from keima.mcts.selection import write_pruned_visits
 from keima.mcts.tree import ROOT, UNVISITED
+from tests import paths
 from tests.mcts.naive import NaiveSearch, Node
 
 
@@ -461,3 +462,28 @@ def test_playouts_are_searched_with_their_own_c_puct():
     assert settings[0] == settings[1]
     assert settings[0]["c_puct"] == C_PUCT_OF_PLAYOUTS
     assert SearchSettings(c_puct=0.1).record(game)["c_puct"] == 0.1
+
+
+LEGAL_OR_OVER = """
+
+@kernel
+def legal_or_over(state, actions):
+    result = outcome(state)
+    return legal_actions(state, actions) if result == ONGOING else -1 - result
+"""
+
+
+def test_outcome_and_legal_actions_asked_together_make_the_same_tree(tmp_path):
+    """Of a game that offers both in one kernel, as one where mate needs the legal moves does."""
+    path = tmp_path / "together.py"
+    path.write_text((paths.ROOT / "games" / "tictactoe.py").read_text() + LEGAL_OR_OVER)
+    found = []
+    for name in ("tictactoe", str(path)):
+        game = games.load(name)
+        assert game.kernels.has_legal_or_over == (name != "tictactoe")
+        search = Search(game, SearchSettings(simulations=300, root_policy="puct", look_ahead=False))
+        search.start(game.after(game.new_state(), 0))
+        search.run(RolloutEvaluator(game, seed=3))
+        found.append((search.root().visits.tolist(), search.root().results.tolist(), search.evaluations))
+    assert found[0] == found[1]
+    assert found[0][2] < 300  # some simulations ended in finished games

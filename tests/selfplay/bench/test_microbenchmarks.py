@@ -53,7 +53,7 @@ def test_as_many_positions_are_played_to_as_simulations_would(depth):
 
 
 def test_leaves_are_kept_and_found():
-    play = SelfPlay(GAME, SearchConfig(simulations=8), SelfplayConfig(slots=16, cache_mb=1.0))
+    play = SelfPlay(GAME, SearchConfig(simulations=8), SelfplayConfig(parallel_games=16, cache_mb=1.0))
     evaluate = make_evaluator(GAME, Network(GAME, NetworkConfig(blocks=1, channels=8)).eval(), "torch-f32")
     with one_thread():
         for _ in range(5):
