@@ -23,6 +23,7 @@ from cyclopts.exceptions import RepeatArgumentError, UnusedCliTokensError
 from keima.agent.system.interrupts import INTERRUPTED
 from keima.agent.system.progress import LOADER, Progress
 from keima.games import blamed_on_game
+from keima.games.errors import GameError
 
 BAD_INPUT = 2
 CLOSED = "the output was closed before its end"
@@ -113,8 +114,7 @@ def _run(arguments: list[str] | None) -> int:
 
 def _is_for_the_user(error: Exception) -> bool:
     """Whether an error's message says what the user should know; anything else is a defect, shown as it is."""
-    contract: Any = sys.modules.get("keima.games.contract")  # not imported here: it takes numba along
-    return isinstance(error, OSError) or (contract is not None and isinstance(error, contract.GameError))
+    return isinstance(error, (OSError, GameError))
 
 
 def _os_problem(error: OSError) -> str:

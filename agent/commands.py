@@ -1,4 +1,4 @@
-"""The commands that need a player at most: `keima games`, `evaluate`, `play`, `gtp` and `export`.
+"""The commands that need a player at most: `keima games`, `new`, `evaluate`, `play`, `gtp` and `export`.
 
 Each imports what it needs when it runs; see agent/command_line.py.
 """
@@ -38,6 +38,20 @@ def games() -> None:
             print(f"{'':<{width}}    {field.name}={field.default}: {meta['help']} ({accepted})")
     print("\nParameters follow a colon: othello:6 or gomoku:9,win=4.")
     print("The path of a .py file is a game, too; the file is code, and is run.")
+
+
+@app.command
+def new(file: Path, /) -> None:
+    """Write a small game with comments into a new file, to be turned into your own.
+
+    Args:
+        file: The file to write, as mygame.py; one that exists is left alone.
+    """
+    from keima.games.new_game import write_new_game
+
+    name = write_new_game(file)
+    shown = file if file.is_absolute() else f"./{file}"
+    print(f"{file}: the game {name}; see `keima doctor {shown}`, then `keima train {shown} --minutes 5`")
 
 
 @app.command

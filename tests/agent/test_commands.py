@@ -32,6 +32,14 @@ def test_games_lists_every_game_with_its_parameters(capsys):
     assert {line.split()[0] for line in listed.splitlines() if line[:1].strip()} == set(names())
 
 
+def test_new_writes_a_game_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "mygame.py"]) == 0
+    assert "mygame.py: the game Mygame; see `keima doctor ./mygame.py`" in capsys.readouterr().out
+    assert main(["new", "mygame.py"]) == 2
+    assert "mygame.py: exists already" in capsys.readouterr().err
+
+
 def test_corrupt_checkpoint(tmp_path, checkpoint):
     data = checkpoint.read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
