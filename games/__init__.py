@@ -27,6 +27,7 @@ _SHARED = (
     "compilation",
     "contract",
     "position_text",
+    "history",
     "ladders",
     "go_board",
     "go_repetition",

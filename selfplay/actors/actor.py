@@ -95,6 +95,7 @@ def _play(task: ActorTask, connection: Connection) -> None:
     from keima.agent.inference.factory import make_evaluator
     from keima.agent.nets.checkpoint import load_checkpoint
     from keima.selfplay.actors.generation import SelfPlay
+    from keima.selfplay.actors.start_positions import starts_for
     from keima.selfplay.config.loader import load_config
     from keima.selfplay.config.schema import fixed
     from keima.selfplay.replay.board_mix import BoardMix
@@ -103,7 +104,12 @@ def _play(task: ActorTask, connection: Connection) -> None:
     config = load_config(str(task.config))
     board_mix = BoardMix.of(config)
     groups = [
-        _Group(SelfPlay(game, config.search, config.selfplay, (*task.seed, number) if number else task.seed))
+        _Group(
+            SelfPlay(
+                *(game, config.search, config.selfplay, (*task.seed, number) if number else task.seed),
+                starts=starts_for(game, config),
+            )
+        )
         for number, game in enumerate(board_mix.games)
     ]
     connection.send(Heartbeat())

@@ -35,6 +35,7 @@ from keima.selfplay.replay.segment import (
     FAST_SEARCH,
     FIRST_GIVEN_UP,
     HAS_POLICY_TARGET,
+    NO_START,
     RANDOM_OPENING,
     SECOND_GIVEN_UP,
 )
@@ -62,6 +63,7 @@ RECORD = np.dtype(
         ("plies", np.int32),
         ("policies", np.int32),  # entries of the policy targets so far
         ("outcome", np.int32),
+        ("start", np.int32),  # the position it began with, an index into Records.starts, or NO_START
     ],
     align=True,
 )
@@ -81,6 +83,7 @@ PLAY_SETTINGS = np.dtype(
         ("simulations", np.int64),
         ("fast_simulations", np.int64),
         ("full_search_fraction", np.float64),
+        ("start_positions_fraction", np.float64),
         ("opening_random_fraction", np.float64),
         ("opening_random_mean_plies", np.float64),
         ("opening_policy_mean_plies", np.float64),
@@ -104,6 +107,7 @@ class Records(NamedTuple):
     policies: NDArray[np.float32]  # [R, max_plies * max_legal], the plies' targets one after the other
     queues: NDArray[np.int32]  # [2, R]: free records (a stack), finished records
     counts: NDArray[np.int64]  # [2]: how many are in each
+    starts: NDArray[np.int64]  # [N, state_size] positions that games may begin with, beside the game's own
 
 
 FREE, FINISHED = 0, 1
@@ -116,12 +120,15 @@ def begin_game(kernels, parameters, tree, slot, games, settings, actions):
     games.counts[FREE] -= 1
     slot["record"] = games.queues[FREE, games.counts[FREE]]
     record, plies = games.records[slot["record"]], games.plies[slot["record"]]
+    record["start"] = NO_START
+    if len(games.starts) > 0 and next_uniform(rng, 0) < settings["start_positions_fraction"]:
+        record["start"] = next_below(rng, 0, len(games.starts))
     random_plies = 0
     if next_uniform(rng, 0) < settings["opening_random_fraction"]:
         # No game is longer; one whose max_plies is wrong is found out by its next move, not by writing past the record.
         longest = len(plies) - 1
         random_plies = int(min(1 + next_exponential(rng, 0, settings["opening_random_mean_plies"]), longest))
-    play_opening(kernels, parameters, tree, record, plies, random_plies, actions)
+    play_opening(kernels, parameters, tree, games.starts, record, plies, random_plies, actions)
     record["policies"] = 0
     for k in range(record["plies"]):  # no targets for these
         record["policies"] += plies[k]["legal_count"]
@@ -137,11 +144,15 @@ def begin_game(kernels, parameters, tree, slot, games, settings, actions):
 
 
 @inner_kernel
-def play_opening(kernels, parameters, tree, record, plies, random_plies, actions):
-    """Begins a game in the tree's root state with so many random moves, fewer where these would end it."""
+def play_opening(kernels, parameters, tree, starts, record, plies, random_plies, actions):
+    """Begins the record's game in the tree's root state with random moves, fewer where these would end it."""
     state = tree.root_state
     while True:
-        kernels.reset(state, parameters)
+        if record["start"] == NO_START:
+            kernels.reset(state, parameters)
+        else:
+            for i in range(len(state)):
+                state[i] = starts[record["start"], i]
         record["plies"] = 0
         for _ in range(random_plies):
             count = kernels.legal_actions(state, actions)
@@ -299,6 +310,7 @@ _RECORDS_TYPE = types.NamedTuple(
         types.float32[:, ::1],
         types.int32[:, ::1],
         types.int64[::1],
+        types.int64[:, ::1],
     ),
     Records,
 )

@@ -33,6 +33,7 @@ from keima.selfplay.config.schema import SearchConfig, SelfplayConfig, fixed
 from keima.selfplay.replay.segment import (
     HAS_POLICY_TARGET,
     MAX_SURPRISE,
+    NO_START,
     Segment,
 )
 
@@ -45,7 +46,15 @@ def search_settings(config: SearchConfig) -> SearchSettings:
 class SelfPlay:
     """B slots of games of one player against itself. The same seed and the same evaluators give the same games."""
 
-    def __init__(self, game: Game, search: SearchConfig, play: SelfplayConfig, seed: int | tuple[int, ...] = 0) -> None:
+    def __init__(
+        self,
+        game: Game,
+        search: SearchConfig,
+        play: SelfplayConfig,
+        seed: int | tuple[int, ...] = 0,
+        starts: NDArray[np.int64] | None = None,
+    ) -> None:
+        """starts: rows [N, state_size] that `play.start_positions_fraction` of the games begin with."""
         self.game = game
         full = search_settings(search)
         without_noise = dataclasses.replace(full, gumbel_scale=0.0, dirichlet_weight=0.0, forced_playouts=0.0)
@@ -71,6 +80,7 @@ class SelfPlay:
             policies=np.zeros((count, game.max_plies * game.max_legal), np.float32),
             queues=np.tile(np.arange(count, dtype=np.int32), (2, 1)),
             counts=np.array([count, 0]),
+            starts=np.empty((0, game.state_size), np.int64) if starts is None else np.ascontiguousarray(starts),
         )
         self._inputs = allocate_inputs(game, slots)
         self._cache = allocate_cache(int(play.cache_mb * 1e6), game.max_legal)
@@ -79,7 +89,7 @@ class SelfPlay:
         self._scratch = allocate_scratch(game.state_size, game.max_legal, game.num_actions)
         self._parameters = game.parameter_row()
         self._enter: Callable[..., int] = step
-        self._finished: list[tuple[NDArray[np.void], NDArray[np.float32], int]] = []
+        self._finished: list[tuple[NDArray[np.void], NDArray[np.float32], int, int]] = []
         self.evaluations = 0
         """Positions handed to the evaluator so far."""
         self.moves = 0
@@ -142,13 +152,15 @@ class SelfPlay:
 
     def take_finished(self, actor: int, weights_version: int) -> Segment:
         """The games finished since the last call, as a segment; there must be one at least."""
-        plies = np.concatenate([plies for plies, _, _ in self._finished])
+        plies = np.concatenate([plies for plies, *_ in self._finished])
+        starts = np.array([start for *_, start in self._finished], np.int32)
+        used = np.unique(starts[starts != NO_START])  # ascending, as start_rows has them
         segment = Segment(
-            game_lengths=np.array([len(plies) for plies, _, _ in self._finished], np.int32),
-            outcomes=np.array([outcome for _, _, outcome in self._finished], np.int8),
+            game_lengths=np.array([len(plies) for plies, *_ in self._finished], np.int32),
+            outcomes=np.array([outcome for _, _, outcome, _ in self._finished], np.int8),
             actions=np.ascontiguousarray(plies["action"]),
             legal_counts=np.ascontiguousarray(plies["legal_count"]),
-            policies=np.concatenate([policies for _, policies, _ in self._finished]).astype(np.float16),
+            policies=np.concatenate([policies for _, policies, *_ in self._finished]).astype(np.float16),
             root_values=np.ascontiguousarray(plies["root_value"]),
             # NaN, as all that comes of a network that is lost, must not reach the weights of positions.
             surprises=np.nan_to_num(np.minimum(plies["surprise"], MAX_SURPRISE)).astype(np.float16),
@@ -158,13 +170,17 @@ class SelfPlay:
             weights_version=weights_version,
             game=self.game.label,
             rules_version=self.game.rules_version,
+            starts=np.where(starts == NO_START, NO_START, np.searchsorted(used, starts)).astype(np.int32)
+            if len(used)
+            else None,
+            start_rows=self._records.starts[used] if len(used) else None,
         )
         self._finished.clear()
         self.finished_positions = 0
         return segment
 
     def _collect_finished(self) -> None:
-        records, plies, policies, queues, counts = self._records
+        records, plies, policies, queues, counts, _ = self._records
         for index in queues[FINISHED, : counts[FINISHED]]:
             record = records[index]
             played = plies[index, : record["plies"]]
@@ -174,6 +190,7 @@ class SelfPlay:
                     played.copy(),
                     policies[index, : record["policies"]].copy(),
                     int(record["outcome"]),
+                    int(record["start"]),
                 )
             )
             queues[FREE, counts[FREE]] = index

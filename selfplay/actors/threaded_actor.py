@@ -37,6 +37,7 @@ from keima.selfplay.actors.messages import (
     newest_version,
     weights_path,
 )
+from keima.selfplay.actors.start_positions import starts_for
 from keima.selfplay.config.loader import load_config
 from keima.selfplay.config.schema import TrainConfig, fixed
 from keima.selfplay.replay.board_mix import BoardMix
@@ -92,7 +93,10 @@ def make_players(
     play = config.selfplay.model_copy(update={"cache_mb": config.selfplay.cache_mb / GROUPS})
     return [
         Player(
-            [SelfPlay(game, config.search, play, (*seed, thread, group)) for group in range(GROUPS)],
+            [
+                SelfPlay(game, config.search, play, (*seed, thread, group), starts_for(game, config))
+                for group in range(GROUPS)
+            ],
             CudaEvaluator(game, network, precision, parallel_games, device=device, staging_buffers=GROUPS),
         )
         for thread, game in enumerate(games)

@@ -57,12 +57,15 @@ def train(
         return 0 if resume_run(folder, minutes, settings or []) else INTERRUPTED
     if game is None:
         raise GameError("train: expected a game or a config file, or --resume RUN; `keima games` lists the games")
+    from keima.games import load
+    from keima.selfplay.actors.start_positions import starts_for
     from keima.selfplay.config.loader import load_config
 
     _refuse_twice(game, minutes, seed, start, settings or [])
     named = {"seed": seed, "start_from": None if start is None else repr(start)}
     given = [f"{name}={value}" for name, value in named.items() if value is not None]
     config = load_config(game, [*(settings or []), *given])
+    starts_for(load(config.game), config)  # says at once what is wrong with a file of positions
     if run is not None:
         folder = run_folder(run, must_exist=False)
     else:

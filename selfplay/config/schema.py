@@ -3,9 +3,10 @@
 A config file holds only what differs from the defaults. `keima train --set section.key=value` goes before the file.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
 
 from keima.agent.nets.network_config import NetworkConfig
@@ -109,6 +110,12 @@ class SelfplayConfig(_Section):
     fast_simulations: int = Field(
         6, ge=1, description="Simulations of a fast search, never more than search.simulations."
     )
+    start_positions: str = Field(
+        "", description="A file of positions, one a line, that games may begin with; empty: the game's own alone."
+    )
+    start_positions_fraction: float = Field(
+        0.5, ge=0, le=1, description="Fraction of games that begin with one of these, where there are any."
+    )
     opening_random_fraction: float = Field(
         0.1, ge=0, le=1, description="Fraction of games that begin with moves drawn uniformly."
     )
@@ -146,6 +153,12 @@ class SelfplayConfig(_Section):
         description="Fraction of games that are searched as if no game were ever decided, which shows how often the "
         "side given up did not lose.",
     )
+
+    @field_validator("start_positions")
+    @classmethod
+    def _found_from_anywhere(cls, value: str) -> str:
+        """The whole path: a run goes on in another folder, too."""
+        return str(Path(value).expanduser().resolve()) if value else value
 
 
 class ReplayConfig(_Section):

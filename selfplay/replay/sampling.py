@@ -17,7 +17,7 @@ from keima.games.compilation import KERNELS_TYPE, compiled_for
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game, kernel
 from keima.mcts.selection import result_value, saturated_score
 from keima.selfplay.config.schema import TrainConfig
-from keima.selfplay.replay.segment import HAS_POLICY_TARGET
+from keima.selfplay.replay.segment import HAS_POLICY_TARGET, NO_START
 from keima.selfplay.replay.window import WindowArrays
 
 NO_ACTION = -1
@@ -82,6 +82,8 @@ class _Moves(NamedTuple):
     flags: NDArray[np.uint8]
     proven: NDArray[np.int8]
     policies: NDArray[np.uint16]  # the bits of float16
+    starts: NDArray[np.int64]
+    start_rows: NDArray[np.int64]
 
 
 class _Symmetries(NamedTuple):
@@ -197,6 +199,7 @@ _MOVES_TYPE = types.NamedTuple(
     (
         *(types.int64[::1], types.int32[::1], types.int8[::1], types.int32[::1], types.int64[::1]),
         *(types.int64[::1], types.float32[::1], types.uint8[::1], types.int8[::1], types.uint16[::1]),
+        *(types.int64[::1], types.int64[:, ::1]),
     ),
     _Moves,
 )
@@ -225,7 +228,10 @@ def _fill(kernels, parameters, all_targets, moves, chosen, turns, symmetries, ba
         ply = chosen[i]
         game = moves.game_of_ply[ply]
         cells, new_actions = symmetries.cells[turns[i]], symmetries.new_actions[turns[i]]
-        kernels.reset(state, parameters)
+        if moves.starts[game] == NO_START:
+            kernels.reset(state, parameters)
+        else:
+            state[:] = moves.start_rows[moves.starts[game]]
         for k in range(moves.game_starts[game], ply):
             kernels.play(state, moves.actions[k])
         me = state[PLAYER]
@@ -312,6 +318,7 @@ class Sampler:
         moves = _Moves(
             *(window.game_starts, window.game_lengths, window.outcomes, window.actions, window.game_of_ply),
             *(window.legal_starts, window.root_values, window.flags, window.proven, window.policies.view(np.uint16)),
+            *(window.starts, window.start_rows),
         )
         scratch = _Scratch(
             state=np.empty(game.state_size, np.int64),

@@ -44,7 +44,14 @@ ARRAYS: dict[str, type[np.generic]] = {
 }
 """A segment's arrays and their types, in the order they are checksummed."""
 
+START_ARRAYS: dict[str, type[np.generic]] = {"starts": np.int32, "start_rows": np.int64}
+"""Those that a segment has, too, where games in it began elsewhere than with the game's own first position."""
+NO_START = -1
+"""In `starts`: the game began with its own first position."""
+
 _FORMAT = "keima-replay-2"
+_FORMAT_WITH_STARTS = "keima-replay-3"
+"""Of a segment with START_ARRAYS, which an earlier version would replay from the wrong position."""
 _EARLIER_FORMATS = ("keima-replay-1",)  # without surprises
 _MAX_HEADER_BYTES = 1 << 20
 
@@ -75,6 +82,21 @@ class Segment:
     game: str  # the game's label
     rules_version: int
     progress: float = 0.0  # fraction of the run's minutes that had passed when the segment came in, 0 to 1
+    starts: NDArray[np.int32] | None = None  # [G] the row of start_rows each game began with, or NO_START; None: all
+    start_rows: NDArray[np.int64] | None = None  # [K, state_size]
+
+    def start_of(self, game: int) -> NDArray[np.int64] | None:
+        """The row that a game began with; None for the game's own first position."""
+        if self.starts is None or self.start_rows is None or self.starts[game] == NO_START:
+            return None
+        row: NDArray[np.int64] = self.start_rows[self.starts[game]]
+        return row
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that it has, by name, in the order they are checksummed."""
+        names = [*ARRAYS, *(START_ARRAYS if self.starts is not None else ())]
+        return {name: getattr(self, name) for name in names}
 
     @property
     def num_games(self) -> int:
@@ -108,6 +130,14 @@ class Segment:
             raise ValueError("expected games of at least one ply and plies of at least one legal action")
         if not (self.surprises >= 0).all() or np.isinf(self.surprises).any():
             raise ValueError("surprises: expected finite values of at least 0")
+        if (self.starts is None) != (self.start_rows is None):
+            raise ValueError("expected starts and start_rows, or neither")
+        if self.starts is not None and self.start_rows is not None:
+            fits = self.starts.dtype == np.int32 and self.start_rows.dtype == np.int64 and self.start_rows.ndim == 2
+            if not fits or self.starts.shape != (self.num_games,):
+                raise ValueError("expected starts as int32[games] and start_rows as int64[rows, state_size]")
+            if self.starts.min(initial=0) < NO_START or self.starts.max(initial=-1) >= len(self.start_rows):
+                raise ValueError(f"starts: expected rows below {len(self.start_rows)}")
 
 
 @dataclass(frozen=True)
@@ -143,10 +173,11 @@ def segment_to_bytes(segment: Segment, index: int, total_games: int, total_posit
         rules_version=segment.rules_version,
         progress=segment.progress,
     )
-    arrays = {name: getattr(segment, name) for name in ARRAYS}
+    arrays = segment.arrays
     described = dataclasses.asdict(info) | {"checksum": _checksum(info, arrays)}
     # One metadata entry: safetensors writes several in an order that changes from process to process.
-    return save_tensors(arrays, {_FORMAT: json.dumps(described)})
+    name = _FORMAT if segment.starts is None else _FORMAT_WITH_STARTS
+    return save_tensors(arrays, {name: json.dumps(described)})
 
 
 def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
@@ -163,6 +194,8 @@ def segment_from_bytes(data: bytes) -> tuple[Segment, SegmentInfo]:
             game=info.game,
             rules_version=info.rules_version,
             progress=info.progress,
+            starts=arrays.get("starts"),
+            start_rows=arrays.get("start_rows"),
         )
         segment.check()
     except (SafetensorError, KeyError, ValueError) as error:
@@ -185,7 +218,7 @@ def read_header(start: bytes, file_size: int) -> tuple[SegmentInfo, str]:
                     f"games in the format {earlier} of an earlier version of Keima, expected {_FORMAT}: start a new "
                     "run, or go on with the version that played them"
                 )
-        described = json.loads(metadata[_FORMAT])
+        described = json.loads(metadata.get(_FORMAT_WITH_STARTS) or metadata[_FORMAT])
         checksum = described.pop("checksum")
         if "time_share" in described:  # as `progress` was called when the format was new
             described["progress"] = described.pop("time_share")
@@ -212,7 +245,7 @@ def _checksum(info: SegmentInfo, arrays: dict[str, Any]) -> str:
     # With the name that `progress` had first, so that the segments of old runs keep their checksums.
     before, _, after = repr(info).rpartition("progress=")
     digest = hashlib.blake2b(f"{before}time_share={after}".encode(), digest_size=16)
-    for name in ARRAYS:
+    for name in [*ARRAYS, *(name for name in START_ARRAYS if name in arrays)]:
         # The type and length too, or bytes that move from one array to the next would go unseen.
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape} ".encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keima.selfplay.replay.segment import ARRAYS, HAS_POLICY_TARGET, Segment
+from keima.selfplay.replay.segment import ARRAYS, HAS_POLICY_TARGET, NO_START, Segment
 
 WHOLE_WEIGHT = 1 << 16
 """The mean weight of a position. Weights are integers: their sums are exact, wherever in a run a window begins."""
@@ -38,6 +38,7 @@ class WindowArrays(NamedTuple):
     game_starts: NDArray[np.int64]  # [G] index of the game's first ply
     game_lengths: NDArray[np.int32]  # [G] plies
     outcomes: NDArray[np.int8]  # [G]
+    starts: NDArray[np.int64]  # [G] the row of start_rows that the game began with, or NO_START: its own first position
     actions: NDArray[np.int32]  # [P]
     game_of_ply: NDArray[np.int64]  # [P] index of the ply's game
     legal_starts: NDArray[np.int64]  # [P] index of the ply's first entry in `policies`
@@ -51,6 +52,7 @@ class WindowArrays(NamedTuple):
     weight_starts: NDArray[np.int64]  # [T] the weights of all training positions before it, added up from somewhere
     weight_end: int  # where the last one's weight ends
     first_game: int
+    start_rows: NDArray[np.int64]  # [K, state_size]; K is 0 where all games began with their own first position
 
     @property
     def num_games(self) -> int:
@@ -104,12 +106,15 @@ class ReplayWindow:
         `sample_weights`.
         """
         self._surprise_share = surprise_fraction
-        self._games = _Columns(game_starts=np.int64, game_lengths=np.int32, outcomes=np.int8)
+        self._games = _Columns(game_starts=np.int64, game_lengths=np.int32, outcomes=np.int8, starts=np.int64)
         kept = {n: ARRAYS[n] for n in ("actions", "legal_counts", "root_values", "surprises", "flags", "proven")}
         self._plies = _Columns(game_of_ply=np.int64, legal_starts=np.int64, **kept)
         self._policies = _Columns(policies=np.float16)
         self._training = _Columns(training_plies=np.int64, weight_starts=np.int64)
         self._weight_end = 0
+        # Every position once, however many games began with it: no more than the run's file has.
+        self._start_rows = np.empty((0, 0), np.int64)
+        self._row_numbers: dict[bytes, int] = {}
 
     @property
     def num_games(self) -> int:
@@ -130,6 +135,7 @@ class ReplayWindow:
             game_starts=first_ply + np.cumsum(lengths, dtype=np.int64) - lengths,
             game_lengths=lengths,
             outcomes=segment.outcomes,
+            starts=self._starts_of(segment),
         )
         self._plies.append(
             actions=segment.actions,
@@ -175,7 +181,22 @@ class ReplayWindow:
             **{name: array[self._training.front :] for name, array in self._training.up_to_back().items()},
             weight_end=self._weight_end,
             first_game=self._games.front,
+            start_rows=self._start_rows,
         )
+
+    def _starts_of(self, segment: Segment) -> NDArray[np.int64]:
+        """Which of the window's start rows each of a segment's games began with; new ones become the window's."""
+        if segment.starts is None or segment.start_rows is None:
+            return np.full(segment.num_games, NO_START)
+        rows = segment.start_rows
+        known = len(self._row_numbers)
+        for row in rows:
+            self._row_numbers.setdefault(row.tobytes(), len(self._row_numbers))
+        if len(self._row_numbers) > known:  # a new array: snapshots keep the old one
+            in_order = [np.frombuffer(row, np.int64) for row in self._row_numbers]
+            self._start_rows = np.array(in_order)
+        numbers = np.array([*(self._row_numbers[row.tobytes()] for row in rows), NO_START])
+        return numbers[segment.starts]
 
     def _make_room(self, games: int, plies: int, policies: int, training: int) -> None:
         needs = ((self._games, games), (self._plies, plies), (self._policies, policies), (self._training, training))

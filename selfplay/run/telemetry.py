@@ -191,7 +191,10 @@ def calibration(
 def game_as_text(game: Game, segment: Segment, index: int) -> str:
     """A game of a segment: its moves with the search's values, and the final board."""
     start = int(segment.game_lengths[:index].sum())
-    state, lines = game.new_state(), []
+    first = segment.start_of(index)
+    state, lines = game.new_state() if first is None else first.copy(), []
+    if first is not None:
+        lines += [game.render(state), ""]
     for ply in range(start, start + int(segment.game_lengths[index])):
         side = game.players[int(state[0])]
         value = segment.root_values[ply]

@@ -35,6 +35,7 @@ from keima.agent.system.storage import remove_unfinished
 from keima.games.contract import GameError
 from keima.selfplay.actors.actor_pool import ActorPool, num_actors
 from keima.selfplay.actors.messages import weights_path
+from keima.selfplay.actors.start_positions import starts_for
 from keima.selfplay.config.schema import TrainConfig, fixed
 from keima.selfplay.learning.initial_weights import in_words, kept_start
 from keima.selfplay.learning.learner import Learner
@@ -71,6 +72,7 @@ class TrainingRun:
         self.config = config
         self.board_mix = BoardMix.of(config)
         self.game = self.board_mix.games[0]
+        starts_for(self.game, config)  # a file that is wrong is said here, and not by every actor
         self.num_actors = num_actors(config.selfplay)
         # The learner shares the cores with the actors; its threads are few enough to leave them theirs.
         torch.set_num_threads(max(1, available_cores() - self.num_actors))

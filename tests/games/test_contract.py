@@ -232,3 +232,60 @@ def test_kernels_called_in_python_and_their_order(game):
     assert game.kernels._fields[: len(SIGNATURES)] == tuple(SIGNATURES)
     position = Position(game)
     assert position.legal_actions() == game.legal(game.new_state()).tolist()
+
+
+# --- hooks that shipped games do not need
+
+HOOKED = """
+from dataclasses import dataclass
+
+from keima.games import tictactoe
+from keima.games.contract import Game
+from keima.games.tictactoe import encode, legal_actions, outcome, play, reset
+
+
+@dataclass(frozen=True)
+class Hooked(Game):
+    shape, num_planes, num_actions, state_size, max_plies = (3, 3), 2, 9, 3, 9
+    column_labels = ("10", "20", "30")
+
+    def board(self, state):
+        return tictactoe.TicTacToe().board(state)
+
+    def cell_texts(self, state):
+        return [[str(7 * int(code)) for code in row] for row in self.board(state)]
+
+    def beside(self, state):
+        return ["in hand: 2"]
+
+    def action_to_text(self, state, action):
+        return ("bxc4", "Bxc4", "Nf3")[action] if action < 3 else f"m{action}"
+"""
+
+
+@pytest.fixture
+def hooked(tmp_path):
+    path = tmp_path / "hooked.py"
+    path.write_text(HOOKED)
+    return games.load(str(path))
+
+
+def test_text_is_compared_exactly_before_it_is_without_case(hooked):
+    state = hooked.new_state()
+    assert hooked.text_to_action(state, "bxc4") == 0
+    assert hooked.text_to_action(state, " Bxc4 ") == 1
+    assert hooked.text_to_action(state, "nf3") == 2
+    with pytest.raises(GameError, match="ambiguous move 'BXC4': expected one of bxc4, Bxc4"):
+        hooked.text_to_action(state, "BXC4")
+
+
+def test_the_drawing_has_room_for_labels_numbers_and_what_stands_beside(hooked):
+    state = hooked.after(hooked.new_state(), 0)
+    assert hooked.render(state).splitlines() == [
+        "  10 20 30",
+        "3  7  0  0",
+        "2  0  0  0",
+        "1  0  0  0",
+        "in hand: 2",
+    ]
+    assert games.load("tictactoe").beside(games.load("tictactoe").new_state()) == []

@@ -552,7 +552,7 @@ def test_counters_agree_with_what_is_handed_over():
             positions += expected
             plies += segment.num_plies
     under_way = self_play._records.records["plies"][self_play._slots["record"]].sum()
-    waiting = sum(len(plies) for plies, _, _ in self_play._finished)
+    waiting = sum(len(plies) for plies, *_ in self_play._finished)
     assert self_play.moves == plies + waiting + under_way
     assert positions > 100
 

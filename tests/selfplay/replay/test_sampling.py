@@ -483,3 +483,40 @@ def test_half_to_float_is_numpys_for_every_half():
     assert len(halves) == 31 * 1024
     found = [half_to_float(int(bits)) for bits in halves]
     np.testing.assert_array_equal(found, halves.view(np.float16).astype(np.float64))
+
+
+def test_games_that_began_elsewhere_are_replayed_from_there():
+    game = games.load("connect4")
+    starts = np.array([game.text_to_position(text) for text in ("4453", "11", "767676")])
+    options = SelfplayConfig(parallel_games=8, start_positions_fraction=0.7, opening_random_fraction=0.3)
+    self_play, evaluator = SelfPlay(game, SearchConfig(simulations=6), options, 1, starts), LinearEvaluator(game)
+    window, segments = ReplayWindow(), []
+    _, own = play("connect4", 5)  # of a segment without
+    for segment in (own, None, None):
+        if segment is None:
+            while len(self_play._finished) < 30:
+                self_play.step(evaluator)
+            segment = self_play.take_finished(0, 0)
+        segments.append(segment)
+        window.append(segment)
+    views = window.views()
+    assert len(views.start_rows) == 3
+    sampler = Sampler(game, 0, augment=False)
+    batch = sampler.fill(views, views.training_plies, np.zeros(len(views.training_plies), np.int64))
+    seen, ply, sample = set(), 0, 0
+    for segment in segments:
+        for number, length in enumerate(segment.game_lengths):
+            first = segment.start_of(number)
+            seen.add(None if first is None else first.tobytes())
+            state = game.new_state() if first is None else first.copy()
+            for _ in range(length):
+                if sample < len(views.training_plies) and views.training_plies[sample] == ply:
+                    assert np.array_equal(batch.planes[sample], game.planes(state))
+                    legal = batch.actions[sample]
+                    assert set(legal[legal != NO_ACTION]) == set(game.legal(state))
+                    sample += 1
+                state = game.after(state, int(views.actions[ply]))
+                ply += 1
+            assert game.outcome(state) == segment.outcomes[number]
+    assert seen == {None, *(row.tobytes() for row in starts)}
+    assert sample == len(views.training_plies)

@@ -7,6 +7,7 @@ from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS
 from keima.selfplay.replay.segment import (
     ARRAYS,
     HAS_POLICY_TARGET,
+    NO_START,
     RANDOM_OPENING,
     DamagedSegment,
     OutdatedSegment,
@@ -52,6 +53,31 @@ def test_round_trip():
     assert read.progress == info.progress == 0.28125
     assert (info.index, info.games, info.positions) == (12, 2, 2)
     assert (info.total_games, info.total_positions) == (100, 900)
+
+
+def test_round_trip_of_games_that_began_elsewhere():
+    starts, rows = np.array([NO_START, 0], np.int32), np.array([[1, 1, 8, 0]])
+    segment = small_segment(starts=starts, start_rows=rows)
+    segment.check()
+    assert segment.start_of(0) is None
+    assert np.array_equal(segment.start_of(1), rows[0])
+    data = segment_to_bytes(segment, 12, 100, 900)
+    read, _ = segment_from_bytes(data)
+    assert np.array_equal(read.starts, starts)
+    assert np.array_equal(read.start_rows, rows)
+    assert segment_from_bytes(segment_to_bytes(small_segment(), 12, 100, 900))[0].starts is None
+    # Who does not know of them must not replay them from the first position.
+    assert b"keima-replay-3" in data
+    assert b"keima-replay-2" not in data
+    for cut in range(0, len(data), 7):
+        with pytest.raises(DamagedSegment):
+            segment_from_bytes(data[:cut])
+    flipped = bytearray(data)
+    flipped[-3] ^= 1
+    with pytest.raises(DamagedSegment):
+        segment_from_bytes(bytes(flipped))
+    with pytest.raises(ValueError, match="expected rows below 1"):
+        small_segment(starts=np.array([1, 0], np.int32), start_rows=rows).check()
 
 
 def test_same_games_same_bytes():
