@@ -39,7 +39,9 @@ class Opponent:
     @property
     def name(self) -> str:
         """What it is called, as far as that is known."""
-        return self._player.name if self._player is not None else self.choice.text or "opponent"
+        if self._player is not None:
+            return self._player.name
+        return f"about {self.choice.elo} Elo" if self.choice.elo is not None else self.choice.text or "opponent"
 
     def player(self) -> Player:
         """The player, waited for. Raises what making it raised."""
