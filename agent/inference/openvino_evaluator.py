@@ -207,10 +207,10 @@ def _policy(x: Any, network: Network, game: Game) -> Any:
         return _linear(_flat(y), head.dense)
     mean, largest = _pool(y, game.shape)
     bias = _reshape(_after_pool(mean, largest, head.from_pool, game.shape), [-1, head.from_pool.out_features, 1, 1])
-    logits = _flat(_convolution(ops.relu(ops.add(y, bias)), head.by_cell))
-    if head.others is None:
+    logits = _flat(_convolution(ops.relu(ops.add(y, bias)), head.spatial_logits))
+    if head.global_logits is None:
         return logits
-    return ops.concat([logits, _after_pool(mean, largest, head.others, game.shape)], 1)
+    return ops.concat([logits, _after_pool(mean, largest, head.global_logits, game.shape)], 1)
 
 
 def _outcome(x: Any, network: Network, game: Game) -> Any:

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from keima.agent.nets.network import Network
+from keima.agent.nets.network import Network, with_current_names
 from keima.agent.nets.network_config import NetworkConfig
 from keima.agent.nets.shipped import SHIPPED, require_shipped_net, shipped_for, shipped_net
 from keima.agent.system.storage import write_atomically
@@ -203,6 +203,7 @@ def load_checkpoint(path: str | Path, game: Game | None = None) -> Checkpoint:
 
 def _build(game: Game, config: NetworkConfig, tensors: Mapping[str, torch.Tensor]) -> Network:
     """The network of these weights. Raises ValueError or RuntimeError where they are not those of such a network."""
+    tensors = with_current_names(tensors)
     with torch.device("meta"):  # shapes alone: a network that the file only claims to hold may be of any size
         network = Network(game, config)
     expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -212,7 +213,7 @@ def _build(game: Game, config: NetworkConfig, tensors: Mapping[str, torch.Tensor
             wanted, got = expected.get(name, "nothing"), found.get(name, "nothing")
             raise ValueError(f"{name!r}: expected {wanted}, got {got}")
     network = network.to_empty(device="cpu")
-    network.load_state_dict(dict(tensors))
+    network.load_state_dict(tensors)
     return network
 
 

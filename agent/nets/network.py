@@ -10,6 +10,7 @@ Dimensions: N positions, C channels, H x W board, A actions.
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -115,8 +116,8 @@ class PolicyHead(nn.Module):
         if self.planes:
             others = game.num_actions - self.planes * cells
             self.from_pool = nn.Linear(3 * config.policy_channels, config.policy_channels)
-            self.by_cell = nn.Conv2d(config.policy_channels, self.planes, 1)
-            self.others = nn.Linear(3 * config.policy_channels, others) if others else None
+            self.spatial_logits = nn.Conv2d(config.policy_channels, self.planes, 1)
+            self.global_logits = nn.Linear(3 * config.policy_channels, others) if others else None
         else:
             self.dense = nn.Linear(config.policy_channels * cells, game.num_actions)
 
@@ -125,8 +126,8 @@ class PolicyHead(nn.Module):
         if not self.planes:
             return self.dense(y.flatten(1))  # type: ignore[no-any-return]
         pooled = pool(y)
-        logits = self.by_cell(torch.relu(broadcast_add(y, self.from_pool(pooled)))).flatten(1)
-        return logits if self.others is None else torch.cat([logits, self.others(pooled)], 1)
+        logits = self.spatial_logits(torch.relu(broadcast_add(y, self.from_pool(pooled)))).flatten(1)
+        return logits if self.global_logits is None else torch.cat([logits, self.global_logits(pooled)], 1)
 
 
 class ValueHead(nn.Module):
@@ -149,6 +150,19 @@ class ValueHead(nn.Module):
             return self.outcome(hidden), None
         mean, spread = self.score(hidden).unbind(1)
         return self.outcome(hidden), torch.stack([mean, nn.functional.softplus(spread) + MIN_SCORE_SPREAD], 1)
+
+
+_OLD_NAMES = {".by_cell.": ".spatial_logits.", ".others.": ".global_logits."}
+
+
+def with_current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A network's tensors by name, those that an older version has called otherwise among them."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in _OLD_NAMES.items():
+            name = name.replace(old, new)
+        renamed[name] = tensor
+    return renamed
 
 
 def saturated_score(score: Tensor) -> Tensor:

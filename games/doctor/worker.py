@@ -38,14 +38,13 @@ from keima.games.doctor.loading import (
     load_game,
 )
 from keima.games.doctor.lookalikes import check_distinctness
+from keima.games.doctor.optional_kernels import check_hash, check_legal_or_over
 from keima.games.doctor.planes import check_encoding
 from keima.games.doctor.point_of_view import check_point_of_view
 from keima.games.doctor.report import ERROR, Finding
 from keima.games.doctor.rules import (
     check_board,
     check_cloning,
-    check_hash,
-    check_legal_or_over,
     check_notation,
     check_outcome,
     check_play,

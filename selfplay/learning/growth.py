@@ -33,7 +33,7 @@ def grow(network: Network, game: Game, config: NetworkConfig, seed: int) -> Netw
         larger = Network(game, config)
     fresh = larger.state_dict()
     kept = {name: own.cpu() for name, own in network.state_dict().items() if name in fresh}
-    pooled = ("from_pool.weight", *(("others.weight", "hidden.weight") if game.policy_planes else ()))
+    pooled = ("from_pool.weight", *(("global_logits.weight", "hidden.weight") if game.policy_planes else ()))
     state = {name: _placed(own, fresh[name], pooled=name.endswith(pooled)) for name, own in kept.items()}
     for block in range(network.config.blocks, config.blocks):
         state[f"blocks.{block}.second.norm.weight"] = torch.zeros(config.channels)

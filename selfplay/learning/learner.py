@@ -27,7 +27,7 @@ from torch.nn import functional
 from keima.agent.inference.torch_evaluator import default_device, has_fast_bfloat16
 from keima.agent.nets import fused
 from keima.agent.nets.checkpoint import CheckpointError, read_tensors, write_tensors
-from keima.agent.nets.network import ConvNorm, Network, Outputs
+from keima.agent.nets.network import ConvNorm, Network, Outputs, with_current_names
 from keima.agent.nets.network_config import NetworkConfig
 from keima.games.contract import Game
 from keima.selfplay.config.schema import LearnerConfig, TrainConfig
@@ -311,7 +311,7 @@ class Learner:
 
     def _built(self, config: NetworkConfig, tensors: dict[str, Tensor]) -> Network:
         network = Network(self.game, config)
-        network.load_state_dict(tensors)
+        network.load_state_dict(with_current_names(tensors))
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

@@ -267,7 +267,7 @@ def test_a_checkpoint_without_a_checksum_is_taken_as_it_is(path):
     network = saved(path)
     rewrite(path)
     assert b"checksum" not in path.read_bytes()
-    assert torch.equal(load_checkpoint(path).network.policy.by_cell.weight, network.policy.by_cell.weight)
+    assert torch.equal(load_checkpoint(path).network.policy.spatial_logits.weight, network.policy.spatial_logits.weight)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_another_board_size_where_the_network_does_not_depend_on_it(path):
     checkpoint = load_checkpoint(path, games.load("othello"))
     assert checkpoint.game.shape == (8, 8)
     assert checkpoint.metadata.game == "othello:size=6"
-    assert torch.equal(checkpoint.network.policy.by_cell.weight, network.policy.by_cell.weight)
+    assert torch.equal(checkpoint.network.policy.spatial_logits.weight, network.policy.spatial_logits.weight)
 
 
 NO_GAMES = ["nosuch", "", "othello:7", "othello:size=900", "gomoku:colour=red", "Tictactoe", "a\nb"]
@@ -521,7 +521,7 @@ def test_tensors_of_strange_kinds(path, dtype, shape, size):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("name", ["policy.by_cell.weight", "stem.norm.running_var"])
+@pytest.mark.parametrize("name", ["policy.spatial_logits.weight", "stem.norm.running_var"])
 def test_weights_that_are_no_numbers_are_refused(path, value, name):
     game = games.load("tictactoe")
     network = make_network(game)

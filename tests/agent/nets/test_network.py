@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from keima import games
-from keima.agent.nets.network import Block, ConvNorm, Network, pool
+from keima.agent.nets.network import Block, ConvNorm, Network, pool, with_current_names
 from keima.agent.nets.network_config import NetworkConfig
 from keima.games.contract import ONGOING
 from keima.mcts.selection import saturated_score
@@ -341,3 +341,13 @@ def test_outputs_in_float32():
 def test_the_config_refuses_sizes_out_of_bounds(field, value):
     with pytest.raises(ValueError, match=field):
         NetworkConfig(**{field: value})
+
+
+def test_tensors_are_found_by_their_old_names():
+    network = Network(games.load("go:5"), NetworkConfig(blocks=1, channels=8))
+    current = network.state_dict()
+    old = {n.replace("spatial_logits", "by_cell").replace("global_logits", "others"): t for n, t in current.items()}
+    assert {"policy.by_cell.weight", "policy.others.bias"} <= old.keys()
+    renamed = with_current_names(old)
+    assert renamed.keys() == current.keys()
+    network.load_state_dict(renamed)

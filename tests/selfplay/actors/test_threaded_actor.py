@@ -50,8 +50,8 @@ def write_weights(folder, version, *, overflowing=False):
     torch.manual_seed(version)
     network = Network(game, config.network)
     if overflowing:
-        network.policy.by_cell.weight.data[:] = 3e38
-        network.policy.by_cell.bias.data[:] = 3e38
+        network.policy.spatial_logits.weight.data[:] = 3e38
+        network.policy.spatial_logits.bias.data[:] = 3e38
     metadata = Metadata(game.label, game.rules_version, config.network.model_dump())
     save_checkpoint(weights_path(folder, version), network, metadata)
 

@@ -36,7 +36,7 @@ def test_what_threads_do_is_counted():
 def test_what_a_thread_raises_is_raised():
     game, config = load("tictactoe"), load_config("tictactoe", [*TINY, "selfplay.parallel_games=8"])
     network = random_network(game, config)
-    network.policy.by_cell.bias.data[:] = float("nan")
+    network.policy.spatial_logits.bias.data[:] = float("nan")
     with pytest.raises(GameError, match="not numbers"):
         measure(game, config, network, "torch-f32", 2, 60.0)
 
