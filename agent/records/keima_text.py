@@ -1,9 +1,9 @@
-"""Game records: files that a game is saved to and loaded from, and judged from beginning to end.
+"""Keima's own text format for game records: written, and read with every move checked.
 
-The suffix says the format: `.keima.txt`, the text below, for every game; `.sgf` for Go and Gomoku
-(agent/records/sgf.py); `.pgn` is chess's. A record is data: reading one runs nothing.
+The suffix of a file names its format: `.keima.txt` is the text below, for every game; `.sgf` is for Go and Gomoku
+(agent/records/sgf.py). A record is data: reading one runs nothing.
 
-The text format is UTF-8, lines ended by a line feed, made to be read and written by people too:
+The text is UTF-8 with lines ended by a line feed. People and programs may write and read it:
 
     Keima game record, version 1
     game: othello:size=6
