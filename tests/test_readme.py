@@ -109,9 +109,10 @@ def test_the_example_game_is_won_by_the_first_player(example):
 
 
 def test_the_example_game_trains_and_plays(example, tmp_path):
-    train = [KEIMA, "train", str(example), "--run", "notakto", "--minutes", "0.1"]
-    settings = ["network.blocks=1", "network.channels=8", "selfplay.actors=1", "selfplay.parallel_games=16"]
-    settings += ["selfplay.segment_positions=100", "learner.batch_size=64", "run.measure_simulations=16"]
+    train = [KEIMA, "train", str(example), "--run", "notakto", "--minutes", "30"]
+    settings = ["run.max_steps=20", "network.blocks=1", "network.channels=8", "selfplay.actors=1"]
+    settings += ["selfplay.parallel_games=16", "selfplay.segment_positions=100", "learner.batch_size=64"]
+    settings += ["run.measure_simulations=16"]
     options = [part for setting in settings for part in ("--set", setting)]
     done = subprocess.run([*train, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
