@@ -4,7 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 
+import hypothesis
 import pytest
+
+# A first call compiles, and machines are busy: how long an example takes says nothing. The same examples every time.
+hypothesis.settings.register_profile(
+    "keima", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("keima")
 
 # Workers side by side have a core each; torch and its like would otherwise start a thread a core in every one.
 if "PYTEST_XDIST_WORKER" in os.environ:
