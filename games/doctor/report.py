@@ -27,6 +27,8 @@ CHECKS = {
     "hash": "position_hash tells apart what planes and legal moves do",
     "notation": "moves to text and back",
     "board": "the board as people see it",
+    "positions": "positions to text and back",
+    "drawing": "labels, texts and cells of moves fit the board",
     "encoding": "every cell written, 0 to 1",
     "point of view": "planes are seen by the side to move",
     "distinctness": "distinct positions look distinct",

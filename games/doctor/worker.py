@@ -28,6 +28,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from keima.games.contract import ONGOING, Game, GameError
+from keima.games.doctor.drawing import check_drawing, check_positions
 from keima.games.doctor.loading import (
     Unloadable,
     check_compiling,
@@ -73,6 +74,8 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "hash": check_hash,
     "notation": check_notation,
     "board": check_board,
+    "positions": check_positions,
+    "drawing": check_drawing,
     "encoding": check_encoding,
     "point of view": check_point_of_view,
     "distinctness": check_distinctness,
