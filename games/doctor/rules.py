@@ -24,10 +24,9 @@ from keima.games.doctor.subject import (
     views,
 )
 
-WHOSE_CODES = "whose view the codes take"
-WHOSE_BOARD = "whose view the board takes"
+# Questions of the checks.
+WHOSE_CODES, WHOSE_BOARD = "whose view the codes take", "whose view the board takes"
 WHOSE_TARGETS = "whose view ownership and score take"
-"""Questions of the checks."""
 
 
 def check_reset(subject: Subject) -> str:
