@@ -195,6 +195,8 @@ class Health:
     actor_restarts: int = 0
     """Actors that had to be replaced, dead or hung, since the run was started or resumed."""
     resignations: Resignations = Resignations(0, math.nan)
+    cores_an_actor: float = 1.0
+    """How much of a core each actor can have beside a learner that takes one."""
     resume: str = "keima train --resume RUN"
     """The command that goes on with the run once it is stopped."""
 
@@ -399,8 +401,11 @@ def _learner_behind(health: Health, config: TrainConfig) -> Diagnosis | None:
 
 
 def _actors_throttled(health: Health, config: TrainConfig) -> Diagnosis | None:
-    if health.elapsed_s < _MIN_SECONDS or not health.actors_waiting > _MOST_ACTOR_WAIT:
-        return None
+    if (
+        health.elapsed_s < _MIN_SECONDS
+        or not health.actors_waiting > 1 - (1 - _MOST_ACTOR_WAIT) * health.cores_an_actor
+    ):
+        return None  # where learner and actors share the cores, an actor that waits leaves its core to the learner
     slower = config.replay.samples_per_position * (1 - min(health.actors_waiting, 0.9))
     return Diagnosis(
         "actors_throttled",

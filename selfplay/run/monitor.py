@@ -19,6 +19,7 @@ import numpy as np
 from keima.agent.inference.factory import make_evaluator
 from keima.agent.nets.checkpoint import MODEL_FILE
 from keima.agent.nets.network import Network
+from keima.agent.system.processes import available_cores
 from keima.selfplay.actors.actor_pool import ActorPool
 from keima.selfplay.config.schema import TrainConfig
 from keima.selfplay.learning.learner import Learner, Losses
@@ -198,6 +199,7 @@ class RunMonitor:
             replay_ratio=state.replay_ratio(self._learner.step),
             replay_messages=tuple(self._damage),
             actor_restarts=pool.restarts,
+            cores_an_actor=self._cores_an_actor(pool.count),
             resume=f"{command_here('keima')} train --resume {self._folder}",
         )
         self._diagnose(health)
@@ -247,6 +249,12 @@ class RunMonitor:
                 diagnoses=tuple(self._diagnoses),
             )
         )
+
+    def _cores_an_actor(self, count: int) -> float:
+        """How much of a core each of so many actors can have beside a learner that takes one."""
+        if self._learner.device.type != "cpu":
+            return 1.0
+        return min(1.0, max(available_cores() - 1, 0.5) / max(count, 1))
 
     def _diagnose(self, health: Health) -> None:
         self._diagnoses = diagnose(health, self._config)

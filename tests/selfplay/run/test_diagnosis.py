@@ -505,3 +505,10 @@ def test_a_wait_across_two_measurements_counts_once():
         clock.passes(1)
     clock.passes(3)
     assert meter.take_share() == 0.25
+
+
+def test_actors_that_share_their_cores_with_the_learner_may_wait_longer(healthy):
+    two_on_two_cores = dataclasses.replace(healthy, actors_waiting=0.61, cores_an_actor=0.5)
+    assert diagnose(two_on_two_cores, CONFIG) == []
+    assert the_diagnosis(dataclasses.replace(two_on_two_cores, actors_waiting=0.7)).code == "actors_throttled"
+    assert the_diagnosis(dataclasses.replace(two_on_two_cores, cores_an_actor=1.0)).code == "actors_throttled"
