@@ -1,123 +1,28 @@
-"""The full screen, driven by keys and clicks; one whole game in a real terminal."""
+"""The window: beginning, dialogs, sizes, leaving; one whole game in a real terminal."""
 
 import asyncio
-import inspect
-import os
-import re
-import shutil
-import subprocess
 import sys
-import threading
-import time
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from keima.agent.contracts.player import Resignation
-from keima.agent.contracts.thinking import PrincipalVariation, SearchInfo, Thinker
 from keima.agent.players import factory
 from keima.agent.terminal.match_setup import PlayerChoice, Setting
 from keima.agent.terminal.screen.app import KeimaApp
 from keima.agent.terminal.screen.app import play as play_on_screen
 from keima.agent.terminal.screen.dialogs import HelpScreen, StartDialog
-from keima.agent.terminal.screen.panels import Graph
 from keima.games import blamed_on_game
 from keima.games.contract import GameError
+from tests.agent.terminal.screen.driving import (
+    click_cell,
+    moves,
+    said,
+    table_of,
+    top,
+    type_line,
+    until,
+)
 from tests.paths import ROOT
-
-HANGS_S = 120
-POLL_S = 0.01
-AGAINST_FIRST = (None, PlayerChoice("first"))
-
-
-class FirstMove(Thinker):
-    """Plays the first legal action and has something to say about it."""
-
-    name = "first"
-
-    def __init__(self):
-        self.thought_about = []  # how many moves there were in each position
-
-    def choose(self, position):
-        return position.legal_actions()[0]
-
-    def think(self, position, limit=None, *, should_stop=None, report=None):
-        self.thought_about.append(len(position.actions))
-        first, *others = position.legal_actions()
-        lines = [
-            PrincipalVariation(first, 12, 0.5, 0.25, (first, *others[:1])),
-            *(PrincipalVariation(a, 4, 0.0, 0.1, (a,)) for a in others),
-        ]
-        info = SearchInfo(tuple(lines), 12, 0.25, 0.5, (0.6, 0.3, 0.1), ((0, first),))
-        if report is not None:
-            report(info)
-        return info
-
-    def pick(self, info):
-        return info.variations[0].action
-
-
-@pytest.fixture(autouse=True)
-def first_move(monkeypatch):
-    """All players are this one."""
-    player = FirstMove()
-    monkeypatch.setattr(factory, "make_player", lambda text, game, **options: player)
-    monkeypatch.setattr(factory, "check_player", lambda text: None)
-    return player
-
-
-async def until(pilot, condition) -> None:
-    """Lets the app work until `condition()`."""
-    end_s = time.monotonic() + HANGS_S
-    while not condition():
-        assert time.monotonic() < end_s, inspect.getsource(condition)
-        await pilot.pause(POLL_S)
-    await pilot.pause()
-
-
-@asynccontextmanager
-async def table_of(game_text, sides=AGAINST_FIRST, size=(120, 36), **options):
-    """A running app whose game has begun: the pilot and the table."""
-    app = KeimaApp(Setting(game_text, sides, PlayerChoice("first"), **options), is_chosen=True)
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.table is not None and app.table.is_begun)
-        # Players are introduced when they are ready: before anything else is said.
-        await until(pilot, lambda: said(app.table).count("Opponent: ") == 2 - sides.count(None))
-        await until(
-            pilot, lambda: not any(app.table.scheduler.session.humans) or not app.table.scheduler.session.awaits_agent
-        )
-        yield pilot, app.table
-
-
-async def type_line(pilot, line: str) -> None:
-    """Types a line and Enter, and lets the players answer."""
-    app = pilot.app
-    app.query_one("#command").value = line
-    await pilot.press("enter")
-    await until(pilot, lambda: not app.table.scheduler.session.awaits_agent and not app.table.scheduler.is_answering)
-
-
-def moves(table) -> str:
-    return " ".join(table.scheduler.session.position.moves_text())
-
-
-def said(table) -> str:
-    return str(table.query_one("#messages").content)
-
-
-def top(app) -> str:
-    return str(app.query_one("#top").content)
-
-
-async def click_cell(pilot, table, cell: int) -> None:
-    """Clicks into the middle of a cell."""
-    board = table.board
-    row, column = divmod(cell, table.game.shape[1])
-    left, above = board._offset(board.geometry)
-    x = left + board.geometry.left(row) + column * board.geometry.width + board.geometry.width // 2
-    await pilot.click(board, offset=(x, above + row * board.geometry.height + board.geometry.height // 2))
-    await until(pilot, lambda: not table.scheduler.session.awaits_agent)
 
 
 def test_a_whole_game_by_typing():
@@ -130,52 +35,6 @@ def test_a_whole_game_by_typing():
             await until(pilot, lambda: "X wins: you win." in top(pilot.app))
             await type_line(pilot, "a1")
             await until(pilot, lambda: "the game is over" in said(table))
-
-    asyncio.run(play())
-
-
-def test_arrows_and_enter():
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await pilot.press("down", "enter")  # the cursor appears in the middle
-            await until(pilot, lambda: moves(table) == "b2 a3")
-            await pilot.press("right", "down", "right", "enter")
-            await until(pilot, lambda: moves(table) == "b2 a3 c1 b3")
-            await pilot.press("enter")
-            await until(pilot, lambda: "No move goes to c1 here." in said(table))
-
-    asyncio.run(play())
-
-
-def test_mouse_on_cells_columns_and_from_to():
-    async def play():
-        async with table_of("tictactoe", (None, None)) as (pilot, table):
-            await click_cell(pilot, table, 4)
-            await click_cell(pilot, table, 0)
-            await click_cell(pilot, table, 0)
-            await until(pilot, lambda: moves(table) == "b2 a3")
-            await until(pilot, lambda: "No move goes to a3 here." in said(table))
-        async with table_of("connect4", (None, None)) as (pilot, table):
-            await click_cell(pilot, table, 3)  # the top of the column will do
-            await click_cell(pilot, table, 6 * 5)
-            await until(pilot, lambda: moves(table) == "4 3")
-        async with table_of("breakthrough", (None, None)) as (pilot, table):
-            cell = {table.game.cell_to_text(c): c for c in range(64)}
-            await click_cell(pilot, table, cell["a3"])
-            await until(pilot, lambda: "No move goes to a3 here." in said(table))
-            await click_cell(pilot, table, cell["a2"])
-            await until(pilot, lambda: table.board.selected == cell["a2"])
-            await click_cell(pilot, table, cell["b3"])
-            await click_cell(pilot, table, cell["d7"])
-            await pilot.press("escape")
-            await until(pilot, lambda: table.board.selected is None)
-            await click_cell(pilot, table, cell["h7"])
-            await click_cell(pilot, table, cell["h6"])
-            await until(pilot, lambda: moves(table) == "a2b3 h7h6")
-        async with table_of("hex:5", (None, None)) as (pilot, table):
-            await click_cell(pilot, table, 7)
-            await click_cell(pilot, table, 21)
-            await until(pilot, lambda: moves(table) == "c2 b5")
 
     asyncio.run(play())
 
@@ -221,118 +80,6 @@ def test_elo_in_the_dialog_needs_a_table():
     asyncio.run(play())
 
 
-def test_undo_swap_resign_new_and_walking():
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            session = table.scheduler.session
-            await type_line(pilot, "b2")
-            await pilot.press("f6")
-            await until(pilot, lambda: moves(table) == "")
-            await type_line(pilot, "swap")
-            await until(pilot, lambda: moves(table) == "a3")
-            await type_line(pilot, "b2")
-            await until(pilot, lambda: moves(table) == "a3 b2 b3")
-            await pilot.press("pageup", "pageup")
-            await until(pilot, lambda: session.shown_ply == 1)
-            await until(pilot, lambda: "after move 1 of 3; O to move" in top(pilot.app))
-            await pilot.press("ctrl+home")
-            await until(pilot, lambda: session.shown_ply == 0)
-            await pilot.press("pagedown")
-            await until(pilot, lambda: session.shown_ply == 1)
-            await type_line(pilot, "c2")
-            await until(pilot, lambda: moves(table) == "a3 c2 b3")
-            pilot.app.action_show_ply(2)
-            await until(pilot, lambda: session.shown_ply == 2)
-            await type_line(pilot, "end")
-            await type_line(pilot, "resign")
-            await until(pilot, lambda: "O resigns. X wins: you lose." in top(pilot.app))
-            await type_line(pilot, "new")
-            await until(pilot, lambda: moves(table) == "a3")
-
-    asyncio.run(play())
-
-
-def test_two_players_are_watched(monkeypatch):
-    monkeypatch.setattr("keima.agent.terminal.screen.scheduler.WATCHED_MOVE_S", 0.0)
-
-    async def play():
-        async with table_of("tictactoe", (PlayerChoice("first"), PlayerChoice("first"))) as (pilot, table):
-            await until(pilot, lambda: table.scheduler.session.is_over)
-            await until(pilot, lambda: moves(table) == "a3 b3 c3 a2 b2 c2 a1")
-            await until(pilot, lambda: top(pilot.app).endswith("X wins."))
-
-    asyncio.run(play())
-
-
-def test_hint_explain_moves_and_mistakes():
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await type_line(pilot, "b2")
-            await pilot.press("f4")
-            hint = "b3: score 75%, visits 12, policy 25%\nc3: score 50%, visits 4, policy 10%\n"
-            await until(pilot, lambda: said(table).startswith(hint))
-            await pilot.press("f5")
-            await until(pilot, lambda: said(table).startswith("O's a3"))
-            await type_line(pilot, "moves")
-            await until(pilot, lambda: said(table).startswith("b3 c3 a2 c2 a1 b1 c1\n"))
-            await type_line(pilot, "explian")
-            await until(pilot, lambda: "did you mean `explain`?" in said(table))
-            await type_line(pilot, "explain b2")
-            await until(pilot, lambda: said(table).startswith("illegal move 'b2'"))
-
-    asyncio.run(play())
-
-
-def test_the_panel_shows_candidates_the_graph_and_heat():
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await type_line(pilot, "b2")
-            await until(pilot, lambda: not table.query_one(Graph).display)
-            await pilot.press("f2")
-            judgements = table.scheduler.session.judgements
-            await until(pilot, lambda: set(judgements) == {0, 1, 2})
-            await until(pilot, lambda: table.query_one(Graph).display)
-            await until(pilot, lambda: (judgements[0].win, judgements[0].draw) == pytest.approx((0.6, 0.3)))
-            assert judgements[1].loss > judgements[1].win  # as the first player sees it
-            candidates = table.query_one("#candidates")
-            await until(pilot, lambda: re.search(r"^b3 +12 +75%  +25%  c3", str(candidates.content), re.MULTILINE))
-            await until(pilot, lambda: table.board._heat() == {})
-            await pilot.press("f3")
-            await until(pilot, lambda: table.board._heat().get(1) == pytest.approx(12 / (12 + 6 * 4)))
-            await pilot.press("f3")
-            await until(pilot, lambda: table.board._heat().get(1) == 0.25)
-            await pilot.press("f3")
-            await until(pilot, lambda: table.board._heat() == {})
-            await pilot.press("f2")
-            await until(pilot, lambda: not table.query_one(Graph).display)
-
-    asyncio.run(play())
-
-
-def test_saving_loading_and_a_record_to_begin_with(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await type_line(pilot, "b2")
-            await pilot.press("ctrl+s")
-            await until(pilot, lambda: pilot.app.query_one("#command").value == "save tictactoe.keima.txt")
-            await pilot.press("enter")
-            await until(pilot, lambda: "Saved to tictactoe.keima.txt." in said(table))
-            await type_line(pilot, "new")
-            await pilot.press("ctrl+o", "enter")
-            await until(pilot, lambda: moves(table) == "b2 a3")
-            await until(pilot, lambda: "Loaded: human against first, 2 moves" in said(table))
-            await type_line(pilot, "load nothing.keima.txt")
-            await until(pilot, lambda: "no such file" in said(table))
-        record = Path("tictactoe.keima.txt")
-        async with table_of("tictactoe", (None, None), record=record) as (pilot, table):
-            await until(pilot, lambda: moves(table) == "b2 a3")
-            await until(pilot, lambda: set(table.scheduler.session.judgements) == {0, 1, 2})
-
-    asyncio.run(play())
-
-
 def test_a_damaged_record_is_told_after_leaving(tmp_path):
     record = tmp_path / "bad.keima.txt"
     record.write_text("Keima game record, version 1\ngame: tictactoe\nmoves: 2\n\n1. b2\n2. b2\n")
@@ -366,72 +113,6 @@ def test_an_opponent_that_cannot_be_made(monkeypatch):
             await pilot.press(*"b2", "enter")
             await until(pilot, lambda: "the file is damaged" in said(app.table))
             await until(pilot, lambda: moves(app.table) == "b2")
-
-    asyncio.run(play())
-
-
-def test_keys_are_answered_while_a_player_thinks(monkeypatch, first_move):
-    released, began = threading.Event(), threading.Event()
-    think = first_move.think
-
-    def slow(position, limit=None, *, should_stop=None, report=None):
-        if position.actions:
-            began.set()
-            while not released.wait(0.01) and not should_stop():
-                pass
-        return think(position, limit, should_stop=should_stop, report=report)
-
-    monkeypatch.setattr(first_move, "think", slow)
-
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await pilot.press(*"b2", "enter")
-            await until(pilot, began.is_set)
-            await until(pilot, lambda: "O is thinking" in top(pilot.app))
-            await pilot.press("a", "left", "b")  # typed in the meantime
-            await until(pilot, lambda: pilot.app.query_one("#command").value == "ba")
-            await pilot.press("enter", *"c1", "enter")
-            await until(pilot, lambda: "it is O's turn, who is thinking" in said(table))
-            await pilot.press("f6")  # takes the move back that is being thought about
-            await until(pilot, lambda: moves(table) == "" and not table.scheduler._worker.is_busy)
-            released.set()
-            await type_line(pilot, "c1")
-            await until(pilot, lambda: moves(table) == "c1 a3")
-
-    asyncio.run(play())
-
-
-def test_pondering_on_the_users_time(first_move):
-    async def play():
-        async with table_of("tictactoe", (None, PlayerChoice("first", ponder=True))) as (pilot, _):
-            await type_line(pilot, "b2")
-            await until(pilot, lambda: 2 in first_move.thought_about)
-
-    asyncio.run(play())
-
-
-def test_a_player_who_gives_up_and_who_forgets_between_games(monkeypatch, first_move):
-    forgotten = []
-
-    def pick(info):
-        if first_move.thought_about[-1] > 1:
-            return Resignation("first resigns")
-        return info.variations[0].action
-
-    monkeypatch.setattr(first_move, "pick", pick)
-    monkeypatch.setattr(first_move, "forget", lambda: forgotten.append(True))
-
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await type_line(pilot, "b2")
-            await until(pilot, lambda: moves(table) == "b2 a3")
-            await type_line(pilot, "b3")
-            await until(pilot, lambda: top(pilot.app).endswith("O resigns. X wins: you win."))
-            before = len(forgotten)
-            await type_line(pilot, "new")
-            await type_line(pilot, "b2")
-            await until(pilot, lambda: moves(table) == "b2 a3")
-            assert len(forgotten) == before + 1
 
     asyncio.run(play())
 
@@ -544,85 +225,6 @@ def test_help_and_its_end():
             await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
 
     asyncio.run(play())
-
-
-def test_without_colours(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    async def play():
-        async with table_of("tictactoe") as (pilot, table):
-            await type_line(pilot, "b2")
-            await pilot.press("f2", "f3")
-            await until(pilot, lambda: table.board._heat())
-            board = table.board
-            for y in range(board.size.height):
-                for segment in board.render_line(y):
-                    assert segment.style is None or segment.style.color is None or segment.style.color.is_default
-            text = "\n".join(board.render_line(y).text for y in range(board.size.height))
-            assert "X" in text
-            assert "O" in text
-
-    asyncio.run(play())
-
-
-# --- a real terminal
-
-
-class Tmux:
-    """A command in a terminal of its own."""
-
-    def __init__(self, folder: Path, command: str, size: tuple[int, int]) -> None:
-        self._base = ["tmux", "-f", "/dev/null", "-S", str(folder / "tmux")]
-        width, height = size
-        kept = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
-        kept |= {"COLUMNS": "80", "LINES": "24"}  # as some programs leave them, and untrue
-        # The shell outlives the command, so that what it leaves behind can be read.
-        self._call("-u", "new-session", "-d", "-x", width, "-y", height, "sh", env={**os.environ, **kept}, cwd=folder)
-        self.type(f"PS1='> '; clear; {command}; echo code $?\n")
-
-    def _call(self, *arguments, **options) -> str:
-        line = [*self._base, *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=HANGS_S, check=True, **options).stdout
-
-    def type(self, text: str) -> None:
-        self._call("send-keys", "-l", text.replace("\n", "\r"))
-
-    def press(self, *keys: str) -> None:
-        self._call("send-keys", *keys)
-
-    def resize(self, width: int, height: int) -> None:
-        self._call("resize-window", "-x", width, "-y", height)
-
-    def screen(self) -> str:
-        return self._call("capture-pane", "-p")
-
-    def wait_for(self, pattern: str) -> str:
-        """Waits until the screen shows it; returns the screen."""
-        end_s = time.monotonic() + HANGS_S
-        while not re.search(pattern, shown := self.screen()):
-            assert time.monotonic() < end_s, shown
-            time.sleep(0.05)
-        return shown
-
-    def close(self) -> None:
-        self._call("kill-server")
-
-
-@pytest.fixture
-def tmux(tmp_path):
-    """Starts commands in terminals."""
-    if shutil.which("tmux") is None:
-        pytest.skip("needs tmux (Debian: apt install tmux)")
-    started = []
-
-    def start(command: str, size=(90, 30)) -> Tmux:
-        terminal = Tmux(tmp_path, command, size)
-        started.append(terminal)
-        return terminal
-
-    yield start
-    for terminal in started:
-        terminal.close()
 
 
 def test_a_whole_game_in_a_real_terminal(tmux):
