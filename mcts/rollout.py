@@ -1,5 +1,7 @@
 """Judging a position by playing it out at random: search without a network, as before AlphaGo."""
 
+from typing import Any
+
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 from keima.games.compilation import KERNELS_TYPE
 from keima.games.contract import ONGOING, PLAYER, Game
 from keima.mcts.compiled import compiled, search_kernel
+from keima.mcts.evaluator import Evaluate
 from keima.mcts.leaf_loop import SIMULATIONS
 from keima.mcts.random import next_below, seeded
 from keima.mcts.selection import result_value
@@ -57,7 +60,7 @@ def _play_out(kernels, states, values, rng, state, actions):
         values[i] = result_value(play_out(kernels, state, rng, 0, actions), states[i][PLAYER])
 
 
-class RolloutEvaluator:
+class RolloutEvaluator(Evaluate):
     """An evaluator without knowledge: equal priors, and the result of one random game as the value."""
 
     needs_states = True
@@ -68,8 +71,8 @@ class RolloutEvaluator:
         self._state = np.zeros(game.state_size, np.int64)
         self._actions = np.zeros(game.max_legal, np.int32)
 
-    def __call__(self, states: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """States [n, state_size] -> logits [n, num_actions], all 0, and values [n] in {-1, 0, 1}."""
+    def __call__(self, states: NDArray[Any], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """State rows int64 [n, state_size] -> logits [n, num_actions], all 0, and values [n] in {-1, 0, 1}."""
         values = np.zeros(len(states), np.float32)
         _play_out(self._game.kernels, states, values, self._rng, self._state, self._actions)
         return np.zeros((len(states), self._game.num_actions), np.float32), values

@@ -9,14 +9,14 @@
 by the side to move. One compiled search serves every game: its kernels arrive as first-class functions of exact
 signature, which numba caches on disk and calls by address (a call costs some 5 ns more than a direct one).
 
-The values of an evaluator with an attribute `score_weight` w above 0 are utilities, (1 - w) * (win - loss) + w * s, of
+The values of an evaluator with a `score_weight` w above 0 are utilities, (1 - w) * (win - loss) + w * s, of
 the saturated score s (see selection.saturated_score). Games that are finished in the tree are then worth the same: so
 who wins anyway wins by more, and who loses anyway by less. What is proven is the result alone.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -27,6 +27,7 @@ from keima.games.compilation import KERNELS_TYPE
 from keima.games.contract import ONGOING, Game, GameError
 from keima.mcts.cache import CACHE_TYPE, allocate_cache
 from keima.mcts.compiled import compiled
+from keima.mcts.evaluator import Evaluate
 from keima.mcts.leaf_loop import LEAF_INPUTS_TYPE, NO_LEAF, allocate_inputs, find_leaf, take_answer
 from keima.mcts.random import seeded
 from keima.mcts.selection import (
@@ -58,12 +59,6 @@ C_PUCT = 0.5
 """PUCT's constant with a network; in games of Othello, Go and Gomoku far ahead of AlphaZero's 1.25."""
 C_PUCT_OF_PLAYOUTS = 1.25
 """AlphaZero's, of searches that play games out: a yardstick should stay as it is."""
-
-
-class Evaluate(Protocol):
-    """What judges leaves: planes [n, C, H, W] -> logits [n, num_actions], values [n] of the side to move."""
-
-    def __call__(self, planes: NDArray[np.float32], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
 
 @dataclass(frozen=True)
@@ -297,15 +292,15 @@ class Search:
 
         `simulations`: that number for this run and later ones, in place of the settings'; for PUCT roots, since a
         Gumbel root's schedule is made for a number. Raises ValueError for one of those.
-        An evaluator with a true attribute `needs_states` is handed state rows [n, state_size] in place of planes; of
+        An evaluator that `needs_states` is handed state rows [n, state_size] in place of planes; of
         one with `score_weight` see the module's docstring.
         """
         if simulations is not None:
             if self.settings.root_policy != "puct":
                 raise ValueError("another number of simulations is for PUCT roots")
             self._forest.trees["simulations"] = simulations
-        needs_states = bool(getattr(evaluate, "needs_states", False))
-        weight = getattr(evaluate, "score_weight", 0.0)
+        needs_states = evaluate.needs_states
+        weight = evaluate.score_weight
         self._record = self.settings.record(self.game, weight, with_playouts=needs_states)
         leaves = self._leaves if needs_states else self._leaves._replace(states=self._leaves.states[:0])
         asked = leaves.states if needs_states else self._inputs.planes

@@ -26,7 +26,7 @@ from numba.core import types
 from numpy.typing import NDArray
 from torch import Tensor
 
-from keima.agent.inference.evaluator import NOT_NUMBERS
+from keima.agent.inference.evaluator import NOT_NUMBERS, Evaluator
 from keima.agent.inference.torch_evaluator import DTYPES
 from keima.agent.nets.network import Network
 from keima.games.compilation import compiled_for
@@ -114,7 +114,7 @@ class _StagingBuffer:
             self.done.record(stream)
 
 
-class CudaEvaluator:
+class CudaEvaluator(Evaluator):
     """A network on a GPU; see the module's docstring. To be used by one thread at a time.
 
     Planes whose values are all 0 or 1 are sent as bits; once others have come, all of them are sent in the network's

@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 from keima.agent.nets.network import Network
 from keima.games.contract import GameError
+from keima.mcts.evaluator import Evaluate
 
 NOT_NUMBERS = "the network's answers are not numbers: its training failed, or its input is wrong"
 
 
-class Evaluator(Protocol):
+class Evaluator(Evaluate, Protocol):
     """A network that judges positions. Holds its own copy of the network's weights."""
 
     backend: str
     """Which of BACKENDS it is."""
-    score_weight: float
-    """The network's: how much of the values is the score; see keima.mcts.search."""
 
     def update(self, network: Network) -> None:
         """Takes over a network's weights as they are now; its sizes may differ from those before."""
+        ...
 
     def __call__(self, planes: NDArray[np.float32], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Planes float32 [n, C, H, W] -> logits float32 [n, A], values float32 [n] in [-1, 1] of the side to move.
@@ -29,6 +29,7 @@ class Evaluator(Protocol):
 
         Raises GameError where the network gives something that is not a number.
         """
+        ...
 
 
 def checked(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 from torch import Tensor, nn
 
-from keima.agent.inference.evaluator import checked
+from keima.agent.inference.evaluator import Evaluator, checked
 from keima.agent.inference.random_positions import random_positions_planes
 from keima.agent.inference.torch_evaluator import has_fast_bfloat16
 from keima.agent.nets.network import Block, ConvNorm, Network
@@ -48,7 +48,7 @@ class LayerTime(NamedTuple):
     microseconds: float
 
 
-class OpenVinoEvaluator:
+class OpenVinoEvaluator(Evaluator):
     """A network run by OpenVINO on this processor, by as many threads as torch would use."""
 
     def __init__(self, game: Game, network: Network, precision: str, batch_size: int | None = None) -> None:

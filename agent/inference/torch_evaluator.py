@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from keima.agent.inference.evaluator import checked
+from keima.agent.inference.evaluator import Evaluator, checked
 from keima.agent.nets.network import Network
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -33,7 +33,7 @@ def _cpu_flags() -> set[str]:
         return set()
 
 
-class TorchEvaluator:
+class TorchEvaluator(Evaluator):
     """A network run by torch, in bfloat16 where the processor has instructions for it."""
 
     def __init__(self, network: Network, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:

@@ -18,7 +18,7 @@ torch is imported when a network is asked for, and not before: the terminal show
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from keima.agent.contracts.player import Player
 from keima.agent.contracts.player_spec import CHECKPOINT, ENGINES, KINDS, PlayerSpec, parse
@@ -196,8 +196,7 @@ def _rollout_player(
     from keima.mcts.rollout import RolloutEvaluator
 
     limit = _limit(playouts or None, seconds, DEFAULT_PLAYOUTS)
-    # It takes states in place of planes, and says so to the search by its attribute `needs_states`.
-    evaluate = cast("Evaluate", RolloutEvaluator(game, seed))
+    evaluate = RolloutEvaluator(game, seed)
     name = "rollout" + (f":{limit.simulations}" if limit.simulations else f", {_limit_in_words(limit)}")
     return SearchPlayer(
         *(name, game, evaluate, limit.simulations),

@@ -79,7 +79,7 @@ class PolicyPlayer(Thinker):
         priors = weights / weights.sum()
         order = np.argsort(-priors, kind="stable")
         best, value = order[0], float(values[0])
-        if wdl is not None and getattr(self._evaluate, "score_weight", 0.0) > 0:
+        if wdl is not None and self._evaluate.score_weight > 0:
             value = wdl[0] - wdl[2]
         # The network judges the position, not each action: its value is told beside the action it would play.
         lines = tuple(

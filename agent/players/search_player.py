@@ -212,7 +212,7 @@ class SearchPlayer(Thinker):
     def _search_info(self, seconds: float, wdl: tuple[float, float, float] | None) -> SearchInfo:
         root, variations = self._search.root(), self._search.variations()
         chosen = int(self._search.chosen_actions()[0])
-        weight = getattr(self._evaluate, "score_weight", 0.0)
+        weight = self._evaluate.score_weight
 
         def told(value: float, proven: int) -> float | None:
             """A value as win - loss: where it holds a score too, the network's own one and what the search changed."""

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from keima.games.contract import Game, GameError
 from keima.mcts.cache import allocate_cache
 from keima.mcts.compiled import entry_point
+from keima.mcts.evaluator import Judge
 from keima.mcts.leaf_loop import HITS, NO_LEAF, SIMULATIONS, allocate_inputs
 from keima.mcts.random import seeded
-from keima.mcts.search import Evaluate, SearchSettings
+from keima.mcts.search import SearchSettings
 from keima.mcts.selection import SETTINGS
 from keima.mcts.tree import allocate, allocate_scratch, default_max_edges
 from keima.selfplay.actors.game_kernels import (
@@ -97,7 +98,7 @@ class SelfPlay:
         self.finished_positions = 0
         """Training positions in finished games that have not been taken yet."""
 
-    def step(self, evaluate: Evaluate) -> None:
+    def step(self, evaluate: Judge) -> None:
         """Plays on until every slot has a leaf, and evaluates these: one evaluator call for B positions."""
         self.receive(*evaluate(self.search()))
 

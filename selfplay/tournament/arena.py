@@ -229,9 +229,11 @@ class Arena:
 
     def _search_settings(self, contestant: Contestant) -> NDArray[np.void]:
         """SETTINGS [1] of a contestant's search; of no meaning for one who is asked."""
-        weight = getattr(getattr(contestant, "evaluate", None), "score_weight", 0.0)
+        weight, c_puct = 0.0, None
+        if isinstance(contestant, NetworkContestant):
+            weight, c_puct = contestant.evaluate.score_weight, contestant.c_puct
         playouts = isinstance(contestant, PlayoutContestant)
-        settings = SearchSettings(root_policy="puct", c_puct=getattr(contestant, "c_puct", None))
+        settings = SearchSettings(root_policy="puct", c_puct=c_puct)
         return settings.record(self.game, weight, with_playouts=playouts)
 
     def _play_on(
@@ -265,7 +267,7 @@ class Arena:
     def _evaluate_most_wanted(self) -> list[PlayedGame]:
         """Asks the network for which most tables wait; those for which few do wait until they are more.
 
-        An evaluator with a method `take` is asked how many of the waiting positions suit it.
+        The evaluator says how many of the waiting positions suit it.
         A network that cannot answer loses the games in which it was to move; these are returned.
         """
         waiting = np.flatnonzero(self._tables["status"] == WAITING)
@@ -274,8 +276,7 @@ class Arena:
         wanted = self._tables["evaluator"][waiting]
         evaluator = int(np.bincount(wanted).argmax())
         turn = waiting[wanted == evaluator]
-        take = getattr(self._evaluators[evaluator], "take", None)
-        turn = turn if take is None else turn[: take(len(turn))]
+        turn = turn[: self._evaluators[evaluator].batch_of(len(turn))]
         try:
             logits, values = self._evaluators[evaluator](self._gathered(turn))
         except GameError as error:

@@ -13,13 +13,14 @@ from keima.agent.inference.evaluator import Evaluator
 from keima.agent.inference.factory import make_evaluator
 from keima.agent.nets.network import Network
 from keima.games.contract import Game
+from keima.mcts.evaluator import Evaluate
 
 SIZES = (8, 32, 64, 128, 256, 512, 1024)
 FULL_ENOUGH = 0.75
 """A batch this full is filled up to the next size; a smaller one is cut, and the rest comes with the next."""
 
 
-class SizedEvaluator:
+class SizedEvaluator(Evaluate):
     """A network on one backend; see the module's docstring. Graphs are made when they are first needed."""
 
     def __init__(self, game: Game, network: Network, backend: str) -> None:
@@ -29,10 +30,10 @@ class SizedEvaluator:
         self.score_weight = network.score_weight
         self._evaluators: dict[int, Evaluator] = {}
 
-    def take(self, count: int) -> int:
-        """How many of `count` waiting positions the next batch should have."""
-        size = self._size(count)
-        return count if count >= FULL_ENOUGH * size or size == SIZES[0] else SIZES[SIZES.index(size) - 1]
+    def batch_of(self, waiting: int) -> int:
+        """How many of the waiting positions the next batch should have."""
+        size = self._size(waiting)
+        return waiting if waiting >= FULL_ENOUGH * size or size == SIZES[0] else SIZES[SIZES.index(size) - 1]
 
     def __call__(self, planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `keima.agent.inference.evaluator.Evaluator`."""

@@ -8,15 +8,17 @@ import pytest
 from keima import games
 from keima.games.contract import ONGOING, SECOND_WINS
 from keima.games.position import position_after
+from keima.mcts.evaluator import Evaluate
 from keima.mcts.rollout import RolloutEvaluator
 from keima.mcts.search import C_PUCT_OF_PLAYOUTS, Search, SearchSettings, choose_actions
 from keima.mcts.selection import write_pruned_visits
 from keima.mcts.tree import ROOT, UNVISITED
 from tests import paths
+from tests.judged import Judged
 from tests.mcts.naive import NaiveSearch, Node
 
 
-class HashEvaluator:
+class HashEvaluator(Evaluate):
     """A made-up network: logits and value drawn from a hash of the planes. float32, as a network's would be."""
 
     def __init__(self, game, value_scale=0.8, score_weight=0.0):
@@ -141,7 +143,7 @@ def test_a_gumbel_root_is_worth_what_its_good_move_is_though_most_simulations_tr
     game = games.load("connect4")
     search = Search(game, SearchSettings(simulations=16, root_policy="gumbel", gumbel_scale=1.0))
     search.start(game.new_state())
-    search.run(likes_the_centre)
+    search.run(Judged(likes_the_centre))
     root = search.root()
     assert root.visits[3] <= 8
     assert np.dot(root.visits, root.values) / root.visits.sum() < 0.2
@@ -176,7 +178,7 @@ def test_dirichlet_noise_is_mixed_into_the_roots_priors():
     np.testing.assert_allclose(noise.var(0), (1 / 7) * (6 / 7) / (7 * alpha + 1), rtol=0.1)
 
 
-class LeftIsBest:
+class LeftIsBest(Evaluate):
     """For whom the first player stands well with more of the left column than the second, whatever else there is."""
 
     def __init__(self, logits):

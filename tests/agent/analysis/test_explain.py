@@ -21,6 +21,7 @@ from keima.agent.solvers import find_solver
 from keima.games import load
 from keima.games.contract import DRAW, GameError
 from keima.games.position import Position, position_after
+from keima.mcts.evaluator import Evaluate
 
 CONNECT4 = load("connect4")
 TICTACTOE = load("tictactoe")
@@ -203,7 +204,7 @@ def test_players_without_search_or_net_explain_too():
 
 
 def test_the_tree_ends_up_where_the_game_goes_on():
-    class Flat:
+    class Flat(Evaluate):
         positions = 0
 
         def __call__(self, planes):

@@ -15,11 +15,12 @@ from keima.agent.players.search_player import SearchPlayer
 from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import Position, position_after
+from keima.mcts.evaluator import Evaluate
 
 GAME = load("connect4")
 
 
-class Gradual:
+class Gradual(Evaluate):
     """An evaluator that likes the last action best, and values positions by what lies in the first column."""
 
     def __init__(self, game=GAME):
@@ -39,7 +40,7 @@ def by_thirds(planes):
     return np.tile(np.array([0.5, 0.3, 0.2], np.float32), (len(planes), 1))
 
 
-class Clock:
+class Clock(Evaluate):
     """Time that passes by a step each time it is asked for."""
 
     def __init__(self, step_s: float) -> None:

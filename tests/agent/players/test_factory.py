@@ -13,11 +13,12 @@ from keima.agent.players.search_player import SearchPlayer
 from keima.games import load, names
 from keima.games.contract import GameError
 from keima.games.position import Position, position_after
+from keima.mcts.evaluator import Evaluate
 
 SMALL = {"othello": "othello:4", "gomoku": "gomoku:5,win=4", "hex": "hex:4", "breakthrough": "breakthrough:5,columns=4"}
 
 
-class Material:
+class Material(Evaluate):
     """An evaluator that prefers high-numbered actions and thinks nothing of positions; counts what it was asked."""
 
     def __init__(self, num_actions: int) -> None:

@@ -24,6 +24,7 @@ from keima.selfplay.experiments.trial import (
     save_result,
 )
 from keima.selfplay.run.telemetry import PROGRESS_FILE
+from tests.judged import Judged
 
 
 def prefers_high_numbers(game):
@@ -33,7 +34,7 @@ def prefers_high_numbers(game):
         logits = np.tile(np.arange(game.num_actions, dtype=np.float32), (len(planes), 1))
         return logits, np.zeros(len(planes), np.float32)
 
-    return evaluate
+    return Judged(evaluate)
 
 
 def test_a_small_game_is_measured_on_all_its_lines():

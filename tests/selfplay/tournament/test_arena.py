@@ -13,6 +13,7 @@ from keima.agent.players.search_player import SearchPlayer
 from keima.agent.players.simple_players import RandomPlayer
 from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameError
 from keima.games.position import Position
+from keima.mcts.evaluator import Evaluate
 from keima.mcts.rollout import RolloutEvaluator
 from keima.selfplay.tournament import arena as arena_module
 from keima.selfplay.tournament.arena import Arena, GameTask
@@ -29,7 +30,7 @@ from keima.selfplay.tournament.match import play_all
 WINNER = {FIRST_WINS: 0, SECOND_WINS: 1}
 
 
-class WholeNumbers:
+class WholeNumbers(Evaluate):
     """An evaluator whose sums are exact, so that they do not depend on the batch; keeps the sizes of its batches."""
 
     def __init__(self, game, seed):
@@ -249,10 +250,11 @@ def test_who_fails_loses(side, answers, reason, resigned):
 def test_a_network_that_answers_no_numbers_loses_its_games():
     game = games.load("connect4")
 
-    def broken(planes):
-        raise GameError("not numbers")
+    class Broken(Evaluate):
+        def __call__(self, planes):
+            raise GameError("not numbers")
 
-    played = play_all(Arena(game, [NetworkContestant(broken, 4), PlayoutContestant(4)], 4), tasks(game, 8))
+    played = play_all(Arena(game, [NetworkContestant(Broken(), 4), PlayoutContestant(4)], 4), tasks(game, 8))
     lost = [p for p in played if p.reason]
     assert {p.reason for p in lost} == {"not numbers"}
     assert all(p.task.players[1 - p.outcome] == 0 for p in lost)

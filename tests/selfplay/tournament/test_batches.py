@@ -38,7 +38,7 @@ def test_answers_are_the_same_to_the_bit_in_every_batch(network, backend):
 def test_batches_are_cut_or_filled_up(network):
     evaluate = SizedEvaluator(games.load("tictactoe"), network, "torch-f32")
     for count in range(1, 2000):
-        taken = evaluate.take(count)
+        taken = evaluate.batch_of(count)
         assert 1 <= taken <= count
         size = next((size for size in SIZES if size >= taken), taken)
         assert taken >= FULL_ENOUGH * size or size == SIZES[0]

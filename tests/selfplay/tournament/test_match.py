@@ -10,6 +10,7 @@ from keima.games.position import Position
 from keima.selfplay.tournament.contestants import AskedAtOnce, NetworkContestant, PlayoutContestant
 from keima.selfplay.tournament.match import MatchResult, play_match
 from keima.selfplay.tournament.openings import RandomOpenings
+from tests.judged import Judged
 
 
 class RandomPlayer(Player):
@@ -45,7 +46,7 @@ def evaluate_high(game):
         logits = np.tile(np.arange(game.num_actions, dtype=np.float32), (len(planes), 1))
         return logits, np.zeros(len(planes), np.float32)
 
-    return evaluate
+    return Judged(evaluate)
 
 
 @pytest.mark.parametrize("name", ["tictactoe", "connect4", "othello:4"])
