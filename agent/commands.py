@@ -91,17 +91,17 @@ def evaluate(
         raise GameError(f"evaluate: expected --positions FILE, exact scores for {game}; none are shipped")
     scored = read_positions(file, loaded) if file is not None else []
 
-    from keima.agent.inference.factory import make_evaluator
-    from keima.agent.nets.checkpoint import find_checkpoint, load_checkpoint
+    from keima.agent.inference.loaded_network import load_network
+    from keima.agent.nets.checkpoint import find_checkpoint
     from keima.mcts.search import SearchSettings, choose_actions
 
-    checkpoint = load_checkpoint(find_checkpoint(model, loaded), loaded)
+    network = load_network(find_checkpoint(model, loaded), loaded)
     settings = SearchSettings(simulations) if simulations else None
-    choose = partial(choose_actions, loaded, make_evaluator(loaded, checkpoint.network), settings=settings)
+    choose = partial(choose_actions, loaded, network.evaluate, settings=settings)
     facts: dict[str, Any] = {
         "game": loaded.label,
-        "model": str(checkpoint.path),
-        "step": checkpoint.metadata.step,
+        "model": str(network.path),
+        "step": network.metadata.step,
         "simulations": simulations,
     }
     start_s = time.monotonic()

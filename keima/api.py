@@ -28,21 +28,17 @@ class Net:
 
     def __init__(self, game: Game, path: Path) -> None:
         """Raises CheckpointError for a file that is no checkpoint of this game."""
-        from keima.agent.inference.factory import make_evaluator
-        from keima.agent.inference.outcome_judge import OutcomeJudge
-        from keima.agent.nets.checkpoint import load_checkpoint
+        from keima.agent.inference.loaded_network import load_network
 
-        checkpoint = load_checkpoint(path, game)
+        self._network = load_network(path, game)
         self.game = game
-        self.path = checkpoint.path
-        self.metadata = checkpoint.metadata
+        self.path = self._network.path
+        self.metadata = self._network.metadata
         """What the checkpoint says of itself: the run, its step, the strength that was measured."""
-        self._evaluate = make_evaluator(game, checkpoint.network)
-        self._outcomes = OutcomeJudge(game, checkpoint.network)
 
     @property
     def name(self) -> str:
-        return f"{self.metadata.run} at step {self.metadata.step}"
+        return self._network.name
 
     def thinker(self, simulations: int | None = None, seconds: float | None = None) -> Thinker:
         """A player that searches with this net; a move costs what `Limit` says, by default 200 simulations."""
@@ -52,10 +48,10 @@ class Net:
         if simulations is None and seconds is None:
             simulations = DEFAULT_SIMULATIONS
         return SearchPlayer(
-            *(self.name, self.game, self._evaluate, simulations),
-            seconds=seconds,
+            *(self.name, self.game, self._network.evaluate, Limit(simulations, seconds)),
             leaves_per_batch=leaves_per_batch(simulations, seconds),
-            outcomes=self._outcomes,
+            outcomes=self._network.outcomes,
+            territory=self._network.territory,
         )
 
 
@@ -171,12 +167,12 @@ def evaluate(net: Net, positions: Position | Sequence[Position]) -> Evaluation:
     for position in listed:
         _check(net.game, position)
     planes = np.stack([net.game.planes(position.state) for position in listed])
-    logits, _ = net._evaluate(planes)
+    logits, _ = net._network.evaluate(planes)
     for row, (position, of_actions) in enumerate(zip(listed, logits, strict=True)):
         legal = position.legal_actions()
         weights = np.exp(of_actions[legal] - of_actions[legal].max())
         policy[row, legal] = weights / weights.sum()
-    return Evaluation(policy, net._outcomes(planes))
+    return Evaluation(policy, net._network.outcomes(planes))
 
 
 def search(

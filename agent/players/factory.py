@@ -30,7 +30,7 @@ from keima.agent.players.simple_players import ExactPlayer, RandomPlayer
 from keima.games.contract import Game, GameError
 
 if TYPE_CHECKING:
-    from keima.mcts.search import Evaluate
+    pass
 DEFAULT_SIMULATIONS = 200
 """Simulations a move for a network, where nothing else is asked for."""
 DEFAULT_PLAYOUTS = 500
@@ -50,7 +50,7 @@ def make_player(
 
     `simulations`, `seconds`: what a move may cost where the text does not say; of these a player takes what it
     understands, and 0 simulations are a network's policy alone. `seed`: where the text does not say.
-    A player that is another program has `close()`. Raises GameError, saying what would be accepted.
+    Raises GameError, saying what would be accepted.
     """
     spec = parse(text) if isinstance(text, str) else text
     player = _player(spec.completed(simulations=simulations, seconds=seconds), game, seed)
@@ -125,10 +125,17 @@ def default_player(
                 reason = str(error)
     if shipped_net(game) is not None:
         player = make_player(SHIPPED, game, simulations=simulations, seconds=seconds, seed=seed)
-        trained_on = "" if shipped_for(game) is not None else ", trained with other parameters"
+        trained_on = "" if shipped_for(game) is not None else f", trained on {_trained_on(game)}; this is {game.spec}"
         return player, f"Opponent: the net that comes with {game.name}{trained_on} ({player.name}; {reason})."
     player = make_player("rollout", game, simulations=simulations, seconds=seconds, seed=seed)
     return player, f"Opponent: {player.name}, random playouts ({reason}; `keima train {game.spec}` makes a net)."
+
+
+def _trained_on(game: Game) -> str:
+    """The game, with its parameters, that the net was trained on that is shipped for this one."""
+    from keima.agent.nets.checkpoint import read_metadata
+
+    return read_metadata(require_shipped_net(game)).game
 
 
 def any_model_under_runs() -> bool:
@@ -153,27 +160,21 @@ def network_player(
     0 simulations: its policy alone. None: DEFAULT_SIMULATIONS, or as many as `seconds` allow. backend: what runs it,
     by default `keima.agent.inference.factory.default_backend`, since measuring takes seconds.
     """
-    from keima.agent.inference.factory import make_evaluator
-    from keima.agent.inference.net_territory import NetTerritory
-    from keima.agent.inference.outcome_judge import OutcomeJudge
-    from keima.agent.nets.checkpoint import load_checkpoint
+    from keima.agent.inference.loaded_network import load_network
 
-    checkpoint = load_checkpoint(path, game)
-    name = f"{checkpoint.metadata.run} at step {checkpoint.metadata.step}"
     leaves = leaves_per_batch(simulations, seconds)
-    evaluate: Evaluate = make_evaluator(game, checkpoint.network, backend, leaves)
+    network = load_network(path, game, backend, leaves)
     chance: dict[str, Any] = {"temperature": temperature, "seed": seed}
-    outcomes = OutcomeJudge(game, checkpoint.network)
     if simulations == 0:
-        return PolicyPlayer(f"{name}, policy alone", game, evaluate, outcomes=outcomes, **chance)
+        name = f"{network.name}, policy alone"
+        return PolicyPlayer(name, game, network.evaluate, outcomes=network.outcomes, **chance)
     limit = _limit(simulations, seconds, DEFAULT_SIMULATIONS)
     return SearchPlayer(
-        f"{name}, {_limit_in_words(limit)}",
-        *(game, evaluate, limit.simulations),
-        seconds=limit.seconds,
+        f"{network.name}, {_limit_in_words(limit)}",
+        *(game, network.evaluate, limit),
         leaves_per_batch=leaves,
-        outcomes=outcomes,
-        territory=NetTerritory(game, checkpoint.network) if game.has_ownership and game.has_score else None,
+        outcomes=network.outcomes,
+        territory=network.territory,
         resign=resign,
         c_puct=c_puct,
         **chance,
@@ -199,8 +200,7 @@ def _rollout_player(
     evaluate = RolloutEvaluator(game, seed)
     name = "rollout" + (f":{limit.simulations}" if limit.simulations else f", {_limit_in_words(limit)}")
     return SearchPlayer(
-        *(name, game, evaluate, limit.simulations),
-        seconds=limit.seconds,
+        *(name, game, evaluate, limit),
         temperature=temperature,
         seed=seed,
         territory=PlayoutTerritory(game, seed=seed) if has_playouts(game) else None,

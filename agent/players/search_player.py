@@ -49,9 +49,8 @@ class SearchPlayer(Thinker):
         name: str,
         game: Game,
         evaluate: "Evaluate",
-        simulations: int | None,
+        limit: Limit | int,
         *,
-        seconds: float | None = None,
         leaves_per_batch: int = 1,
         temperature: float = 0.0,
         seed: int = 0,
@@ -60,7 +59,7 @@ class SearchPlayer(Thinker):
         resign: float = 0.0,
         c_puct: float | None = None,
     ) -> None:
-        """`simulations`, `seconds`: what a move may cost where `think` is asked for nothing else; see `Limit`.
+        """`limit`: what a move may cost where `think` is asked for nothing else; a number is one of simulations.
 
         `leaves_per_batch`: leaves of the tree evaluated together, which is faster for a network and a bit weaker.
         `temperature` T: plays each action with its share of the visits to the power 1/T; 0 always plays the best.
@@ -73,7 +72,7 @@ class SearchPlayer(Thinker):
         self.territory = territory
         self._pass_policy = pass_policy_of(game, territory)
         self._resignation_policy = ResignationPolicy(resign)
-        self.limit = Limit(simulations, seconds)
+        self.limit = limit if isinstance(limit, Limit) else Limit(limit)
         self.outcomes = outcomes
         self._game = game
         self._evaluate = evaluate

@@ -161,7 +161,7 @@ def test_simulations_that_need_no_evaluation_do_not_outlast_the_clock(monkeypatc
     """Two moves before the end all is proven soon, and each simulation may end in a finished game."""
     clock = Clock(0.5)
     monkeypatch.setattr(search_player, "time", clock)
-    player = searcher(None, seconds=3.0)
+    player = searcher(Limit(seconds=3.0))
     looks = []
     monkeypatch.setattr(
         player, "_note_change", lambda search, note=player._note_change: (looks.append(search.visits()), note(search))

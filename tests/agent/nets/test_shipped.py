@@ -48,7 +48,9 @@ def test_a_net_that_plays_any_board_is_there_for_all(tmp_path, monkeypatch):
     assert shipped_for(load("othello")) == nets["othello"]
     assert shipped_for(load("othello:6")) is None
     player, introduction = default_player(load("othello:6"), simulations=2)
-    assert introduction.startswith("Opponent: the net that comes with othello, trained with other parameters (")
+    assert introduction.startswith(
+        "Opponent: the net that comes with othello, trained on othello; this is othello:size=6 ("
+    )
     assert player.choose(Position(load("othello:6"))) in Position(load("othello:6")).legal_actions()
 
 

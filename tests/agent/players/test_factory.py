@@ -6,7 +6,7 @@ import pytest
 from keima.agent.contracts.player import Player
 from keima.agent.contracts.player_spec import parse
 from keima.agent.contracts.thinking import Limit, Thinker
-from keima.agent.inference import factory
+from keima.agent.inference import loaded_network
 from keima.agent.players.factory import default_player, make_player
 from keima.agent.players.policy_player import PolicyPlayer
 from keima.agent.players.search_player import SearchPlayer
@@ -208,13 +208,13 @@ def test_the_shipped_nets_options_and_its_policy_alone():
 
 def test_a_network_is_run_by_what_its_text_says(monkeypatch):
     game, made = load("connect4"), []
-    make = factory.make_evaluator
+    make = loaded_network.make_evaluator
 
     def watched(*arguments):
         made.append(make(*arguments).backend)
         return make(*arguments)
 
-    monkeypatch.setattr(factory, "make_evaluator", watched)
+    monkeypatch.setattr(loaded_network, "make_evaluator", watched)
     for text in ("raw backend=torch-f32", "shipped backend=torch-f32 simulations=5"):
         assert make_player(text, game).choose(Position(game)) == 3
     assert made == ["torch-f32", "torch-f32"]
