@@ -172,7 +172,7 @@ def test_players_with_one_network_share_its_batches():
 def test_a_network_says_how_many_positions_suit_it():
     game = games.load("connect4")
     net = WholeNumbers(game, 1)
-    net.take = lambda count: min(count, 3)
+    net.batch_of = lambda count: min(count, 3)
     played = play_all(Arena(game, [NetworkContestant(net, 4)], 10, 0), tasks(game, 10, players=1))
     assert max(net.sizes) == 3
     assert len(played) == 10
