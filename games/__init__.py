@@ -56,6 +56,7 @@ def _choose_cache_folder() -> None:
     shared = [_FOLDER / f"{name}.py" for name in _SHARED]
     for path in [*shared, *sorted((_FOLDER.parent / "mcts").glob("*.py"))]:
         digest.update(path.read_bytes())
+    digest.update(os.environ.get("NUMBA_BOUNDSCHECK", "").encode())  # numba would take unchecked code from its cache
     os.environ["NUMBA_CACHE_DIR"] = str(cache_folder() / digest.hexdigest()[:12])
     if "numba" in sys.modules:  # it read the variable when it was imported
         sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
