@@ -13,12 +13,14 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train play test lint clean
+.PHONY: help install train play lint check test test-checked clean
 
 help:
 	@echo "make train     train a net: GAME=$(GAME) MINUTES=$(MINUTES) RUN=name"
 	@echo "make play      play against the newest net: GAME=$(GAME) RUN=name MODEL=path"
+	@echo "make check     ruff, mypy and the quick tests of what the last change touches"
 	@echo "make test      ruff, mypy and the test suite: ARGS='-k gtp' WORKERS=$(WORKERS)"
+	@echo "make test-checked   search, self-play and arena with bounds checked, and a part without the compiler"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make install   the environment alone, in $(VENV): PYTHON=python3.12"
 	@echo "make clean     remove $(VENV) and the caches; runs/ stays"
@@ -57,8 +59,23 @@ lint: install
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+PYTEST := $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+
+check: lint
+	$(PYTEST) --touched -m 'not slow' $(ARGS)
+
 test: lint
-	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# A wrong index in compiled code reads or writes whatever lies there; checked, it raises. Without the compiler kernels
+# are plain Python, as their authors read them: only the smallest game is quick enough for that.
+CHECKED := tests/mcts/test_search.py tests/selfplay/actors/test_game_kernels.py tests/selfplay/tournament/test_arena.py
+PLAIN := tests/mcts tests/games/test_tictactoe.py tests/selfplay/actors/test_game_kernels.py
+
+test-checked: install
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -W ignore::RuntimeWarning --deselect tests/mcts/test_compiled.py $(PLAIN) \
+	    -k 'tictactoe or test_random or test_tree or test_cache'
+	NUMBA_BOUNDSCHECK=1 $(PYTEST) $(CHECKED) -k 'tictactoe or connect4 or othello or arena'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -175,6 +175,74 @@ def test_a_list_of_files_is_read_as_it_stands():
     assert files_listed(shown) == ["__init__", "b", "c"]
 
 
+# --- sizes, and what every room says of itself
+
+LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS = 450, 60, 12
+"""Lines, lines and parameters. More is fine with a reason beside it: a comment that begins `# Long:`, above a file's
+first function or class or above a function, or `# Many parameters:`, above a function."""
+STILL_TOO_LARGE: set[str] = set()
+"""What is to become smaller; take off what has."""
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def comments_above(text: str, node: ast.stmt) -> str:
+    """The comments on the lines directly above a definition and between its decorators."""
+    lines = text.splitlines()
+    decorators = node.decorator_list if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
+    first = min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
+    last = node.lineno - 1
+    while first > 0 and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    return "\n".join(line.strip() for line in lines[first:last] if line.lstrip().startswith("#"))
+
+
+def num_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without self or cls."""
+    taken = function.args
+    named = [*taken.posonlyargs, *taken.args]
+    is_method = bool(named) and named[0].arg in ("self", "cls")
+    return len(named) - is_method + len(taken.kwonlyargs) + (taken.vararg is not None) + (taken.kwarg is not None)
+
+
+def too_large(name: str) -> list[str]:
+    """What in a module is above the sizes without a reason."""
+    path, tree = ROOT / name.replace(".", "/"), SOURCES[name]
+    text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+    found = []
+    num_lines = len(text.splitlines())
+    first = next((node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)), None)
+    top = text.splitlines()[: first.lineno - 1] if first is not None else text.splitlines()
+    if num_lines > LONGEST_FILE and not any(line.startswith("# Long: ") for line in top):
+        found.append(f"{name}: {num_lines} lines")
+    for function in functions(tree):
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
+        reasons = comments_above(text, function)
+        if length > LONGEST_FUNCTION and "# Long: " not in reasons:
+            found.append(f"{name}.{function.name}: {length} lines")
+        if num_parameters(function) > MOST_PARAMETERS and "# Many parameters: " not in reasons:
+            found.append(f"{name}.{function.name}: {num_parameters(function)} parameters")
+    return found
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_is_too_large_without_a_reason(name: str):
+    found = [line for line in too_large(name) if line.rpartition(":")[0] not in STILL_TOO_LARGE]
+    assert not found, f"{found}: make two of it, or say why not: see LONGEST_FILE"
+
+
+def test_the_sizes_above_would_be_noticed():
+    source = (
+        "# Long: why\n@decorated\n# Many parameters: too\ndef f(self, a, *, b, **c):\n    pass\n\n\ndef g(): pass\n"
+    )
+    f, g = functions(ast.parse(source))
+    assert num_parameters(f) == 3
+    assert comments_above(source, f) == "# Long: why\n# Many parameters: too"
+    assert comments_above(source, g) == ""
+
+
 def test_the_top_level_holds_the_agreed_entries_alone():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0 and listed.stdout:

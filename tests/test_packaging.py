@@ -84,6 +84,7 @@ def test_what_is_installed_imports_without_the_checkout(scripts, tmp_path):
         assert "site-packages" in file
 
 
+@pytest.mark.slow
 def test_what_is_installed_plays_trains_and_rates(scripts, tmp_path):
     keima = scripts / "keima"
     settings = ["network.blocks=1", "network.channels=4", "selfplay.actors=1", "learner.batch_size=32"]

@@ -108,6 +108,7 @@ def test_the_example_game_is_won_by_the_first_player(example):
     assert [a for a in range(9) if value(game.after(start, a)) == -1] == [4]
 
 
+@pytest.mark.slow
 def test_the_example_game_trains_and_plays(example, tmp_path):
     train = [KEIMA, "train", str(example), "--run", "notakto", "--minutes", "30"]
     settings = ["run.max_steps=20", "network.blocks=1", "network.channels=8", "selfplay.actors=1"]

@@ -53,6 +53,7 @@ def spreads(value) -> list[Spread]:
     return [s for one in value for s in spreads(one)] if isinstance(value, list) else []
 
 
+@pytest.mark.slow
 def test_everything_is_measured(measured, config):
     bench, told = measured
     assert {speed.backend for speed in bench.backends} == set(available_backends())

@@ -39,6 +39,7 @@ def ablation(folder, seeds):
     return plan
 
 
+@pytest.mark.slow
 def test_its_nets_play_each_other(tmp_path, monkeypatch, capsys):
     # Which backend is the fastest takes a while to measure.
     monkeypatch.setattr(

@@ -344,6 +344,7 @@ network.channels = 16
 """
 
 
+@pytest.mark.slow
 def test_an_ablation_that_was_killed_goes_on_with_the_trial_as_it_was(tmp_path):
     (tmp_path / "real.toml").write_text(REAL)
     folder = tmp_path / "runs" / "ablation-real"

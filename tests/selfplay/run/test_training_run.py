@@ -440,6 +440,7 @@ def test_segments_keep_when_they_came(folder, monkeypatch):
     assert 0.5 < shares[-1] <= 1
 
 
+@pytest.mark.slow
 def test_a_run_that_grows_and_is_stopped_on_the_way_goes_on_to_the_bit(folder, monkeypatch, capsys):
     step = run_module.TrainingRun._step
     stopped = []
@@ -475,6 +476,7 @@ def test_a_run_that_grows_and_is_stopped_on_the_way_goes_on_to_the_bit(folder, m
 # --- with real actors, as commands
 
 
+@pytest.mark.slow
 def test_with_one_actor_a_run_repeats_itself_to_the_bit(tmp_path):
     """Two runs; the second one's learner and actor are held up now and then."""
     (tmp_path / "config.toml").write_text(CONFIG.format(actors=1))
@@ -516,6 +518,7 @@ def test_a_game_that_breaks_its_own_promise_is_named(tmp_path, monkeypatch, capf
     assert capfd.readouterr().err == ""  # of the actors: no traceback
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(tmp_path, sized):
     """A few of what `python -m tests.selfplay.kill_and_resume` does fifty times."""
     assert "nothing lost" in kill_and_resume(tmp_path, kills=sized(3, 2), seed=1, actors=1, longest_s=1.0)
