@@ -112,6 +112,7 @@ def evaluate(
     print(json.dumps(facts) if as_json else _evaluation_in_words(facts))
 
 
+# Many parameters: one an option of the command.
 @app.command
 @ended_by_interrupts()
 def play(

@@ -100,6 +100,7 @@ def _fills_eye(state, mine, theirs, size, cell):
     return corners + outside < 2
 
 
+# Many parameters: the rules arrive as compiled functions and the buffers as arrays, for nothing is allocated here.
 @compiled_for(
     types.void(
         *(LEGAL_ACTIONS, PLAY, OWNERSHIP, types.int64[::1], types.int64, types.int64, types.int64),

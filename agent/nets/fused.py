@@ -180,6 +180,7 @@ def _add_up(sums, totals):
         sums[j] = 0.0
 
 
+# Many parameters: the arrays of one layer, all of them read or filled in a single pass.
 @kernel
 def _forward(
     x, residual, has_residual, channels, weight, bias, epsilon, momentum, running_mean, running_var, y, mean, scale

@@ -195,6 +195,7 @@ def remember(killers, history, player, action, remaining):
     history[player, action] = min(history[player, action] + remaining * remaining * 1024, KILLER_MOVE >> 1)
 
 
+# Many parameters: the rules arrive as compiled functions, and the whole search is in arrays so that it can stop.
 @compiled_for(
     types.void(
         *(LEGAL_ACTIONS, PLAY, OUTCOME, SCORE, types.int64[::1], types.int64[:, ::1], types.int64[:, ::1]),

@@ -186,6 +186,7 @@ def _sort_moves(own, stones, moves, stack, depth):
     return count
 
 
+# Long: one loop without recursion, so that it can stop and go on; its steps share a dozen local numbers.
 @_kernel
 def search(stack, control, large, small, node_limit):
     """Goes on asking whether the root's score is greater than control[ALPHA], for at most node_limit nodes.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from keima.selfplay.tournament.tournament import Tournament
 
 
+# Long: half of it is the docstring, which is the command's help.
+# Many parameters: one an option of the command.
 @app.command
 @ended_by_interrupts()  # until the tournament has handlers of its own, which keep what is over
 def tournament(  # as many parameters as options, each a line, and a line for each in the help
