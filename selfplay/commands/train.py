@@ -15,6 +15,7 @@ MIN_MINUTES, MAX_MINUTES = 0.0001, 1_000_000
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="", show_default=False)]
 
 
+# Long: half of it is the docstring, which is the command's help.
 @app.command
 @ended_by_interrupts()  # until the run has handlers of its own, which save what there is
 def train(
