@@ -13,7 +13,7 @@ from keima.games.contract import Game
 from keima.games.position import Position
 
 if TYPE_CHECKING:
-    from keima.mcts.search import Evaluate
+    from keima.mcts.evaluator import Evaluate
 
 
 class PolicyPlayer(Thinker):

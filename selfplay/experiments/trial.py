@@ -38,7 +38,8 @@ from keima.agent.system.processes import available_cores
 from keima.agent.system.storage import write_atomically
 from keima.games import load
 from keima.games.contract import Game, GameError
-from keima.mcts.search import Evaluate, SearchSettings, choose_actions
+from keima.mcts.evaluator import Evaluate
+from keima.mcts.search import SearchSettings, choose_actions
 from keima.selfplay.config.loader import load_config
 from keima.selfplay.config.renamed import flat_with_new_names
 from keima.selfplay.experiments.sweep_config import Measure

@@ -18,7 +18,8 @@ from keima.agent.analysis.evaluation import (
 )
 from keima.agent.solvers import EXHAUSTIBLE_PLIES
 from keima.games.contract import Game
-from keima.mcts.search import Evaluate, SearchSettings, choose_actions
+from keima.mcts.evaluator import Evaluate
+from keima.mcts.search import SearchSettings, choose_actions
 from keima.selfplay.tournament.contestants import NetworkContestant, PlayoutContestant
 from keima.selfplay.tournament.match import play_match
 

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from keima.games.contract import PLAYER, Game, GameError
 from keima.games.position import Position
 from keima.mcts.cache import allocate_cache
+from keima.mcts.evaluator import Evaluate
 from keima.mcts.leaf_loop import EVALUATIONS, HITS, SIMULATIONS, allocate_inputs
 from keima.mcts.random import seeded
-from keima.mcts.search import Evaluate, SearchSettings
+from keima.mcts.search import SearchSettings
 from keima.mcts.tree import EDGE, NODE, allocate, allocate_scratch, default_max_edges
 from keima.selfplay.tournament.arena_kernel import (
     ANSWERED,

@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 from keima.agent.contracts.player import Player, Resignation
 from keima.games.contract import GameError
 from keima.games.position import Position
-from keima.mcts.search import Evaluate
+from keima.mcts.evaluator import Evaluate
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from keima.agent.nets.shipped import require_shipped_net
 from keima.agent.players.factory import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMULATIONS, leaves_per_batch, make_player
 from keima.agent.players.simple_players import ExactPlayer
 from keima.games.contract import Game, GameError
-from keima.mcts.search import Evaluate
+from keima.mcts.evaluator import Evaluate
 from keima.selfplay.tournament.contestants import (
     AskedAtOnce,
     AskedInThread,
