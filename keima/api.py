@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,13 @@ class Net:
         """A player that searches with this net; a move costs what `Limit` says, by default 200 simulations."""
         from keima.agent.players.factory import DEFAULT_SIMULATIONS, leaves_per_batch
         from keima.agent.players.search_player import SearchPlayer
+        from keima.mcts.search import PLAY_SETTINGS
 
         if simulations is None and seconds is None:
             simulations = DEFAULT_SIMULATIONS
         return SearchPlayer(
             *(self.name, self.game, self._network.evaluate, Limit(simulations, seconds)),
-            leaves_per_batch=leaves_per_batch(simulations, seconds),
+            settings=replace(PLAY_SETTINGS, leaves_per_batch=leaves_per_batch(simulations, seconds)),
             outcomes=self._network.outcomes,
             territory=self._network.territory,
         )

@@ -55,17 +55,13 @@ from keima.mcts.tree import (
 )
 from keima.mcts.variation import write_variations
 
-C_PUCT = 0.5
-"""PUCT's constant with a network; in games of Othello, Go and Gomoku far ahead of AlphaZero's 1.25."""
-C_PUCT_OF_PLAYOUTS = 1.25
-"""AlphaZero's, of searches that play games out: a yardstick should stay as it is."""
-
 
 @dataclass(frozen=True)
 class SearchSettings:
     """How a tree is searched. Q is in [0, 1] in every constant below.
 
-    Defaults are for play; training has its own, with noise (see keima.selfplay.config.schema.SearchConfig).
+    The defaults are those of play with a network, PLAY_SETTINGS. Searches that play games out have PLAYOUT_SETTINGS.
+    Self-play has its own defaults, with noise, in keima.selfplay.config.schema.SearchConfig.
     """
 
     simulations: int = 64
@@ -75,7 +71,7 @@ class SearchSettings:
     c_visit: float = 50.0
     c_scale: float = 1.0
     gumbel_scale: float = 0.0
-    c_puct: float | None = None  # None: C_PUCT; with playouts C_PUCT_OF_PLAYOUTS in any case
+    c_puct: float = 0.5  # in games of Othello, Go and Gomoku far ahead of AlphaZero's 1.25
     c_puct_base: float = 19652.0
     fpu_reduction: float = 0.1
     dirichlet_weight: float = 0.0
@@ -83,23 +79,24 @@ class SearchSettings:
     forced_playouts: float = 0.0
     look_ahead: bool = True  # a leaf from which a move wins at once is a win, unasked; where values hold no scores
 
-    def record(self, game: Game, score_weight: float = 0.0, with_playouts: bool = False) -> NDArray[np.void]:
-        """These settings as compiled code reads them, SETTINGS [1], for an evaluator with this weight of the score.
-
-        with_playouts: it plays games out. Such a search is plain, with its own `c_puct`: a yardstick should stay so.
-        """
+    def record(self, game: Game, score_weight: float = 0.0) -> NDArray[np.void]:
+        """These settings as compiled code reads them, SETTINGS [1], for an evaluator with this weight of the score."""
         record = np.zeros(1, SETTINGS)
-        c_puct = C_PUCT if self.c_puct is None else self.c_puct
         known = {
             "root_policy": {"gumbel": GUMBEL, "puct": PUCT}[self.root_policy],
             "score_weight": score_weight if game.has_score else 0.0,
             "score_unit": game.score_unit,
-            "c_puct": C_PUCT_OF_PLAYOUTS if with_playouts else c_puct,
-            "look_ahead": self.look_ahead and game.looks_ahead and not with_playouts,
+            "look_ahead": self.look_ahead and game.looks_ahead,
         }
         for name in SETTINGS.names or ():
             record[name] = known[name] if name in known else getattr(self, name)
         return record
+
+
+PLAY_SETTINGS = SearchSettings()
+"""The search of a player with a network."""
+PLAYOUT_SETTINGS = SearchSettings(c_puct=1.25, look_ahead=False)
+"""The search of a player with random playouts: plain, with AlphaZero's constant. As a yardstick it stays what it is."""
 
 
 @dataclass(frozen=True)
@@ -300,8 +297,7 @@ class Search:
                 raise ValueError("another number of simulations is for PUCT roots")
             self._forest.trees["simulations"] = simulations
         needs_states = evaluate.needs_states
-        weight = evaluate.score_weight
-        self._record = self.settings.record(self.game, weight, with_playouts=needs_states)
+        self._record = self.settings.record(self.game, evaluate.score_weight)
         leaves = self._leaves if needs_states else self._leaves._replace(states=self._leaves.states[:0])
         asked = leaves.states if needs_states else self._inputs.planes
         while should_stop is None or not should_stop():

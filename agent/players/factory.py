@@ -17,6 +17,7 @@ torch is imported when a network is asked for, and not before: the terminal show
 """
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,7 @@ def network_player(
     by default `keima.agent.inference.factory.default_backend`, since measuring takes seconds.
     """
     from keima.agent.inference.loaded_network import load_network
+    from keima.mcts.search import PLAY_SETTINGS
 
     leaves = leaves_per_batch(simulations, seconds)
     network = load_network(path, game, backend, leaves)
@@ -169,14 +171,14 @@ def network_player(
         name = f"{network.name}, policy alone"
         return PolicyPlayer(name, game, network.evaluate, outcomes=network.outcomes, **chance)
     limit = _limit(simulations, seconds, DEFAULT_SIMULATIONS)
+    settings = PLAY_SETTINGS if c_puct is None else replace(PLAY_SETTINGS, c_puct=c_puct)
     return SearchPlayer(
         f"{network.name}, {_limit_in_words(limit)}",
         *(game, network.evaluate, limit),
-        leaves_per_batch=leaves,
+        settings=replace(settings, leaves_per_batch=leaves),
         outcomes=network.outcomes,
         territory=network.territory,
         resign=resign,
-        c_puct=c_puct,
         **chance,
     )
 
@@ -195,12 +197,14 @@ def _rollout_player(
 ) -> SearchPlayer:
     from keima.agent.go.playouts import PlayoutTerritory, has_playouts
     from keima.mcts.rollout import RolloutEvaluator
+    from keima.mcts.search import PLAYOUT_SETTINGS
 
     limit = _limit(playouts or None, seconds, DEFAULT_PLAYOUTS)
     evaluate = RolloutEvaluator(game, seed)
     name = "rollout" + (f":{limit.simulations}" if limit.simulations else f", {_limit_in_words(limit)}")
     return SearchPlayer(
         *(name, game, evaluate, limit),
+        settings=PLAYOUT_SETTINGS,
         temperature=temperature,
         seed=seed,
         territory=PlayoutTerritory(game, seed=seed) if has_playouts(game) else None,

@@ -27,7 +27,7 @@ from keima.games.position import Position
 
 if TYPE_CHECKING:
     from keima.mcts.evaluator import Evaluate
-    from keima.mcts.search import Search
+    from keima.mcts.search import Search, SearchSettings
 TIMED_SIMULATIONS = 250_000
 """Where a search limited by seconds alone ends, too: the tree's storage is allocated before it."""
 TIMED_EDGES = 1 << 23
@@ -52,23 +52,24 @@ class SearchPlayer(Thinker):
         evaluate: "Evaluate",
         limit: Limit | int,
         *,
-        leaves_per_batch: int = 1,
+        settings: "SearchSettings | None" = None,
         temperature: float = 0.0,
         seed: int = 0,
         outcomes: Outcomes | None = None,
         territory: Territory | None = None,
         resign: float = 0.0,
-        c_puct: float | None = None,
     ) -> None:
         """`limit`: what a move may cost where `think` is asked for nothing else; a number is one of simulations.
 
-        `leaves_per_batch`: leaves of the tree evaluated together, which is faster for a network and a bit weaker.
-        `temperature` T: plays each action with its share of the visits to the power 1/T; 0 always plays the best.
-        `outcomes`: win, draw and loss by the same network, for those who watch.
+        `settings`: how the tree is searched, but for the number of simulations; None:
+        `keima.mcts.search.PLAY_SETTINGS`. More leaves of the tree evaluated together are faster for a network and a bit
+        weaker. `temperature` T: plays each action with its share of the visits to the power 1/T; 0 always plays the
+        best. `outcomes`: win, draw and loss by the same network, for those who watch.
         `territory`: how the game is expected to end, where it has ownership and score.
         `resign`: the winning probability below which it gives up, after a few such moves in a row; 0: never.
-        `c_puct`: what the priors weigh beside the values; None: `keima.mcts.search.SearchSettings`' own.
         """
+        from keima.mcts.search import PLAY_SETTINGS
+
         self.name = name
         self.territory = territory
         self._pass_policy = pass_policy_of(game, territory)
@@ -77,9 +78,8 @@ class SearchPlayer(Thinker):
         self.outcomes = outcomes
         self._game = game
         self._evaluate = evaluate
-        self._leaves_per_batch = leaves_per_batch
         self._temperature = checked_temperature(temperature)
-        self._c_puct = c_puct
+        self._settings = PLAY_SETTINGS if settings is None else settings
         self._seed = seed
         self._random = np.random.default_rng(seed)
         self._searched: list[int | str] | None = None  # the tree's root, see `Position.path`; None where there is none
@@ -189,7 +189,7 @@ class SearchPlayer(Thinker):
             return should_stop is not None and should_stop()
 
         # In pieces: simulations that end in finished games need no evaluator, and so come between two questions.
-        piece = PIECE * self._leaves_per_batch
+        piece = PIECE * self._settings.leaves_per_batch
         watched = look is not None or limit.seconds is not None or should_stop is not None
         while True:
             reached = min(goal, search.visits() + piece)
@@ -236,14 +236,13 @@ class SearchPlayer(Thinker):
 
     def _make_room(self, limit: Limit) -> None:
         """Sees to it that the tree has room for the limit; a tree that has not is given up."""
-        from keima.mcts.search import Search, SearchSettings
+        from keima.mcts.search import Search
         from keima.mcts.tree import default_max_edges
 
         needed = limit.simulations or TIMED_SIMULATIONS
         if needed <= self._capacity:
             return
-        batch = self._leaves_per_batch
-        settings = SearchSettings(needed, root_policy="puct", leaves_per_batch=batch, c_puct=self._c_puct)
+        settings = replace(self._settings, simulations=needed)
         edges = default_max_edges(needed, self._game.max_legal)
         if limit.simulations is None:
             edges = min(edges, TIMED_EDGES)

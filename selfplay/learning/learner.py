@@ -196,23 +196,21 @@ class Learner:
     def predict(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The EMA network's probabilities of win, draw and loss [n, 3], and of the legal actions [n, A]."""
         outputs: Outputs = self.ema_network(self._on_device(batch.planes))
-        policies = torch.softmax(outputs.policy.masked_fill(~self.targets(batch)["legal"], -1e9), 1)
+        legal = self.targets(batch, outputs.policy.shape[1])["legal"]
+        policies = torch.softmax(outputs.policy.masked_fill(~legal, -1e9), 1)
         return torch.softmax(outputs.value, 1).cpu().numpy(), policies.cpu().numpy()
 
-    def targets(self, batch: Batch) -> dict[str, Tensor]:
-        """What the network learns from a batch, on the device, where policies [n, A] and legal moves become dense."""
+    def targets(self, batch: Batch, num_actions: int) -> dict[str, Tensor]:
+        """What the network learns from a batch, on the device, where policies [n, A] and legal moves become dense.
+
+        num_actions: A of the batch's board, which need not be the run's own: see keima.selfplay.replay.board_mix.
+        """
         own = {name: self._on_device(array) for name, array in batch._asdict().items() if name != "planes"}
         actions, opponent_actions = own.pop("actions"), own.pop("opponent_actions")
-        own["legal"] = self._dense(actions, torch.ones_like(actions, dtype=torch.bool))
-        own["policy"] = self._dense(actions, own.pop("probabilities"))
-        own["opponent_policy"] = self._dense(opponent_actions, own.pop("opponent_probabilities"))
+        own["legal"] = _dense(actions, torch.ones_like(actions, dtype=torch.bool), num_actions)
+        own["policy"] = _dense(actions, own.pop("probabilities"), num_actions)
+        own["opponent_policy"] = _dense(opponent_actions, own.pop("opponent_probabilities"), num_actions)
         return own
-
-    def _dense(self, actions: Tensor, entries: Tensor) -> Tensor:
-        """Rows [n, A] with the entries [n, L] at their actions, 0 elsewhere; negative actions are none."""
-        count = self.game.num_actions
-        rows = entries.new_zeros(len(actions), count + 1)  # the last column takes what is of no action
-        return rows.scatter_(1, torch.where(actions < 0, count, actions.long()), entries)[:, :count]
 
     def _on_device(self, array: NDArray[Any]) -> Tensor:
         """For a GPU by way of pinned memory, from which it copies while the host goes on."""
@@ -379,3 +377,9 @@ def _unzipped(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], lis
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix + "."): t for name, t in tensors.items() if name.startswith(prefix + ".")}
+
+
+def _dense(actions: Tensor, entries: Tensor, num_actions: int) -> Tensor:
+    """Rows [n, num_actions] with the entries [n, L] at their actions, 0 elsewhere; negative actions are none."""
+    rows = entries.new_zeros(len(actions), num_actions + 1)  # the last column takes what is of no action
+    return rows.scatter_(1, torch.where(actions < 0, num_actions, actions.long()), entries)[:, :num_actions]

@@ -24,7 +24,7 @@ from keima.mcts.cache import allocate_cache
 from keima.mcts.evaluator import Evaluate
 from keima.mcts.leaf_loop import EVALUATIONS, HITS, SIMULATIONS, allocate_inputs
 from keima.mcts.random import seeded
-from keima.mcts.search import SearchSettings
+from keima.mcts.search import PLAYOUT_SETTINGS
 from keima.mcts.tree import EDGE, NODE, allocate, allocate_scratch, default_max_edges
 from keima.selfplay.tournament.arena_kernel import (
     ANSWERED,
@@ -230,12 +230,9 @@ class Arena:
 
     def _search_settings(self, contestant: Contestant) -> NDArray[np.void]:
         """SETTINGS [1] of a contestant's search; of no meaning for one who is asked."""
-        weight, c_puct = 0.0, None
         if isinstance(contestant, NetworkContestant):
-            weight, c_puct = contestant.evaluate.score_weight, contestant.c_puct
-        playouts = isinstance(contestant, PlayoutContestant)
-        settings = SearchSettings(root_policy="puct", c_puct=c_puct)
-        return settings.record(self.game, weight, with_playouts=playouts)
+            return contestant.settings.record(self.game, contestant.evaluate.score_weight)
+        return PLAYOUT_SETTINGS.record(self.game)
 
     def _play_on(
         self,

@@ -19,6 +19,7 @@ from keima.agent.contracts.player import Player, Resignation
 from keima.games.contract import GameError
 from keima.games.position import Position
 from keima.mcts.evaluator import Evaluate
+from keima.mcts.search import PLAY_SETTINGS, SearchSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +30,8 @@ class NetworkContestant:
     simulations: int
     """A move; 0: the network's policy alone."""
     temperature: float = 0.0
-    c_puct: float | None = None
-    """None: the search's own."""
+    settings: SearchSettings = PLAY_SETTINGS
+    """Of its search, but for the number of simulations."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from keima.agent.players.factory import ACCEPTED, DEFAULT_PLAYOUTS, DEFAULT_SIMU
 from keima.agent.players.simple_players import ExactPlayer
 from keima.games.contract import Game, GameError
 from keima.mcts.evaluator import Evaluate
+from keima.mcts.search import PLAY_SETTINGS
 from keima.selfplay.tournament.contestants import (
     AskedAtOnce,
     AskedInThread,
@@ -187,9 +188,10 @@ def make_contestants(game: Game, players: Sequence[tuple[str, str]], backends: M
             shared = weights, backends[text]
             if shared not in evaluators:
                 evaluators[shared] = _evaluator(game, *shared)
-            c_puct = spec.options.get("c_puct")
-            constant = None if c_puct is None else float(c_puct)
-            contestants.append(NetworkContestant(evaluators[shared], simulations, temperature, constant))
+            settings = dataclasses.replace(
+                PLAY_SETTINGS, c_puct=float(spec.options.get("c_puct", PLAY_SETTINGS.c_puct))
+            )
+            contestants.append(NetworkContestant(evaluators[shared], simulations, temperature, settings))
     return contestants
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keima.games.contract import DRAW, ONGOING, PLAYER, Game
-from keima.mcts.search import C_PUCT, SearchSettings
+from keima.mcts.search import SearchSettings
 
 Judge = Callable[[np.ndarray], tuple[np.ndarray, float]]
 """A state -> logits [num_actions], value of the side to move."""
@@ -56,7 +56,6 @@ class NaiveSearch:
         self.game = game
         self.score_weight = score_weight if game.has_score else 0.0
         self.settings = settings
-        self.c_puct = C_PUCT if settings.c_puct is None else settings.c_puct
         self.root = self.make_node(state)
         self.noise = noise
         self.schedule: list[int] | None = None
@@ -146,7 +145,7 @@ class NaiveSearch:
     def select_puct(self, node: Node, allowed: list[int]) -> int:
         s = self.settings
         total = sum(self.count(node, a) for a in node.actions)
-        c = math.log((total + s.c_puct_base + 1) / s.c_puct_base) + self.c_puct
+        c = math.log((total + s.c_puct_base + 1) / s.c_puct_base) + s.c_puct
         urgency = (np.mean(node.values) + 1) / 2
         if node is not self.root:
             urgency -= s.fpu_reduction * math.sqrt(sum(node.priors[a] for a in node.actions if self.count(node, a)))
@@ -168,7 +167,7 @@ class NaiveSearch:
         total = sum(root.visits.values())
         if not s.forced_playouts or not any(kept.values()):
             return kept
-        c = math.log((total + s.c_puct_base + 1) / s.c_puct_base) + self.c_puct
+        c = math.log((total + s.c_puct_base + 1) / s.c_puct_base) + s.c_puct
 
         def score(a: int, visits: int) -> float:
             return self.q(root, a) + c * root.priors[a] * math.sqrt(total) / (1 + visits)

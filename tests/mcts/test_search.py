@@ -10,7 +10,7 @@ from keima.games.contract import ONGOING, SECOND_WINS
 from keima.games.position import position_after
 from keima.mcts.evaluator import Evaluate
 from keima.mcts.rollout import RolloutEvaluator
-from keima.mcts.search import C_PUCT_OF_PLAYOUTS, Search, SearchSettings, choose_actions
+from keima.mcts.search import PLAY_SETTINGS, PLAYOUT_SETTINGS, Search, SearchSettings, choose_actions
 from keima.mcts.selection import write_pruned_visits
 from keima.mcts.tree import ROOT, UNVISITED
 from tests import paths
@@ -458,11 +458,12 @@ def test_only_puct_roots_take_another_number_of_simulations():
         search.run(HashEvaluator(game), simulations=30)
 
 
-def test_playouts_are_searched_with_their_own_c_puct():
+def test_play_and_playouts_have_settings_of_their_own():
     game = games.load("connect4")
-    settings = [SearchSettings(c_puct=c_puct).record(game, with_playouts=True) for c_puct in (0.1, 3.0)]
-    assert settings[0] == settings[1]
-    assert settings[0]["c_puct"] == C_PUCT_OF_PLAYOUTS
+    assert PLAY_SETTINGS.record(game)["c_puct"] == 0.5
+    assert PLAY_SETTINGS.record(game)["look_ahead"]
+    assert PLAYOUT_SETTINGS.record(game)["c_puct"] == 1.25
+    assert not PLAYOUT_SETTINGS.record(game)["look_ahead"]
     assert SearchSettings(c_puct=0.1).record(game)["c_puct"] == 0.1
 
 

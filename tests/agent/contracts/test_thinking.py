@@ -16,6 +16,7 @@ from keima.games import load
 from keima.games.contract import GameError
 from keima.games.position import Position, position_after
 from keima.mcts.evaluator import Evaluate
+from keima.mcts.search import SearchSettings
 
 GAME = load("connect4")
 
@@ -73,7 +74,7 @@ def test_a_limit_that_allows_nothing_is_refused(arguments, message):
 @pytest.mark.parametrize("leaves", [1, 7])
 @pytest.mark.parametrize("simulations", [1, 2, 60, 333])
 def test_a_limit_of_simulations_is_kept_to(simulations, leaves):
-    info = searcher(leaves_per_batch=leaves).think(Position(GAME), Limit(simulations))
+    info = searcher(settings=SearchSettings(leaves_per_batch=leaves)).think(Position(GAME), Limit(simulations))
     assert info.visits == simulations == sum(line.visits for line in info.variations)
     assert sorted(line.action for line in info.variations) == list(range(7))
 
@@ -151,7 +152,7 @@ def test_a_limit_of_seconds_ends_between_two_batches(monkeypatch, leaves):
             clock.now_s += 0.1
             return super().__call__(planes)
 
-    player = SearchPlayer("x", GAME, Slow(), 50, leaves_per_batch=leaves)
+    player = SearchPlayer("x", GAME, Slow(), 50, settings=SearchSettings(leaves_per_batch=leaves))
     info = player.think(Position(GAME), Limit(seconds=2.0))
     assert 2.0 <= info.seconds < 2.1 + 1e-9
     assert info.visits == pytest.approx(19 * leaves, abs=2 * leaves)
@@ -178,7 +179,7 @@ def test_a_stop_request_is_answered_between_two_batches(after):
         asked.append(True)
         return len(asked) > after
 
-    info = searcher(leaves_per_batch=4).think(Position(GAME), should_stop=should_stop)
+    info = searcher(settings=SearchSettings(leaves_per_batch=4)).think(Position(GAME), should_stop=should_stop)
     assert info.visits <= 4 * after
     assert len(info.variations) == 7
     assert info.changes[0] == (0, 6)
@@ -207,12 +208,12 @@ def test_a_search_whose_evaluation_failed_starts_afresh():
             return super().__call__(planes)
 
     evaluate = Failing()
-    player = SearchPlayer("x", GAME, evaluate, 200, leaves_per_batch=4)
+    player = SearchPlayer("x", GAME, evaluate, 200, settings=SearchSettings(leaves_per_batch=4))
     evaluate.fails = True
     with pytest.raises(GameError, match="broken"):
         player.think(Position(GAME))
     evaluate.fails = False
-    twin = searcher(200, leaves_per_batch=4)
+    twin = searcher(200, settings=SearchSettings(leaves_per_batch=4))
     assert player.think(Position(GAME)).variations == twin.think(Position(GAME)).variations
 
 

@@ -158,5 +158,5 @@ def test_the_report_and_what_is_written(tmp_path):
 
 def test_without_optuna_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(GameError, match=r"needs optuna, which is not installed: pip install 'keima\[sweep\]'"):
+    with pytest.raises(GameError, match=r"needs optuna, which is not installed: pip install 'keima\[tune\]'"):
         Search(tmp_path, config())

@@ -15,6 +15,7 @@ from keima.games.contract import DRAW, FIRST_WINS, ONGOING, SECOND_WINS, GameErr
 from keima.games.position import Position
 from keima.mcts.evaluator import Evaluate
 from keima.mcts.rollout import RolloutEvaluator
+from keima.mcts.search import PLAYOUT_SETTINGS, SearchSettings
 from keima.selfplay.tournament import arena as arena_module
 from keima.selfplay.tournament.arena import Arena, GameTask
 from keima.selfplay.tournament.contestants import (
@@ -105,12 +106,16 @@ def test_networks_count_scores_each_by_its_own_weight():
 def test_networks_search_each_with_its_own_c_puct():
     game = games.load("othello:4")
     net = WholeNumbers(game, 1)
-    arena = Arena(game, [NetworkContestant(net, 40), NetworkContestant(net, 40, c_puct=0.1)], tables=5)
+    arena = Arena(
+        game, [NetworkContestant(net, 40), NetworkContestant(net, 40, settings=SearchSettings(c_puct=0.1))], tables=5
+    )
     changed = 0
     for p in play_all(arena, tasks(game, 12)):
         position = replayed(game, p.task.opening)
         for action in p.actions[len(p.task.opening) :]:
-            chosen = [SearchPlayer("", game, net, 40, c_puct=c_puct).choose(position) for c_puct in (None, 0.1)]
+            chosen = [
+                SearchPlayer("", game, net, 40, settings=s).choose(position) for s in (None, SearchSettings(c_puct=0.1))
+            ]
             assert chosen[p.task.players[position.player]] == action
             changed += chosen[0] != chosen[1]
             position.play(action)
@@ -182,7 +187,7 @@ def test_playouts_are_as_strong_as_the_player_with_playouts():
     game = games.load("connect4")
     contestants = [
         PlayoutContestant(20),
-        AskedAtOnce(lambda seed: SearchPlayer("", game, RolloutEvaluator(game, seed), 20)),
+        AskedAtOnce(lambda seed: SearchPlayer("", game, RolloutEvaluator(game, seed), 20, settings=PLAYOUT_SETTINGS)),
     ]
     jobs = [task for task in tasks(game, 200, plies=6) if task.players in ((0, 1), (1, 0))]
     played = play_all(Arena(game, contestants), jobs)
@@ -196,14 +201,16 @@ def test_a_temperature_draws_as_the_players_do(simulations, temperature):
     net = WholeNumbers(game, 4)
     opening = (0, 8)
     # With the usual c_puct the search finds a win here, which is played whatever the temperature.
-    contestant = NetworkContestant(net, simulations, temperature, c_puct=1.25)
+    contestant = NetworkContestant(net, simulations, temperature, SearchSettings(c_puct=1.25))
     played = play_all(
         Arena(game, [contestant, AskedAtOnce(RandomPlayer)], 64),
         [GameTask(i, (0, 1), opening, i) for i in range(1500)],
     )
     found = Counter(p.actions[2] for p in played)
     position = replayed(game, opening)
-    player = SearchPlayer("", game, net, simulations, c_puct=1.25) if simulations else PolicyPlayer("", game, net)
+    player = PolicyPlayer("", game, net)
+    if simulations:
+        player = SearchPlayer("", game, net, simulations, settings=SearchSettings(c_puct=1.25))
     lines = player.think(position).variations
     weights = np.array([line.visits if simulations else line.prior for line in lines]) ** (1 / temperature)
     for line, share in zip(lines, weights / weights.sum(), strict=True):

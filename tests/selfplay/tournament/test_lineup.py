@@ -11,6 +11,7 @@ from keima import games
 from keima.agent.nets.shipped import require_shipped_net
 from keima.games.contract import GameError
 from keima.games.position import position_after
+from keima.mcts.search import PLAY_SETTINGS
 from keima.selfplay.tournament.contestants import (
     Answer,
     AskedAtOnce,
@@ -149,7 +150,7 @@ def test_players_are_what_their_texts_say(connect4, monkeypatch):
     assert isinstance(raw, NetworkContestant)
     assert (net.simulations, net.temperature, raw.simulations, raw.temperature) == (9, 0, 0, 2)
     assert isinstance(other, NetworkContestant)
-    assert (net.c_puct, other.c_puct) == (0.7, None)
+    assert (net.settings.c_puct, other.settings.c_puct) == (0.7, PLAY_SETTINGS.c_puct)
     assert net.evaluate is raw.evaluate
     assert net.evaluate is not other.evaluate
     assert made == [(weights, "torch-f32"), (weights, "openvino-f32")]
