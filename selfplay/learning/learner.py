@@ -196,15 +196,18 @@ class Learner:
     def predict(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The EMA network's probabilities of win, draw and loss [n, 3], and of the legal actions [n, A]."""
         outputs: Outputs = self.ema_network(self._on_device(batch.planes))
-        legal = self.targets(batch, outputs.policy.shape[1])["legal"]
-        policies = torch.softmax(outputs.policy.masked_fill(~legal, -1e9), 1)
+        policies = torch.softmax(outputs.policy.masked_fill(~self.targets(batch)["legal"], -1e9), 1)
         return torch.softmax(outputs.value, 1).cpu().numpy(), policies.cpu().numpy()
 
-    def targets(self, batch: Batch, num_actions: int) -> dict[str, Tensor]:
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
         """What the network learns from a batch, on the device, where policies [n, A] and legal moves become dense.
 
-        num_actions: A of the batch's board, which need not be the run's own: see keima.selfplay.replay.board_mix.
+        A is the number of actions on the batch's board, which need not be the run's own.
         """
+        # In a mix of boards each has its cells' actions, and the same ones that stand for no cell.
+        rows, columns = self.game.shape
+        more_cells = batch.planes.shape[2] * batch.planes.shape[3] - rows * columns
+        num_actions = self.game.num_actions + self.game.policy_planes * more_cells
         own = {name: self._on_device(array) for name, array in batch._asdict().items() if name != "planes"}
         actions, opponent_actions = own.pop("actions"), own.pop("opponent_actions")
         own["legal"] = _dense(actions, torch.ones_like(actions, dtype=torch.bool), num_actions)
