@@ -8,8 +8,9 @@ Cells and actions:   0 1 2      State: [side to move, the first player's cells, 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from keima.games.contract import DRAW, ONGOING, PLAYER, Game, cell_symmetries, check_alternation, kernel
+from keima.games.contract import DRAW, ONGOING, PLAYER, Game, Symmetry, cell_symmetries, check_alternation, kernel
 
 CELLS = 9
 STONES = 1  # state[STONES + player]: that player's cells
@@ -28,24 +29,24 @@ class TicTacToe(Game):
     max_plies = CELLS
     policy_planes = 1
 
-    def board(self, state):
+    def board(self, state: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.array([(state[1] >> c & 1) + 2 * (state[2] >> c & 1) for c in range(CELLS)]).reshape(3, 3)
 
-    def set_up(self, codes, player):
+    def set_up(self, codes: NDArray[np.int64], player: int) -> NDArray[np.int64]:
         check_alternation(codes, player, self.pieces)
         return np.array([player, *((1 << np.flatnonzero(codes == code)).sum() for code in (1, 2))])
 
-    def symmetries(self):
+    def symmetries(self) -> list[Symmetry]:
         return cell_symmetries(self, rotations=True)
 
 
 @kernel
-def reset(state, parameters):
+def reset(state: NDArray[np.int64], parameters: NDArray[np.int64]) -> None:
     state[:] = 0
 
 
 @kernel
-def legal_actions(state, actions):
+def legal_actions(state: NDArray[np.int64], actions: NDArray[np.int32]) -> int:
     n = 0
     for cell in range(CELLS):
         if not (state[STONES] | state[STONES + 1]) >> cell & 1:
@@ -55,13 +56,13 @@ def legal_actions(state, actions):
 
 
 @kernel
-def play(state, action):
+def play(state: NDArray[np.int64], action: int) -> None:
     state[STONES + state[PLAYER]] |= 1 << action
     state[PLAYER] = 1 - state[PLAYER]
 
 
 @kernel
-def outcome(state):
+def outcome(state: NDArray[np.int64]) -> int:
     for player in range(2):
         for line in LINES:
             if state[STONES + player] & line == line:
@@ -70,7 +71,7 @@ def outcome(state):
 
 
 @kernel
-def encode(state, planes):
+def encode(state: NDArray[np.int64], planes: NDArray[np.float32]) -> None:
     me = state[PLAYER]
     for cell in range(CELLS):
         planes[0, cell // 3, cell % 3] = state[STONES + me] >> cell & 1
