@@ -13,14 +13,16 @@ from typing import Any
 from keima.games.contract import GameError
 
 
-def work_apart(task: dict[str, Any], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What a fresh process makes of a task; see selfplay/bench/measuring_worker.py. Raises GameError where it fails.
+def work_apart(module: str, task: dict[str, Any], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Has a fresh process run a module on a task, and returns its answer. Raises GameError where it fails.
 
-    It ends when this process does, however that is. environment: in place of this process's.
+    module: its dotted name. It is run as a program with the task as one JSON object, the last argument, and prints its
+    answer, one JSON object, as the last line. The process ends when this one does, however that is. environment: in
+    place of this process's.
     """
     given = {**task, "started_s": time.monotonic()}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "keima.selfplay.bench.measuring_worker", json.dumps(given)],
+        [sys.executable, "-P", "-m", module, json.dumps(given)],
         stdin=subprocess.PIPE,  # held open: its end is the worker's
         stdout=subprocess.PIPE,
         env=environment,

@@ -23,6 +23,7 @@ from keima.games.contract import Game
 from keima.selfplay.actors.actor_pool import num_actors
 from keima.selfplay.bench.learning_speed import MOST_POSITIONS
 from keima.selfplay.bench.measuring import (
+    WORKER,
     Actors,
     Ceiling,
     MeasuredSelfPlay,
@@ -312,6 +313,7 @@ class _Measurement:
         self._tell("the learner")
         threads = sorted({1, available_cores()})
         answer = work_apart(
+            WORKER,
             {
                 "what": "the learner",
                 "folder": str(folder),
@@ -319,7 +321,7 @@ class _Measurement:
                 "threads": threads,
                 "seconds": LONGER * self._seconds / 2,
                 "rounds": self._rounds,
-            }
+            },
         )
         return [learner_speed(speed) for speed in answer["speeds"]], answer["peak_memory_bytes"]
 
@@ -343,7 +345,7 @@ class _Measurement:
 
     def _start(self, folder: Path, environment: Mapping[str, str] | None = None) -> StartUp:
         task = {"what": "the start", "folder": str(folder), "backend": self.backend}
-        return StartUp(**work_apart(task, environment))
+        return StartUp(**work_apart(WORKER, task, environment))
 
 
 def _cache_work(*arguments: Any) -> Any:

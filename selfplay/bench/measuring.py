@@ -350,6 +350,10 @@ def _fail(event: str) -> None:
     raise GameError(f"an actor did not live through the measurement: {event}")
 
 
+WORKER = "keima.selfplay.bench.measuring_worker"
+"""The module whose process measures what needs a fresh one; see keima.agent.system.subprocess_task.work_apart."""
+
+
 def write_run(folder: Path, game: Game, config: TrainConfig, network: Network, games: list[Segment]) -> None:
     """What actors and the worker need: the config, the network as version 0 of the weights, games to learn from."""
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The process in which the learner and starting up are measured; see keima.agent.system.subprocess_task.work_apart.
+"""The process in which the learner and starting up are measured; see keima.selfplay.bench.measuring.WORKER.
 
 It is a fresh process because the peak of memory and the time from a process's first line cannot be measured otherwise.
 The task is one JSON object, the last argument. The answer is one JSON object, the last line on stdout.

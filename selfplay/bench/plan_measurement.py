@@ -25,6 +25,7 @@ from keima.games.contract import Game
 from keima.selfplay.bench.curves import Curve, shipped_curves
 from keima.selfplay.bench.measuring import (
     PACKAGES,
+    WORKER,
     Actors,
     Ceiling,
     MeasuredSelfPlay,
@@ -140,6 +141,7 @@ def measure(game: Game, config: TrainConfig, tell: Tell) -> Measured:
         actors, actor_peak = _actors_rates(folder, config, backend, cores, positions_a_move, tell)
         tell("measuring the learner")
         answer = work_apart(
+            WORKER,
             {
                 "what": "the learner",
                 "folder": str(folder),
@@ -147,7 +149,7 @@ def measure(game: Game, config: TrainConfig, tell: Tell) -> Measured:
                 "threads": sorted({1, max(1, cores - 1)}),
                 "seconds": SECONDS,
                 "rounds": ROUNDS,
-            }
+            },
         )
     learner = [
         LearnerRate(found["batch_size"], found["threads"], rate(found["rounds"], "samples").best)

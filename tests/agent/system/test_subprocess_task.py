@@ -10,6 +10,7 @@ import pytest
 from keima.agent.system import subprocess_task as apart
 from keima.agent.system.subprocess_task import temporary_folder, work_apart
 from keima.games.contract import GameError
+from keima.selfplay.bench.measuring import WORKER
 from tests.paths import ROOT
 from tests.selfplay.kill_and_resume import wait_until
 
@@ -45,11 +46,11 @@ def test_a_temporary_folder_is_deleted_however_it_ends(tmp_path):
 def test_a_worker_s_error_is_told(tmp_path):
     task = {"what": "the start", "folder": str(tmp_path / "nosuch"), "backend": "torch-f32"}
     with pytest.raises(GameError, match=r"measuring the start .* failed: .*no such config file"):
-        work_apart(task)
+        work_apart(WORKER, task)
 
 
 def test_a_worker_that_crashes_is_told(monkeypatch, tmp_path):
     # No such module, as where the installation is broken.
     monkeypatch.setattr(apart.sys, "executable", "false")
     with pytest.raises(GameError, match="measuring the start in a process of its own failed: ended with exit code"):
-        work_apart({"what": "the start", "folder": str(tmp_path)})
+        work_apart(WORKER, {"what": "the start", "folder": str(tmp_path)})

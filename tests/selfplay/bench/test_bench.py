@@ -159,7 +159,7 @@ def test_the_learner_s_time_is_split():
 def test_a_cold_start_finds_nothing_compiled(config, monkeypatch, tmp_path):
     seen = []
 
-    def work(task, environment):
+    def work(module, task, environment):
         folder = Path(environment["XDG_CACHE_HOME"])
         seen.append((task["what"], folder, list(folder.iterdir()), "NUMBA_CACHE_DIR" in environment))
         return {"first_move_s": 1.0, "first_step_s": 2.0}

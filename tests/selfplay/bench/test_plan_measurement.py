@@ -35,7 +35,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(pool_module, "run_actor", fake_actors.plays)
     tasks = []
 
-    def work(task):
+    def work(module, task):
         tasks.append(task)
         rounds = [{"samples": 100.0 * size, "seconds": 1.0} for size in (1, 3)]
         speeds = [
