@@ -4,8 +4,7 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from keima.agent.contracts.thinking import Limit, SearchInfo, Thinker
 from keima.agent.nets.shipped import SHIPPED
+from keima.agent.players.move_choice import legal_actions, legal_policy
 from keima.agent.records.record import RESULTS, GameRecord
 from keima.games import load as load_game
 from keima.games.contract import Game, GameError
@@ -42,18 +42,9 @@ class Net:
 
     def thinker(self, simulations: int | None = None, seconds: float | None = None) -> Thinker:
         """A player that searches with this net; a move costs what `Limit` says, by default 200 simulations."""
-        from keima.agent.players.factory import DEFAULT_SIMULATIONS, leaves_per_batch
-        from keima.agent.players.search_player import SearchPlayer
-        from keima.mcts.search import PLAY_SETTINGS
+        from keima.agent.players.factory import search_player
 
-        if simulations is None and seconds is None:
-            simulations = DEFAULT_SIMULATIONS
-        return SearchPlayer(
-            *(self.name, self.game, self._network.evaluate, Limit(simulations, seconds)),
-            settings=replace(PLAY_SETTINGS, leaves_per_batch=leaves_per_batch(simulations, seconds)),
-            outcomes=self._network.outcomes,
-            territory=self._network.territory,
-        )
+        return search_player(self._network, simulations, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -170,9 +161,8 @@ def evaluate(net: Net, positions: Position | Sequence[Position]) -> Evaluation:
     planes = np.stack([net.game.planes(position.state) for position in listed])
     logits, _ = net._network.evaluate(planes)
     for row, (position, of_actions) in enumerate(zip(listed, logits, strict=True)):
-        legal = position.legal_actions()
-        weights = np.exp(of_actions[legal] - of_actions[legal].max())
-        policy[row, legal] = weights / weights.sum()
+        legal = legal_actions(position)
+        policy[row, legal] = legal_policy(of_actions, legal)
     return Evaluation(policy, net._network.outcomes(planes))
 
 
@@ -206,6 +196,7 @@ def play_match(
     The same arguments give the same games, unless a player is limited by time. Runs in this process, on one core.
     Raises GameError for players that are none, two that are the same, or an odd number of games.
     """
+    from keima.agent.inference.autotuning import one_thread
     from keima.selfplay.tournament.arena import Arena, GameTask
     from keima.selfplay.tournament.lineup import choose_backends, enter, make_contestants
     from keima.selfplay.tournament.match import play_all
@@ -220,7 +211,7 @@ def play_match(
     check_plies(game, opening_plies)
     openings = RandomOpenings(game, opening_plies, seed)
     tasks = [GameTask(n, (n % 2, 1 - n % 2), openings[n // 2], seed * games + n) for n in range(games)]
-    with _torch_threads_kept():
+    with one_thread():  # as an arena's networks have, while the caller's torch keeps its own number
         backends = choose_backends(game, entrants, min(games, 128))
         contestants = make_contestants(game, [(entrant.text, entrant.weights) for entrant in entrants], backends)
         played = play_all(Arena(game, contestants, tables=min(games, 256)), tasks)
@@ -296,18 +287,6 @@ def _result(position: Position, info: SearchInfo) -> SearchResult:
         for v in info.variations
     )
     return SearchResult(moves, info.value, info.wdl, info.visits, info.seconds)
-
-
-@contextmanager
-def _torch_threads_kept() -> Iterator[None]:
-    """An arena's networks have one thread each; the caller's torch keeps its own number."""
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 __all__ = [

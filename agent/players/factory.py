@@ -31,7 +31,8 @@ from keima.agent.players.simple_players import ExactPlayer, RandomPlayer
 from keima.games.contract import Game, GameError
 
 if TYPE_CHECKING:
-    pass
+    from keima.agent.inference.loaded_network import LoadedNetwork
+
 DEFAULT_SIMULATIONS = 200
 """Simulations a move for a network, where nothing else is asked for."""
 DEFAULT_PLAYOUTS = 500
@@ -162,24 +163,39 @@ def network_player(
     by default `keima.agent.inference.factory.default_backend`, since measuring takes seconds.
     """
     from keima.agent.inference.loaded_network import load_network
-    from keima.mcts.search import PLAY_SETTINGS
 
-    leaves = leaves_per_batch(simulations, seconds)
-    network = load_network(path, game, backend, leaves)
+    network = load_network(path, game, backend, leaves_per_batch(simulations, seconds))
     chance: dict[str, Any] = {"temperature": temperature, "seed": seed}
     if simulations == 0:
         name = f"{network.name}, policy alone"
         return PolicyPlayer(name, game, network.evaluate, outcomes=network.outcomes, **chance)
+    return search_player(network, simulations, seconds=seconds, resign=resign, c_puct=c_puct, **chance)
+
+
+def search_player(
+    network: "LoadedNetwork",
+    simulations: int | None,
+    *,
+    seconds: float | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+    resign: float = 0.0,
+    c_puct: float | None = None,
+) -> SearchPlayer:
+    """The player that searches with a network that is loaded; its arguments are those of `network_player`."""
+    from keima.mcts.search import PLAY_SETTINGS
+
     limit = _limit(simulations, seconds, DEFAULT_SIMULATIONS)
     settings = PLAY_SETTINGS if c_puct is None else replace(PLAY_SETTINGS, c_puct=c_puct)
     return SearchPlayer(
         f"{network.name}, {_limit_in_words(limit)}",
-        *(game, network.evaluate, limit),
-        settings=replace(settings, leaves_per_batch=leaves),
+        *(network.game, network.evaluate, limit),
+        settings=replace(settings, leaves_per_batch=leaves_per_batch(simulations, seconds)),
+        temperature=temperature,
+        seed=seed,
         outcomes=network.outcomes,
         territory=network.territory,
         resign=resign,
-        **chance,
     )
 
 

@@ -36,6 +36,13 @@ def draw_move(info: SearchInfo, temperature: float, random: np.random.Generator)
     return info.variations[int(random.choice(len(weights), p=weights / weights.sum()))].action
 
 
+def legal_policy(logits: NDArray[np.float32], actions: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The probabilities [n] of some actions [n], by a network's logits [num_actions] and among these actions alone."""
+    weights = np.exp(logits[actions] - logits[actions].max())
+    policy: NDArray[np.float32] = weights / weights.sum()
+    return policy
+
+
 def win_draw_loss(outcomes: Outcomes | None, position: Position) -> tuple[float, float, float] | None:
     if outcomes is None:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from keima.agent.contracts.player import Outcomes
 from keima.agent.contracts.thinking import InfoCallback, Limit, PrincipalVariation, SearchInfo, ShouldStop, Thinker
-from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, win_draw_loss
+from keima.agent.players.move_choice import checked_temperature, draw_move, legal_actions, legal_policy, win_draw_loss
 from keima.games.contract import Game
 from keima.games.position import Position
 
@@ -75,8 +75,7 @@ class PolicyPlayer(Thinker):
         if only is not None:
             actions = actions[np.isin(actions, list(only))]
         logits, values = self._evaluate(self._game.planes(position.state)[None])
-        weights = np.exp(logits[0][actions] - logits[0][actions].max())
-        priors = weights / weights.sum()
+        priors = legal_policy(logits[0], actions)
         order = np.argsort(-priors, kind="stable")
         best, value = order[0], float(values[0])
         if wdl is not None and self._evaluate.score_weight > 0:

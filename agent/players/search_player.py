@@ -28,6 +28,7 @@ from keima.games.position import Position
 if TYPE_CHECKING:
     from keima.mcts.evaluator import Evaluate
     from keima.mcts.search import Search, SearchSettings
+
 TIMED_SIMULATIONS = 250_000
 """Where a search limited by seconds alone ends, too: the tree's storage is allocated before it."""
 TIMED_EDGES = 1 << 23

@@ -3,12 +3,8 @@
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keima.selfplay.replay.segment import Segment
-
-if TYPE_CHECKING:
-    pass
 
 HEARTBEAT_SECONDS = 1.0
 """How often an actor shows that it is alive and what it has done."""
