@@ -168,6 +168,36 @@ def test_a_rooms_readme_lists_its_files_in_the_order_of_dependence(room: str):
             assert taken[0] != room or taken[2] not in listed[place + 1 :], f"{name}.py is listed before {taken[2]}.py"
 
 
+def is_known(taken: str, own: str, said: str) -> bool:
+    """Whether a paragraph on what a room knows of covers another room: by its name, its floor's, or all of a floor."""
+    floor, own_floor = taken.partition(".")[0], own.partition(".")[0]
+    return (
+        f"{taken.replace('.', '/')}/" in said
+        or re.search(rf"\b{floor}/(?!\w)", said) is not None
+        or (taken == "games" and re.search(r"\bgames\b", said) is not None)
+        or ("all rooms above it" in said and floor == own_floor)
+        or ("the other floors" in said and floor != own_floor)
+        or "knows everything;" in said
+    )
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in ("agent", "selfplay")])
+def test_a_rooms_readme_says_what_the_room_knows_of(room: str):
+    paragraphs = (ROOT / room.replace(".", "/") / "README.md").read_text().split("\n\n")
+    said = next(" ".join(paragraph.split()) for paragraph in paragraphs if re.search(r"\bknows\b", paragraph))
+    taken = {module_of(target) for name in SOURCES if room_of(name) == room for _, target in imports(SOURCES[name])}
+    rooms = {room_of(name) for name in taken - {""}} - {room}
+    assert [other for other in sorted(rooms) if not is_known(other, room, said)] == []
+
+
+def test_a_room_that_is_not_named_is_noticed():
+    said = "It knows the games and agent/nets/."
+    assert is_known("games", "agent.inference", said)
+    assert is_known("agent.nets", "agent.inference", said)
+    assert not is_known("agent.system", "agent.inference", said)
+    assert not is_known("mcts", "agent.inference", said)
+
+
 def test_a_list_of_files_is_read_as_it_stands():
     shown = (
         "| file | holds |\n|---|---|\n| [\\_\\_init\\_\\_.py](__init__.py) | a |\n| b.py, [c.py](c.py) | with d.py |\n"
